@@ -1,0 +1,1 @@
+//! Landfall (chapter to come).

@@ -1,1 +1,10 @@
 //! Landfall (chapter to come).
+
+pub mod action;
+pub mod command;
+pub mod event;
+pub mod facts;
+pub mod name;
+pub mod protocol;
+pub mod record;
+pub mod secret;

@@ -1,0 +1,272 @@
+//! The closed instruction set of a host: many step kinds lower to these few actions, as pure data that travels in a submission.
+//! Knows nothing of playbooks, and does nothing itself.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::ServiceName;
+use crate::secret::Value;
+
+/// One thing a host does. A step is a list of them, ended by the first that does not succeed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum Action {
+    /// A command in a service's image or container.
+    Service(ServiceCommand),
+    /// A script by `sh -c` on the host itself.
+    Shell(HostScript),
+    /// Status, apply, status again: a migration that is proven, not believed.
+    Migrate(Migrate),
+    /// Brings the images that the compose file names to the host.
+    Pull {
+        /// Whose images.
+        services: Vec<ServiceName>,
+    },
+    /// Starts services that are absent; never recreates one.
+    Start {
+        /// Which.
+        services: Vec<ServiceName>,
+    },
+    /// Replaces the containers of services by ones of the current images, and waits until they are healthy.
+    Up(Up),
+    /// Looks at the application from the host, its containers or their network.
+    Probe(Probe),
+    /// Waits for an answer that only the driver can give: a local command, a check from here, another host's result.
+    Barrier,
+}
+
+/// How a command gets into a service.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Via {
+    /// A one-off container of the service's image.
+    #[default]
+    Run,
+    /// A process in the service's running container.
+    Exec,
+}
+
+/// A command in a service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServiceCommand {
+    /// The service whose image, environment and networks it gets.
+    pub service: ServiceName,
+    /// One-off container, or the running one.
+    pub via: Via,
+    /// Program and arguments; never passes through a shell.
+    pub argv: Vec<String>,
+    /// Added to the service's environment.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, Value>,
+    /// What counts as success.
+    #[serde(default)]
+    pub judge: Judge,
+}
+
+/// A script on the host: `sh -c`, in the compose folder (or the home folder where there is none).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HostScript {
+    /// The script's text, or the argv of a command that passes through no shell.
+    pub run: Script,
+    /// Reaches the script as environment variables; never spliced into its text.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, Value>,
+    /// What counts as success.
+    #[serde(default)]
+    pub judge: Judge,
+}
+
+/// The text for a shell, or a command that needs none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Script {
+    /// `sh -c TEXT`.
+    Shell(String),
+    /// Program and arguments.
+    Argv(Vec<String>),
+}
+
+/// What a command must do to count as successful. Judged on the host, from unmasked text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Judge {
+    /// Accepted exit codes.
+    pub codes: Vec<i32>,
+    /// Each must match some line of the output.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub require: Vec<Pattern>,
+    /// None may match a line of the output.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forbid: Vec<Pattern>,
+}
+
+impl Default for Judge {
+    fn default() -> Self {
+        Self { codes: vec![0], require: Vec::new(), forbid: Vec::new() }
+    }
+}
+
+/// A regular expression over one line of output (colours removed), and what it means in words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pattern {
+    /// In the syntax of the `regex-lite` crate.
+    pub regex: String,
+    /// "the line that tells success", …
+    pub means: String,
+}
+
+/// A migration by a tool inside a service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Migrate {
+    /// The service whose image holds tool and migrations.
+    pub service: ServiceName,
+    /// How the tool is started.
+    pub via: Via,
+    /// The tool's name, for people.
+    pub tool: String,
+    /// Asks what is pending. Changes nothing.
+    pub status: Vec<String>,
+    /// Applies what is pending.
+    pub apply: Vec<String>,
+    /// Added to the environment of both.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, Value>,
+    /// How to read the answer of `status`.
+    pub reading: StatusReading,
+    /// What proves that `apply` succeeded, beside nothing pending afterwards.
+    pub applied: Judge,
+}
+
+/// How a status answer is read: the first of these that fits counts; none fits means unknown, never success.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusReading {
+    /// Something failed or diverged: never apply.
+    pub failed: Vec<Pattern>,
+    /// Migrations wait.
+    pub pending: Signs,
+    /// Nothing waits.
+    pub up_to_date: Signs,
+    /// Where the names of the pending ones stand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub names: Option<NameList>,
+}
+
+/// An exit code and, where the tool prints one, the line that must go with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signs {
+    /// Any of these.
+    pub codes: Vec<i32>,
+    /// Must match a line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<String>,
+}
+
+/// A list inside an output: from the line after `begin` to the first that is blank.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameList {
+    /// The heading line.
+    pub begin: String,
+    /// An item; its first group is the name.
+    pub item: String,
+}
+
+/// Replaces containers by ones of the current images.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Up {
+    /// Which services.
+    pub services: Vec<ServiceName>,
+    /// Puts the images that were replaced back where the new ones do not become healthy.
+    pub back: bool,
+    /// How long the new containers may take to become healthy.
+    pub wait_ms: u64,
+}
+
+/// A look at the application; changes nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "side", rename_all = "snake_case")]
+pub enum Probe {
+    /// HTTP/1.1 from the host program.
+    Host(HttpProbe),
+    /// HTTP/1.1 from inside the compose network, in a throw-away container of the service's image.
+    Network {
+        /// Whose image and network.
+        service: ServiceName,
+        /// What to ask.
+        http: HttpProbe,
+    },
+    /// Docker's own view of the container's health.
+    Container {
+        /// Which service.
+        service: ServiceName,
+    },
+}
+
+/// A request and what its answer must be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HttpProbe {
+    /// Where to.
+    pub url: String,
+    /// GET, HEAD, POST, …
+    pub method: String,
+    /// Sent along.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, Value>,
+    /// Sent along.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+    /// For the whole exchange.
+    pub timeout_ms: u64,
+    /// What the answer must be.
+    pub expect: HttpExpect,
+}
+
+/// What an answer must be. All of it must hold.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct HttpExpect {
+    /// Any of these.
+    pub status: Vec<u16>,
+    /// Each must hold for the body read as JSON.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub json: Vec<JsonExpect>,
+    /// A regular expression that must match the body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+    /// The longest the exchange may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<u64>,
+}
+
+/// A comparison of one place of a JSON document.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JsonExpect {
+    /// `$`, members and indexes: `$.items[0].name`, `$['odd name']`.
+    pub path: String,
+    /// How they compare.
+    pub op: Compare,
+    /// With what.
+    pub value: serde_json::Value,
+}
+
+/// How a value compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum Compare {
+    Eq,
+    Ne,
+    Lt,
+    Le,
+    Gt,
+    Ge,
+}
+
+/// How long a check may be tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// From the first attempt on.
+    pub for_ms: u64,
+    /// From the start of one attempt to the next.
+    pub every_ms: u64,
+    /// In a row.
+    pub successes: u32,
+}

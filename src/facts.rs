@@ -1,0 +1,150 @@
+//! What a host is like right now, as far as a plan needs it: the answer of a survey. Read-only data; no secret has a place here.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::{RunId, ServiceName, StepName};
+
+/// The state of a host that a plan is made from.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Facts {
+    /// The kernel's boot id: another one means another life of the host.
+    pub boot_id: String,
+    /// Who the host program runs as.
+    pub user: String,
+    /// Docker and Compose, where the plan needs them and they are there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub docker: Option<DockerFacts>,
+    /// Each service that the plan touches.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub services: BTreeMap<ServiceName, ServiceFacts>,
+    /// What each `migrate` step would find.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub migrations: BTreeMap<StepName, Migrations>,
+    /// Steps that the ledger knows to have run before, with their story.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ledger: BTreeMap<StepName, Story>,
+    /// Who holds the project's lock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<LockHolder>,
+    /// Free bytes where the state is kept.
+    #[serde(default)]
+    pub disk_free: u64,
+    /// How many values will be masked.
+    #[serde(default)]
+    pub masked_values: usize,
+    /// What makes the host unfit: nothing runs while there is one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refusals: Vec<Refusal>,
+    /// What a person should know before saying yes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// Versions of Docker's parts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DockerFacts {
+    /// The engine's.
+    pub engine: String,
+    /// The compose plugin's.
+    pub compose: String,
+}
+
+/// One service: what its compose file names, what is there, and what runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceFacts {
+    /// The image as the compose file names it.
+    pub image: String,
+    /// The id of that image here; none when it is not here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_id: Option<String>,
+    /// Its digest in the registry it came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// The image id of the container that serves now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<String>,
+    /// Docker's word for that container: "running", "running (healthy)", …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+}
+
+/// What a migration tool says about a database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Migrations {
+    /// Nothing waits.
+    UpToDate,
+    /// These wait, in the order in which they will be applied.
+    Pending {
+        /// By name; empty where the tool does not name them.
+        names: Vec<String>,
+    },
+    /// A migration failed, or files and history have parted. Nothing is applied before a person has settled it.
+    Failed {
+        /// The tool's words, masked.
+        why: String,
+    },
+    /// It could not be found out.
+    NotKnown {
+        /// "network missing", "image missing", …
+        why: String,
+    },
+}
+
+/// That a step ran before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Story {
+    /// The run in which it did.
+    pub run: RunId,
+    /// When it began, RFC 3339.
+    pub when: String,
+    /// By whom.
+    pub who: String,
+    /// From which image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// How it ended; none: it is not known how.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ok: Option<bool>,
+}
+
+/// Who holds a lock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockHolder {
+    /// The run.
+    pub run: RunId,
+    /// Its generation of the lock.
+    pub generation: u64,
+    /// Who started it, and from where.
+    pub who: String,
+    /// Since when, RFC 3339.
+    pub since: String,
+    /// Which playbook.
+    pub playbook: String,
+    /// The note given with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// running, orphaned, … : whether it is alive.
+    pub state: String,
+}
+
+/// Why a host is not fit for a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The exit code that goes with it: 7, or 5 for a lock.
+    pub code: u8,
+    /// What is wrong, masked.
+    pub message: String,
+    /// What mends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+}
+
+impl Refusal {
+    /// A host that is unfit (exit code 7).
+    pub fn unfit(message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { code: 7, message: message.into(), remedy: Some(remedy.into()) }
+    }
+}

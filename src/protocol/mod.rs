@@ -1,0 +1,241 @@
+//! What client and host program say to each other: a run's submission, requests and replies, and the frames they travel in.
+//! Data only; both ends must understand every word, so a change to it is a change of [`VERSION`].
+
+mod frame;
+mod submission;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Event, Status};
+use crate::facts::{Facts, LockHolder};
+use crate::name::RunId;
+
+pub use frame::{Decoder, FrameError, Kind, MAX_PAYLOAD, Message, encode};
+pub use submission::{Approval, ComposeProject, Hint, HostStep, LedgerKey, Seen, StateDir, Submission, When, Who};
+
+/// The version of the protocol. The host program is uploaded by its client, so the two always agree.
+pub const VERSION: u32 = 1;
+
+/// The first words of the host program on its channel; what a login shell printed before them is noise.
+/// A nonce chosen by the client follows, then a line's end, then frames.
+pub const GREETING: &str = "landfall-host";
+
+/// How many bytes of a record a follower may be sent before it has granted more.
+pub const CREDIT: u32 = 1 << 20;
+
+/// What a client asks for. Each request opens a stream of its own; its replies carry the stream's number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case")]
+pub enum Request {
+    /// Begin a run, or find it if it has begun, and follow its record from its first byte. Idempotent by the run's id.
+    Submit {
+        /// SHA-256 of `submission`, in hex.
+        sha256: String,
+        /// A [`Submission`] as JSON text.
+        submission: String,
+    },
+    /// Look at the host for a plan; begin nothing.
+    Survey {
+        /// A [`Submission`] as JSON text; its steps tell what to look for.
+        submission: String,
+    },
+    /// Let a prepared run go.
+    Go {
+        /// Where the state is.
+        state: StateDir,
+        /// Which run.
+        run: RunId,
+    },
+    /// Read a run's record.
+    Follow {
+        /// Where the state is.
+        state: StateDir,
+        /// Which run.
+        run: RunId,
+        /// From this byte.
+        offset: u64,
+    },
+    /// Answer a barrier.
+    Answer {
+        /// Where the state is.
+        state: StateDir,
+        /// Which run.
+        run: RunId,
+        /// The index of the step.
+        step: u32,
+        /// The answer.
+        answer: Answer,
+    },
+    /// Stop a run, in the container too, or withdraw one that was not let go.
+    Cancel {
+        /// Where the state is.
+        state: StateDir,
+        /// Which run.
+        run: RunId,
+        /// Who asks.
+        who: String,
+    },
+    /// List the runs of a host, newest first.
+    Runs {
+        /// Where the state is.
+        state: StateDir,
+    },
+    /// Who holds the lock.
+    Lock {
+        /// Where the state is.
+        state: StateDir,
+    },
+    /// Take the lock away from a run of which nothing lives any more.
+    BreakLock {
+        /// Where the state is.
+        state: StateDir,
+        /// The run that holds it.
+        run: RunId,
+        /// Who asks.
+        who: String,
+    },
+    /// Settle a run that ended lost or unknown.
+    Resolve {
+        /// Where the state is.
+        state: StateDir,
+        /// Which run.
+        run: RunId,
+        /// True: its work is done.
+        done: bool,
+        /// Who says so.
+        who: String,
+        /// Why.
+        note: String,
+    },
+}
+
+/// What the driver found out where the host waited for it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// How it ended.
+    pub status: Status,
+    /// The exit code of a local command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// The story or the reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// The client's own events of that step, for the record.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<Event>,
+}
+
+/// What the host replies.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "snake_case")]
+pub enum Reply {
+    /// The very first message, on stream 0.
+    Hello {
+        /// [`VERSION`].
+        version: u32,
+        /// The kernel's boot id.
+        boot_id: String,
+        /// What tells this machine from every other, for the order of locks.
+        machine: String,
+        /// Who the host program runs as.
+        user: String,
+    },
+    /// It is done.
+    Done,
+    /// The run is on the host: from here on it is never begun again.
+    Accepted,
+    /// What a survey found.
+    Facts {
+        /// It.
+        facts: Box<Facts>,
+    },
+    /// The runs of the host.
+    Runs {
+        /// Newest first.
+        runs: Vec<RunSummary>,
+    },
+    /// Who holds the lock.
+    Lock {
+        /// Nobody, or this run.
+        holder: Option<LockHolder>,
+    },
+    /// The record is read to its end: nothing will follow.
+    RecordEnd {
+        /// What became of the run.
+        state: RunState,
+    },
+    /// The log is shorter than the offset asked for: the host lost its tail.
+    RecordShort {
+        /// Its length.
+        length: u64,
+    },
+    /// It cannot be done.
+    Refused {
+        /// The exit code that goes with it.
+        code: u8,
+        /// Why.
+        message: String,
+        /// What mends it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        remedy: Option<String>,
+    },
+}
+
+/// What became of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum RunState {
+    /// Its supervisor is alive.
+    Running,
+    /// It ended, with this code.
+    Done {
+        /// The exit code of the host's part.
+        code: u8,
+        /// The word that goes with it.
+        status: String,
+    },
+    /// Its supervisor is dead, and something it started lives.
+    Orphaned {
+        /// What.
+        left: Vec<String>,
+    },
+    /// Its supervisor is dead and nothing of it lives. How its work ended is not known.
+    Lost,
+}
+
+impl RunState {
+    /// The word for it.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Running => "running",
+            Self::Done { status, .. } => status,
+            Self::Orphaned { .. } => "orphaned",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+/// A line of `landfall runs`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunSummary {
+    /// The run.
+    pub run: RunId,
+    /// Its playbook.
+    pub playbook: String,
+    /// Who started it.
+    pub who: String,
+    /// When, RFC 3339.
+    pub since: String,
+    /// The note given with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// The key given with it (CI).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The host it runs on, by the name its inventory gives it.
+    pub host: crate::name::HostName,
+    /// All hosts of the run.
+    pub hosts: Vec<crate::name::HostName>,
+    /// What became of it.
+    pub state: RunState,
+}

@@ -33,6 +33,8 @@ pub enum Request {
         sha256: String,
         /// A [`Submission`] as JSON text.
         submission: String,
+        /// Tells this driver from others: only who knows it may answer the run's barriers. Not shown to anyone.
+        driver: String,
     },
     /// Look at the host for a plan; begin nothing.
     Survey {
@@ -63,6 +65,8 @@ pub enum Request {
         run: RunId,
         /// The index of the step.
         step: u32,
+        /// The token given at submission.
+        driver: String,
         /// The answer.
         answer: Answer,
     },
@@ -142,8 +146,11 @@ pub enum Reply {
     },
     /// It is done.
     Done,
-    /// The run is on the host: from here on it is never begun again.
-    Accepted,
+    /// The run is on the host: from here on it is never begun again. Its record follows.
+    Accepted {
+        /// The run; another one than was submitted where the key was known.
+        run: RunId,
+    },
     /// What a survey found.
     Facts {
         /// It.

@@ -1,0 +1,169 @@
+//! A migration: ask what is pending, apply it, ask again. Success needs all three: the exit code, the tool's success line, and
+//! nothing pending afterwards; an exit code alone is not proof.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::super::compose::{self, Config, OneOff};
+use super::super::docker;
+use super::super::judge;
+use super::super::process::{self, Capture, Ended, Spawn};
+use super::super::stage::{Outcome, Stage};
+use super::{container_name, service};
+use crate::action::{Judge, Migrate, ServiceCommand, Via};
+use crate::event::{Body, Status, Stream};
+use crate::facts::Migrations;
+use crate::name::RunId;
+use crate::protocol::{ComposeProject, HostStep};
+
+/// How long a tool may take to tell its status while a plan is made.
+const STATUS: Duration = Duration::from_secs(120);
+
+pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate) -> Outcome {
+    let pending = match status(stage, step, migrate) {
+        Err(outcome) => return outcome,
+        Ok(Migrations::UpToDate) => return Outcome { detail: Some("nothing pending".into()), ..Outcome::ok() },
+        Ok(Migrations::Pending { names }) => match stage.approved.get(&step.name) {
+            // What was approved is what runs.
+            Some(Migrations::Pending { names: approved }) if *approved != names => {
+                return Outcome::failed(format!("nothing was applied: pending now is {}, approved was {}", names.join(", "), approved.join(", ")));
+            }
+            Some(Migrations::UpToDate) => {
+                return Outcome::failed(format!("nothing was applied: pending now is {}, approved was nothing", names.join(", ")));
+            }
+            _ => names,
+        },
+        Ok(Migrations::Failed { why }) => {
+            return Outcome::failed(format!("nothing was applied: {why}"));
+        }
+        Ok(Migrations::NotKnown { why }) => return Outcome::failed(format!("nothing was applied, for the status is not known: {why}")),
+    };
+    let apply = ServiceCommand {
+        service: migrate.service.clone(),
+        via: migrate.via,
+        argv: migrate.apply.clone(),
+        env: migrate.env.clone(),
+        judge: Judge { codes: migrate.applied.codes.clone(), ..migrate.applied.clone() },
+    };
+    let applied = service::perform(stage, step, &apply);
+    if matches!(applied.status, Status::Cancelled | Status::TimedOut | Status::Unknown) {
+        return applied;
+    }
+    match (applied.status, status(stage, step, migrate)) {
+        (Status::Ok, Ok(Migrations::UpToDate)) => {
+            let to = if pending.is_empty() { "applied".to_owned() } else { pending.join(", ") };
+            stage.event(&step.name, Body::Changed { what: "migrations".into(), from: None, to });
+            Outcome { detail: Some(format!("{} applied, nothing pending", count(pending.len()))), ..applied }
+        }
+        (Status::Ok, Ok(Migrations::Pending { names })) => {
+            Outcome { detail: None, ..Outcome::failed("") }.with(&applied, format!("it reported success, but still pending: {}", names.join(", ")))
+        }
+        (Status::Ok, Ok(Migrations::Failed { why })) => Outcome::failed("").with(&applied, format!("it reported success, but {why}")),
+        (Status::Ok, Ok(Migrations::NotKnown { why })) => {
+            Outcome::unknown("").with(&applied, format!("it reported success, but its status is not known afterwards: {why}"))
+        }
+        (Status::Ok, Err(outcome)) => outcome,
+        (_, after) => {
+            // It failed; what the database looks like now is worth a line.
+            let now = match after {
+                Ok(Migrations::Failed { why }) => format!("; now {why}"),
+                Ok(Migrations::Pending { names }) if !names.is_empty() => format!("; still pending: {}", names.join(", ")),
+                _ => String::new(),
+            };
+            let detail = format!("{}{now}", applied.detail.clone().unwrap_or_default());
+            Outcome { detail: Some(detail), ..applied }
+        }
+    }
+}
+
+fn count(names: usize) -> String {
+    match names {
+        0 => "all".to_owned(),
+        1 => "1 migration".to_owned(),
+        more => format!("{more} migrations"),
+    }
+}
+
+impl Outcome {
+    fn with(self, of: &Outcome, detail: String) -> Self {
+        Self { exit_code: of.exit_code, signal: of.signal, detail: Some(detail), ..self }
+    }
+}
+
+/// Asks for the status as part of a step. What the tool printed is shown where it is not good.
+fn status(stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate) -> Result<Migrations, Outcome> {
+    let Some(project) = stage.submission.compose.clone() else { return Err(Outcome::failed("the plan names no compose project")) };
+    let env = stage.values(&migrate.env).map_err(Outcome::failed)?;
+    let Some(image) = stage.images.get(&migrate.service).cloned() else {
+        return Err(Outcome::failed(format!("the image of {} is not on this host", migrate.service)));
+    };
+    let run = stage.dir.run.clone();
+    let spawn = asking(&project, &stage.config, &run, migrate, &image, &env.into_iter().collect());
+    let (ended, kept) = stage.capture(&spawn).map_err(|error| Outcome::failed(format!("could not be started: {error}")))?;
+    let _ = docker::remove(&container_name(&stage.config.name, Some(&run)));
+    if let Some(stopped) = ended.stopped {
+        return Err(stage.stopped(stopped, &ended.left, step));
+    }
+    let found = read(migrate, &ended, &kept);
+    if matches!(found, Migrations::Failed { .. } | Migrations::NotKnown { .. }) {
+        stage.show(Stream::Stdout, &kept.stdout);
+        stage.show(Stream::Stderr, &kept.stderr);
+        let mut watcher = judge::Watcher::new(&Judge::default(), &step.hints);
+        watcher.push(Stream::Stdout, &kept.stdout);
+        watcher.push(Stream::Stderr, &kept.stderr);
+        watcher.finish();
+        super::hint(stage, step, &watcher);
+    }
+    Ok(match found {
+        Migrations::Failed { why } => Migrations::Failed { why: stage.masked(&why) },
+        Migrations::NotKnown { why } => Migrations::NotKnown { why: stage.masked(&why) },
+        Migrations::Pending { names } => Migrations::Pending { names: names.iter().map(|name| stage.masked(name)).collect() },
+        Migrations::UpToDate => Migrations::UpToDate,
+    })
+}
+
+/// Asks for the status while a plan is made: in a throw-away container that is gone afterwards. Its texts are unmasked.
+pub fn look(
+    project: &ComposeProject,
+    config: &Config,
+    run: &RunId,
+    migrate: &Migrate,
+    image: &str,
+    env: &BTreeMap<String, String>,
+) -> Migrations {
+    for network in config.networks_of(&migrate.service) {
+        if docker::has_network(&network) != Ok(true) {
+            return Migrations::NotKnown { why: format!("network {network} is missing") };
+        }
+    }
+    let spawn = asking(project, config, run, migrate, image, env);
+    let answer = process::capture(&spawn, STATUS);
+    let _ = docker::remove(&container_name(&config.name, Some(run)));
+    match answer {
+        Err(error) => Migrations::NotKnown { why: error.to_string() },
+        Ok((ended, _)) if ended.stopped.is_some() => {
+            Migrations::NotKnown { why: format!("its status command did not end within {} s", STATUS.as_secs()) }
+        }
+        Ok((ended, kept)) => read(migrate, &ended, &kept),
+    }
+}
+
+fn read(migrate: &Migrate, ended: &Ended, kept: &Capture) -> Migrations {
+    judge::read_status(&migrate.reading, ended.code, &kept.stdout, &kept.stderr)
+}
+
+fn asking(
+    project: &ComposeProject,
+    config: &Config,
+    run: &RunId,
+    migrate: &Migrate,
+    image: &str,
+    env: &BTreeMap<String, String>,
+) -> Spawn {
+    if migrate.via == Via::Exec {
+        return compose::exec(project, run, &migrate.service, &migrate.status, env);
+    }
+    let name = container_name(&config.name, Some(run));
+    let one = OneOff { service: &migrate.service, name: &name, run, image, argv: &migrate.status, env };
+    compose::run(project, &one)
+}

@@ -1,0 +1,54 @@
+//! The closed instruction set, carried out: one file an action. Each gives an outcome; what it printed is in the log already.
+
+mod image;
+mod migrate;
+mod probe;
+mod service;
+mod shell;
+mod up;
+
+use super::judge::Watcher;
+use super::process::Ended;
+use super::stage::{Outcome, Stage};
+use crate::action::{Action, Judge};
+use crate::event::Body;
+use crate::protocol::HostStep;
+
+pub use migrate::look as look_at_migrations;
+pub use probe::errand;
+pub use service::container_name;
+
+/// Carries out one action of a step. A barrier is not an action of the host: it is waited for elsewhere.
+pub fn perform(stage: &mut Stage<'_>, step: &HostStep, action: &Action) -> Outcome {
+    match action {
+        Action::Service(command) => service::perform(stage, step, command),
+        Action::Shell(script) => shell::perform(stage, step, script),
+        Action::Migrate(migrate) => migrate::perform(stage, step, migrate),
+        Action::Pull { services } => image::pull(stage, step, services),
+        Action::Start { services } => up::start(stage, step, services),
+        Action::Up(up) => up::perform(stage, step, up),
+        Action::Probe(probe) => probe::perform(stage, step, probe),
+        Action::Barrier => Outcome::unknown("a barrier is answered, not performed"),
+    }
+}
+
+/// What the end of a command means, once it is known that nobody stopped it.
+fn verdict(ended: &Ended, judge: &Judge, watcher: &Watcher) -> Outcome {
+    let outcome = match (ended.code, ended.signal) {
+        (Some(code), _) if judge.codes.contains(&code) => match watcher.objection() {
+            None => Outcome::ok(),
+            Some(objection) => Outcome::failed(format!("exit code {code}, but {objection}")),
+        },
+        (Some(code), _) => Outcome::failed(format!("exit code {code}")),
+        (None, Some(signal)) => Outcome::failed(format!("killed by signal {signal}")),
+        (None, None) => Outcome::unknown("no exit status"),
+    };
+    outcome.ended(ended)
+}
+
+/// Says the hints that fit, where they are needed.
+fn hint(stage: &mut Stage<'_>, step: &HostStep, watcher: &Watcher) {
+    for text in watcher.hints() {
+        stage.event(&step.name, Body::Hint { text: text.to_owned() });
+    }
+}

@@ -1,0 +1,61 @@
+//! Who drives a run: the one client that may answer its barriers. Drivers take turns by generations, like locks do: `driver.N` names
+//! the process that serves the client, and a digest of the token that only this client knows.
+
+use std::io;
+
+use sha2::{Digest, Sha256};
+
+use super::ledger::hex;
+use super::owner::Owner;
+use super::state::RunDir;
+use crate::protocol::Answer;
+
+fn digest(token: &str) -> String {
+    hex(&Sha256::digest(token.as_bytes()))
+}
+
+fn newest(dir: &RunDir) -> Option<(u64, Owner, String)> {
+    let names = std::fs::read_dir(&dir.path).into_iter().flatten().flatten();
+    let generation = names.filter_map(|entry| entry.file_name().to_str()?.strip_prefix("driver.")?.parse::<u64>().ok()).max()?;
+    let value = dir.marked(&format!("driver.{generation}"))?;
+    let (owner, digest) = value.split_once(' ')?;
+    Some((generation, Owner::parse(owner)?, digest.to_owned()))
+}
+
+/// The process that serves the current driver; none when it is gone.
+pub fn current(dir: &RunDir) -> Option<Owner> {
+    newest(dir).map(|(_, owner, _)| owner).filter(Owner::alive)
+}
+
+/// Becomes the driver: when there is none, or when the one there is is the same client on a connection that died.
+pub fn take(dir: &RunDir, token: &str) -> io::Result<bool> {
+    let Some(me) = Owner::me() else { return Ok(false) };
+    loop {
+        let before = newest(dir);
+        let (generation, taken) = match &before {
+            None => (0, false),
+            Some((generation, owner, of)) => (*generation, *of != digest(token) && owner.alive()),
+        };
+        if taken {
+            return Ok(false);
+        }
+        if dir.mark(&format!("driver.{}", generation + 1), &format!("{me} {}", digest(token)))? {
+            return Ok(true);
+        }
+    }
+}
+
+/// Whether a token is that of the driver.
+pub fn is_driver(dir: &RunDir, token: &str) -> bool {
+    newest(dir).is_some_and(|(_, _, of)| of == digest(token))
+}
+
+/// Puts an answer down. The first one stays.
+pub fn put_answer(dir: &RunDir, step: u32, answer: &Answer) -> io::Result<bool> {
+    dir.write_exclusive(&format!("answer.{step}"), &serde_json::to_vec(answer)?)
+}
+
+/// Reads it.
+pub fn answer(dir: &RunDir, step: u32) -> Option<Answer> {
+    serde_json::from_slice(&std::fs::read(dir.file(&format!("answer.{step}"))).ok()?).ok()
+}

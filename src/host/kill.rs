@@ -1,0 +1,155 @@
+//! Finds and ends everything that a run started: its containers by label, its processes by descent and by the mark in their
+//! environment, which alone also crosses into `docker exec`.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal};
+
+use super::owner::{Owner, stat};
+use crate::name::RunId;
+
+/// The environment variable that marks what a run started, and the label on its containers.
+pub const MARK: &str = "LANDFALL_RUN";
+/// The label on a run's containers.
+pub const LABEL: &str = "landfall.run";
+
+fn pids() -> impl Iterator<Item = i32> {
+    fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+fn is_alive(pid: i32) -> bool {
+    stat(pid).is_some_and(|stat| !matches!(stat.state, b'Z' | b'X'))
+}
+
+/// Processes that carry a run's mark. Those of other users are visible to root only.
+fn marked(run: &RunId) -> Vec<i32> {
+    let mark = format!("{MARK}={run}").into_bytes();
+    let carries = |pid: &i32| {
+        fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|entry| entry == mark))
+    };
+    pids().filter(carries).filter(|pid| is_alive(*pid)).collect()
+}
+
+/// Every living descendant of a process.
+fn descendants(root: i32) -> Vec<i32> {
+    let parents: Vec<(i32, i32)> =
+        pids().filter_map(|pid| stat(pid).filter(|stat| stat.state != b'Z').map(|stat| (pid, stat.parent))).collect();
+    let mut found = vec![root];
+    let mut next = 0;
+    while let Some(parent) = found.get(next).copied() {
+        found.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
+        next += 1;
+    }
+    found.remove(0);
+    found
+}
+
+fn docker(args: &[&str]) -> String {
+    let output = Command::new("docker").args(args).stdin(Stdio::null()).stderr(Stdio::null()).output();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
+}
+
+/// Ids of a run's containers: the running ones, or all.
+fn containers(run: &RunId, all: bool) -> Vec<String> {
+    let filter = format!("label={LABEL}={run}");
+    let list = docker(&["ps", if all { "-aq" } else { "-q" }, "--no-trunc", "--filter", &filter]);
+    list.split_whitespace().map(str::to_owned).collect()
+}
+
+/// What of a run is alive, in words; empty when nothing is. For a run whose supervisor is dead.
+pub fn alive(run: &RunId) -> Vec<String> {
+    describe(&containers(run, false), &marked(run))
+}
+
+fn describe(containers: &[String], pids: &[i32]) -> Vec<String> {
+    let containers = containers.iter().map(|id| format!("container {}", id.get(..12).unwrap_or(id)));
+    let processes = pids.iter().map(|pid| {
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        format!("process {pid} ({})", name.trim())
+    });
+    containers.chain(processes).collect()
+}
+
+fn signal(pid: i32, signal: Signal) {
+    // The descriptor names the process that is checked, so that a pid given away meanwhile is never hit.
+    let Some((name, before)) = Pid::from_raw(pid).zip(stat(pid)) else { return };
+    if let Ok(fd) = rustix::process::pidfd_open(name, rustix::process::PidfdFlags::empty()) {
+        if stat(pid).is_some_and(|now| now.start == before.start) {
+            let _ = rustix::process::pidfd_send_signal(fd, signal);
+        }
+    } else {
+        let _ = rustix::process::kill_process(name, signal);
+    }
+}
+
+/// Everything a run's step consists of, seen from its supervisor.
+#[derive(Debug)]
+pub struct Prey<'a> {
+    /// The run.
+    pub run: &'a RunId,
+    /// The process whose descendants belong to it: its supervisor.
+    pub root: Option<i32>,
+    /// Whether the step may have containers: without Docker nobody needs to ask it.
+    pub docker: bool,
+}
+
+impl Prey<'_> {
+    fn processes(&self) -> Vec<i32> {
+        let me = rustix::process::getpid().as_raw_pid();
+        let mut found = marked(self.run);
+        found.extend(self.root.into_iter().flat_map(descendants));
+        found.sort_unstable();
+        found.dedup();
+        found.retain(|pid| *pid != me);
+        found
+    }
+
+    /// Asks to stop: the containers first, so that the client lives to relay their last words; without one, the processes.
+    pub fn terminate(&self) {
+        let containers = if self.docker { containers(self.run, false) } else { Vec::new() };
+        if containers.is_empty() {
+            self.processes().into_iter().for_each(|pid| signal(pid, Signal::TERM));
+            return;
+        }
+        for id in &containers {
+            docker(&["kill", "-s", "TERM", id]);
+        }
+    }
+
+    /// Ends everything, and says what could not be ended. Repeats until nothing is found, for something may be in the making.
+    pub fn exterminate(&self) -> Vec<String> {
+        let mut left = Vec::new();
+        for round in 0..50 {
+            let processes = self.processes();
+            processes.iter().for_each(|pid| signal(*pid, Signal::KILL));
+            let containers = if self.docker { containers(self.run, true) } else { Vec::new() };
+            if !containers.is_empty() {
+                let mut args = vec!["rm", "-f", "-v"];
+                args.extend(containers.iter().map(String::as_str));
+                docker(&args);
+            }
+            left = describe(&containers, &processes);
+            if left.is_empty() {
+                break;
+            }
+            // A killed process takes a moment to be gone; there is no event for one that is not a child.
+            std::thread::sleep(Duration::from_millis(if round < 10 { 10 } else { 50 }));
+        }
+        left
+    }
+}
+
+/// Collects children that were adopted and have ended.
+pub fn reap() {
+    while let Ok(Some(_)) = rustix::process::wait(rustix::process::WaitOptions::NOHANG) {}
+}
+
+/// Ends what is left of a run whose supervisor is dead.
+pub fn clean_up(run: &RunId, supervisor: Option<&Owner>) -> Vec<String> {
+    if supervisor.is_some_and(Owner::alive) {
+        return vec!["its supervisor".to_owned()];
+    }
+    Prey { run, root: None, docker: true }.exterminate()
+}

@@ -1,0 +1,91 @@
+//! The project's lock on this host, by generations: `project.N` names the run that took it. Nobody releases it: it is over when its
+//! run is, and held as long as anything of its run lives.
+
+use std::io;
+
+use super::state::{State, mark, read_mark, sync_dir};
+use super::status;
+use crate::facts::LockHolder;
+use crate::name::RunId;
+use crate::protocol::RunState;
+
+const PREFIX: &str = "project.";
+
+/// Why a lock was not taken.
+#[derive(Debug)]
+pub enum Busy {
+    /// Another run holds it.
+    Held(Box<LockHolder>),
+    /// The run that held it last ended in a way that nobody knows: a person must settle it first.
+    Unsettled(Box<LockHolder>),
+    /// It could not be written.
+    Io(io::Error),
+}
+
+/// Takes the lock for `run`, and gives its generation. Taking it twice for one run is the same as taking it once.
+pub fn acquire(state: &State, run: &RunId) -> Result<u64, Busy> {
+    loop {
+        let newest = newest(state);
+        if let Some((generation, holder)) = &newest {
+            if holder == run {
+                return Ok(*generation);
+            }
+            if let Some(story) = story(state, *generation, holder) {
+                match status::of(&state.run(holder)) {
+                    RunState::Running | RunState::Orphaned { .. } => return Err(Busy::Held(Box::new(story))),
+                    ended if status::is_unsettled(&state.run(holder), &ended) => return Err(Busy::Unsettled(Box::new(story))),
+                    _ => {}
+                }
+            }
+        }
+        let next = newest.map_or(1, |(generation, _)| generation + 1);
+        let taken = mark(&state.locks().join(format!("{PREFIX}{next}")), run.as_str()).map_err(Busy::Io)?;
+        // Someone who slept since a number was swept away could take it again; only the newest counts.
+        if taken && self::newest(state).is_some_and(|(generation, holder)| generation == next && holder == *run) {
+            sync_dir(&state.locks());
+            sweep(state, next);
+            return Ok(next);
+        }
+    }
+}
+
+/// The newest generation and its run.
+fn newest(state: &State) -> Option<(u64, RunId)> {
+    let generation = generations(state).into_iter().max()?;
+    Some((generation, read_mark(&state.locks().join(format!("{PREFIX}{generation}")))?.parse().ok()?))
+}
+
+fn generations(state: &State) -> Vec<u64> {
+    let names = std::fs::read_dir(state.locks()).into_iter().flatten().flatten();
+    names.filter_map(|entry| entry.file_name().to_str()?.strip_prefix(PREFIX)?.parse().ok()).collect()
+}
+
+/// Removes generations that nobody can be waiting on any more; a few stay, for people.
+fn sweep(state: &State, newest: u64) {
+    for old in generations(state).into_iter().filter(|generation| generation + 100 < newest) {
+        let _ = std::fs::remove_file(state.locks().join(format!("{PREFIX}{old}")));
+    }
+}
+
+/// Who holds the lock now: none when it is free.
+pub fn holder(state: &State) -> Option<LockHolder> {
+    let (generation, run) = newest(state)?;
+    let now = status::of(&state.run(&run));
+    let held = matches!(now, RunState::Running | RunState::Orphaned { .. }) || status::is_unsettled(&state.run(&run), &now);
+    if held { story(state, generation, &run) } else { None }
+}
+
+fn story(state: &State, generation: u64, run: &RunId) -> Option<LockHolder> {
+    let dir = state.run(run);
+    // A lock whose run left no folder was taken by nobody that did anything.
+    let submission = dir.submission().ok()?;
+    Some(LockHolder {
+        run: run.clone(),
+        generation,
+        who: submission.who.to_string(),
+        since: status::since(&dir),
+        playbook: submission.playbook,
+        note: submission.note,
+        state: status::of(&dir).as_str().to_owned(),
+    })
+}

@@ -1,0 +1,111 @@
+//! Writes a run's log: one frame a write, appended, never changed. A full disk stops neither the step nor the run: what could not
+//! be written is counted, and named in the log as soon as there is room again.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::{Instant, SystemTime};
+
+use crate::event::{Body, Event, Status, Stream, VERSION, timestamp};
+use crate::name::{HostName, RunId, StepName};
+use crate::record;
+
+/// The log of one run, open for writing.
+#[derive(Debug)]
+pub struct Log {
+    file: File,
+    run: RunId,
+    host: HostName,
+    began: Instant,
+    length: u64,
+    lost: u64,
+    unsynced: bool,
+}
+
+impl Log {
+    /// Opens it.
+    pub fn open(path: &Path, run: RunId, host: HostName) -> io::Result<Self> {
+        let file = OpenOptions::new().append(true).create(true).mode(0o640).open(path)?;
+        let length = file.metadata()?.len();
+        Ok(Self { file, run, host, began: Instant::now(), length, lost: 0, unsynced: false })
+    }
+
+    /// Writes an event.
+    pub fn event(&mut self, step: Option<&StepName>, body: Body) {
+        let event = self.envelope(step, body);
+        self.foreign(&event);
+    }
+
+    /// Writes an event that somebody else saw.
+    pub fn foreign(&mut self, event: &Event) {
+        let mut frame = Vec::new();
+        record::write_event(&mut frame, event);
+        self.append(&frame);
+    }
+
+    fn envelope(&self, step: Option<&StepName>, body: Body) -> Event {
+        Event {
+            v: VERSION,
+            time: timestamp(SystemTime::now()),
+            run: self.run.clone(),
+            host: Some(self.host.clone()),
+            step: step.cloned(),
+            body,
+        }
+    }
+
+    /// Writes output, which is masked already.
+    pub fn output(&mut self, stream: Stream, text: &[u8], partial: bool) {
+        let ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let mut frames = Vec::with_capacity(text.len() + 16);
+        record::write_output(&mut frames, stream, ms, text, partial);
+        self.append(&frames);
+    }
+
+    /// Writes the last frame and brings all of it to the disk.
+    pub fn end(&mut self, code: u8, status: Status) {
+        let mut frame = Vec::new();
+        record::write_end(&mut frame, code, status);
+        self.append(&frame);
+        self.sync();
+    }
+
+    /// Brings what was written to the disk.
+    pub fn sync(&mut self) {
+        if std::mem::take(&mut self.unsynced) {
+            let _ = self.file.sync_data();
+        }
+    }
+
+    /// Milliseconds since the log was opened.
+    pub fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn append(&mut self, frames: &[u8]) {
+        if self.lost > 0 {
+            let text = format!("{} bytes of the record are missing here: the disk was full", self.lost);
+            let mut gap = Vec::new();
+            record::write_event(&mut gap, &self.envelope(None, Body::Warning { text }));
+            if self.write(&gap) {
+                self.lost = 0;
+            }
+        }
+        if !self.write(frames) {
+            self.lost += frames.len() as u64;
+        }
+    }
+
+    /// Writes all of it or nothing.
+    fn write(&mut self, frames: &[u8]) -> bool {
+        self.unsynced = true;
+        if self.file.write_all(frames).is_ok() {
+            self.length += frames.len() as u64;
+            return true;
+        }
+        // A frame must not stay half written; readers skip nothing.
+        let _ = self.file.set_len(self.length);
+        false
+    }
+}

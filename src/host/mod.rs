@@ -1,0 +1,46 @@
+//! What runs on the host: `landfall-host`. It serves a client's connection, supervises runs that need no connection, and masks what
+//! they print before a byte is written or sent. Linux only; its dependencies are few and need no C compiler.
+
+mod actions;
+mod compose;
+mod docker;
+mod driver;
+mod follow;
+mod inbox;
+mod judge;
+mod kill;
+mod ledger;
+mod lock;
+mod log;
+pub mod mask;
+mod owner;
+mod process;
+pub mod secrets;
+mod serve;
+mod stage;
+mod state;
+mod status;
+mod supervise;
+mod survey;
+
+use std::process::ExitCode;
+
+/// The whole program.
+pub fn main() -> ExitCode {
+    // A process that holds secrets leaves no core and cannot be looked into by others of the same user.
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
+    let args: Vec<String> = std::env::args().collect();
+    match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [_, "serve", nonce] => serve::main(nonce),
+        [_, "supervise", root, run] => supervise::main(root, run),
+        [_, "errand"] => actions::errand(),
+        [_, "--version"] => {
+            use std::io::Write;
+            let said = writeln!(std::io::stdout(), "landfall-host {}", env!("CARGO_PKG_VERSION"));
+            if said.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        _ => ExitCode::from(64),
+    }
+}

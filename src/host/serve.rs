@@ -1,0 +1,297 @@
+//! The host's end of a connection: reads requests from stdin, writes replies to stdout, each request on a thread of its own, so
+//! that a follower that reads slowly holds up nobody else. Holds no run: it starts supervisors and reads what they write.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use sha2::{Digest, Sha256};
+
+use super::driver;
+use super::follow::{Credit, follow};
+use super::kill;
+use super::ledger::{self, hex};
+use super::lock;
+use super::owner::{Owner, boot_id, machine_id};
+use super::secrets;
+use super::state::{RunDir, State};
+use super::status;
+use super::supervise::READY;
+use super::survey;
+use crate::facts::Refusal;
+use crate::name::RunId;
+use crate::protocol::{Approval, Decoder, GREETING, Kind, Message, Reply, Request, RunState, StateDir, Submission, VERSION, encode};
+
+/// What the threads of a connection share.
+#[derive(Debug)]
+struct Shared {
+    stdout: Mutex<std::io::Stdout>,
+    credits: Mutex<BTreeMap<u32, Arc<Credit>>>,
+    /// Runs that this client has prepared and not yet let go.
+    waiting: Mutex<Vec<RunDir>>,
+}
+
+impl Shared {
+    fn send(&self, kind: Kind, stream: u32, payload: &[u8]) -> bool {
+        let mut frame = Vec::with_capacity(payload.len() + 16);
+        encode(&mut frame, kind, stream, payload);
+        let mut stdout = self.stdout.lock().unwrap_or_else(PoisonError::into_inner);
+        stdout.write_all(&frame).and_then(|()| stdout.flush()).is_ok()
+    }
+
+    fn reply(&self, stream: u32, reply: &Reply) -> bool {
+        self.send(Kind::Reply, stream, &serde_json::to_vec(reply).unwrap_or_default())
+    }
+
+    fn credit(&self, stream: u32) -> Arc<Credit> {
+        let mut credits = self.credits.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(credits.entry(stream).or_insert_with(Credit::new))
+    }
+
+    fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<RunDir>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The process: `landfall-host serve NONCE`.
+pub fn main(nonce: &str) -> ExitCode {
+    let shared = Arc::new(Shared { stdout: Mutex::new(std::io::stdout()), credits: Mutex::default(), waiting: Mutex::default() });
+    {
+        let mut stdout = shared.stdout.lock().unwrap_or_else(PoisonError::into_inner);
+        if writeln!(stdout, "{GREETING} {nonce}").is_err() {
+            return ExitCode::FAILURE;
+        }
+    }
+    let user = std::env::var("USER").unwrap_or_else(|_| rustix::process::geteuid().as_raw().to_string());
+    shared.reply(0, &Reply::Hello { version: VERSION, boot_id: boot_id(), machine: machine_id(), user });
+    let mut decoder = Decoder::default();
+    let mut buffer = vec![0u8; 64 << 10];
+    let mut stdin = std::io::stdin().lock();
+    let code = loop {
+        match stdin.read(&mut buffer) {
+            Ok(0) => break ExitCode::SUCCESS,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) => break ExitCode::FAILURE,
+            Ok(length) => {
+                decoder.push(&buffer[..length]);
+                loop {
+                    match decoder.next_message() {
+                        Ok(Some(message)) => receive(&shared, message),
+                        Ok(None) => break,
+                        Err(_) => return ExitCode::FAILURE,
+                    }
+                }
+            }
+        }
+    };
+    // The client is gone: what it has not let go will not go.
+    for dir in shared.waiting().drain(..) {
+        let _ = dir.mark("verdict", "withdrawn");
+    }
+    code
+}
+
+fn receive(shared: &Arc<Shared>, message: Message) {
+    match message.kind {
+        Kind::Credit => {
+            if let Ok(bytes) = <[u8; 4]>::try_from(message.payload.as_slice()) {
+                shared.credit(message.stream).grant(u32::from_be_bytes(bytes));
+            }
+        }
+        Kind::Request => {
+            let shared = Arc::clone(shared);
+            thread::spawn(move || {
+                let stream = message.stream;
+                let reply = match serde_json::from_slice::<Request>(&message.payload) {
+                    Ok(request) => answer(&shared, stream, request),
+                    Err(error) => Err(Refusal { code: 7, message: format!("a request that is not understood: {error}"), remedy: None }),
+                };
+                let reply = match reply {
+                    Ok(reply) => reply,
+                    Err(refusal) => {
+                        Some(Reply::Refused { code: refusal.code, message: refusal.message, remedy: refusal.remedy })
+                    }
+                };
+                if let Some(reply) = reply {
+                    shared.reply(stream, &reply);
+                }
+            });
+        }
+        Kind::Reply | Kind::Data => {}
+    }
+}
+
+fn answer(shared: &Shared, stream: u32, request: Request) -> Result<Option<Reply>, Refusal> {
+    Ok(Some(match request {
+        Request::Submit { sha256, submission, driver } => return submit(shared, stream, &sha256, &submission, &driver),
+        Request::Survey { submission } => Reply::Facts { facts: Box::new(look(&parse(&submission)?)) },
+        Request::Follow { state, run, offset } => {
+            let (_, dir) = find(&state, &run)?;
+            return Ok(to_its_end(shared, stream, &dir, offset));
+        }
+        Request::Go { state, run } => {
+            let (_, dir) = find(&state, &run)?;
+            let _ = dir.mark("verdict", "go");
+            shared.waiting().retain(|waiting| waiting.run != run);
+            if dir.marked("verdict").as_deref() == Some("go") {
+                Reply::Done
+            } else {
+                return Err(Refusal { code: 7, message: format!("run {run} was withdrawn before it was let go"), remedy: None });
+            }
+        }
+        Request::Answer { state, run, step, driver, answer } => {
+            let (_, dir) = find(&state, &run)?;
+            if !driver::is_driver(&dir, &driver) {
+                return Err(Refusal { code: 7, message: format!("another client drives run {run}"), remedy: None });
+            }
+            driver::put_answer(&dir, step, &answer).map_err(|error| io_refusal(&error))?;
+            Reply::Done
+        }
+        Request::Cancel { state, run, who } => cancel(&state, &run, &who)?,
+        Request::Runs { state } => Reply::Runs { runs: State::look(&state).map(|state| status::list(&state)).unwrap_or_default() },
+        Request::Lock { state } => Reply::Lock { holder: State::look(&state).as_ref().and_then(lock::holder) },
+        Request::BreakLock { state, run, who } => break_lock(&state, &run, &who)?,
+        Request::Resolve { state, run, done, who, note } => {
+            let (state, dir) = find(&state, &run)?;
+            let now = status::of(&dir);
+            if !status::is_unsettled(&dir, &now) {
+                let message = format!("run {run} is {}: there is nothing to settle", now.as_str());
+                return Err(Refusal { code: 7, message, remedy: None });
+            }
+            ledger::settle(&state, &run, done);
+            let verdict = if done { "done" } else { "not-done" };
+            dir.write_exclusive("settled.note", format!("{who}: {note}\n").as_bytes()).map_err(|error| io_refusal(&error))?;
+            dir.mark("settled", verdict).map_err(|error| io_refusal(&error))?;
+            dir.sync();
+            Reply::Done
+        }
+    }))
+}
+
+fn io_refusal(error: &std::io::Error) -> Refusal {
+    Refusal::unfit(format!("the state folder cannot be written: {error}"), "make room, or make it writable")
+}
+
+fn parse(text: &str) -> Result<Submission, Refusal> {
+    let submission: Submission = serde_json::from_str(text)
+        .map_err(|error| Refusal { code: 7, message: format!("a submission that is not understood: {error}"), remedy: None })?;
+    if submission.v == VERSION {
+        Ok(submission)
+    } else {
+        Err(Refusal { code: 7, message: format!("a submission of version {}, not {VERSION}", submission.v), remedy: None })
+    }
+}
+
+fn find(state: &StateDir, run: &RunId) -> Result<(State, RunDir), Refusal> {
+    let missing = || Refusal { code: 7, message: format!("there is no run {run} on this host"), remedy: Some("landfall runs".into()) };
+    let state = State::look(state).ok_or_else(missing)?;
+    let dir = state.run(run);
+    if dir.path.is_dir() { Ok((state, dir)) } else { Err(missing()) }
+}
+
+fn look(submission: &Submission) -> crate::facts::Facts {
+    let state = State::look(&submission.state);
+    let loaded = match secrets::load(&submission.secrets) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            let refusals = vec![Refusal::unfit(error.to_string(), error.remedy())];
+            return crate::facts::Facts { boot_id: boot_id(), refusals, ..crate::facts::Facts::default() };
+        }
+    };
+    let mut found = survey::basics(submission, state.as_ref(), &loaded);
+    survey::whole(submission, state.as_ref(), &loaded, &mut found);
+    found.facts
+}
+
+fn submit(shared: &Shared, stream: u32, sha256: &str, text: &str, driver: &str) -> Result<Option<Reply>, Refusal> {
+    if hex(&Sha256::digest(text.as_bytes())) != sha256 {
+        return Err(Refusal { code: 7, message: "the submission did not arrive whole".into(), remedy: None });
+    }
+    let submission = parse(text)?;
+    let state = State::open(&submission.state)?;
+    let dir = match with_key(&state, &submission) {
+        Some(dir) => dir,
+        None => begin(&state, &submission, text)?,
+    };
+    if driver::take(&dir, driver).unwrap_or(false) && submission.approval == Approval::Awaited && dir.marked("verdict").is_none() {
+        shared.waiting().push(dir.clone());
+    }
+    if !shared.reply(stream, &Reply::Accepted { run: dir.run.clone() }) {
+        return Ok(None);
+    }
+    Ok(to_its_end(shared, stream, &dir, 0))
+}
+
+/// The run that was started with the same key; one that was refused before it did anything does not count.
+fn with_key(state: &State, submission: &Submission) -> Option<RunDir> {
+    let key = submission.key.as_ref()?;
+    let same = status::list(state).into_iter().filter(|run| run.key.as_ref() == Some(key) && run.playbook == submission.playbook);
+    let counts = |state: &RunState| !matches!(state, RunState::Done { code: 5 | 7, .. });
+    same.filter(|run| counts(&run.state)).map(|run| state.run(&run.run)).next()
+}
+
+/// Puts the run down and gives it a supervisor. Idempotent: the second time there is one already.
+fn begin(state: &State, submission: &Submission, text: &str) -> Result<RunDir, Refusal> {
+    let dir = state.run(&submission.run);
+    dir.write_submission(text).map_err(|error| io_refusal(&error))?;
+    if dir.marked("owner").is_some() {
+        return Ok(dir);
+    }
+    let program = std::env::current_exe().map_err(|error| io_refusal(&error))?;
+    let mut command = Command::new(program);
+    command.arg("supervise").arg(state.root()).arg(submission.run.as_str());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().map_err(|error| io_refusal(&error))?;
+    let mut word = String::new();
+    let said = child.stdout.take().map(|mut stdout| stdout.read_to_string(&mut word));
+    if said.is_some() && word == READY {
+        return Ok(dir);
+    }
+    let ended = child.wait().map(|status| status.to_string()).unwrap_or_default();
+    if dir.marked("owner").is_some_and(|owner| Owner::parse(&owner).is_some()) {
+        // Another connection submitted the same run at the same time, or it is over already.
+        return Ok(dir);
+    }
+    Err(Refusal::unfit(format!("the run's supervisor did not start: {ended}"), "landfall doctor"))
+}
+
+fn to_its_end(shared: &Shared, stream: u32, dir: &RunDir, offset: u64) -> Option<Reply> {
+    let credit = shared.credit(stream);
+    follow(dir, offset, &credit, &mut |bytes| shared.send(Kind::Data, stream, bytes))
+}
+
+fn cancel(state: &StateDir, run: &RunId, who: &str) -> Result<Reply, Refusal> {
+    let (_, dir) = find(state, run)?;
+    dir.mark("cancel", who).map_err(|error| io_refusal(&error))?;
+    // A run that nobody supervises any more is ended from here.
+    if matches!(status::of(&dir), RunState::Orphaned { .. }) {
+        let left = kill::clean_up(run, dir.marked("owner").and_then(|text| Owner::parse(&text)).as_ref());
+        if !left.is_empty() {
+            return Err(Refusal { code: 6, message: format!("still there: {}", left.join(", ")), remedy: None });
+        }
+    }
+    Ok(Reply::Done)
+}
+
+fn break_lock(state: &StateDir, run: &RunId, who: &str) -> Result<Reply, Refusal> {
+    let (state, dir) = find(state, run)?;
+    let refuse = |message: String, remedy: String| Err(Refusal { code: 7, message, remedy: Some(remedy) });
+    match (lock::holder(&state), status::of(&dir)) {
+        (None, _) => refuse("nobody holds the lock".to_owned(), "there is nothing to break".to_owned()),
+        (Some(holder), _) if holder.run != *run => {
+            refuse(format!("the lock is held by {}, not by {run}", holder.run), format!("landfall lock break {}", holder.run))
+        }
+        (_, RunState::Running) => refuse(format!("run {run} is alive"), format!("landfall cancel {run}")),
+        (_, RunState::Orphaned { left }) => {
+            refuse(format!("something of run {run} lives: {}", left.join(", ")), format!("landfall cancel {run}"))
+        }
+        _ => {
+            dir.write_exclusive("settled.note", format!("{who}: the lock was broken\n").as_bytes()).map_err(|error| io_refusal(&error))?;
+            dir.mark("settled", "not-done").map_err(|error| io_refusal(&error))?;
+            dir.sync();
+            Ok(Reply::Done)
+        }
+    }
+}

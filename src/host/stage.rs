@@ -1,0 +1,308 @@
+//! Where a run's steps play: what they print goes through the mask into the log, a cancel or a deadline reaches what they started.
+//! Knows how to run a command for a step; not which.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::compose::Config;
+use super::inbox::Watch;
+use super::judge::Watcher;
+use super::kill::Prey;
+use super::log::Log;
+use super::mask::{Masker, Needles};
+use super::process::{self, Capture, Ended, Sink, Spawn, Stopped, Until};
+use super::secrets::Loaded;
+use super::state::{RunDir, State};
+use crate::event::{Body, Status, Stream};
+use crate::facts::Migrations;
+use crate::name::{ServiceName, StepName};
+use crate::protocol::{HostStep, Submission};
+
+/// From the request to stop to force.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// A run in the making.
+pub struct Stage<'a> {
+    /// What was asked for.
+    pub submission: &'a Submission,
+    /// The project's state on this host.
+    pub state: &'a State,
+    /// The run's folder.
+    pub dir: &'a RunDir,
+    /// The run's log.
+    pub log: Log,
+    /// What is put into the folder meanwhile.
+    pub inbox: Watch,
+    /// What must not leave the host.
+    pub secrets: Arc<Loaded>,
+    /// The compose project, once it has been read.
+    pub config: Config,
+    /// The image ids that steps run in. Fixed by the plan; a later `pull` moves them on.
+    pub images: BTreeMap<ServiceName, String>,
+    /// What each `migrate` step was found to have to do when the plan was approved.
+    pub approved: BTreeMap<StepName, Migrations>,
+    /// When the step that is running must be over.
+    pub deadline: Option<Instant>,
+    /// A cancel has been heeded: what runs now must run in any case.
+    pub deaf: bool,
+}
+
+/// How an action or a step ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// How.
+    pub status: Status,
+    /// The command's exit code.
+    pub exit_code: Option<i32>,
+    /// The signal that killed it.
+    pub signal: Option<i32>,
+    /// The reason or the story, masked.
+    pub detail: Option<String>,
+}
+
+impl Outcome {
+    /// An end without a command.
+    pub fn of(status: Status, detail: impl Into<String>) -> Self {
+        Self { status, exit_code: None, signal: None, detail: Some(detail.into()) }
+    }
+
+    /// As it should be.
+    pub fn ok() -> Self {
+        Self { status: Status::Ok, exit_code: None, signal: None, detail: None }
+    }
+
+    /// A proven failure.
+    pub fn failed(detail: impl Into<String>) -> Self {
+        Self::of(Status::Failed, detail)
+    }
+
+    /// Neither success nor failure.
+    pub fn unknown(detail: impl Into<String>) -> Self {
+        Self::of(Status::Unknown, detail)
+    }
+
+    /// The same, with the end of the command that led to it.
+    #[must_use]
+    pub fn ended(mut self, ended: &Ended) -> Self {
+        (self.exit_code, self.signal) = (ended.code, ended.signal);
+        self
+    }
+}
+
+impl Stage<'_> {
+    /// Text as it may leave the host.
+    pub fn masked(&self, text: &str) -> String {
+        mask_text(&self.secrets.needles, text)
+    }
+
+    /// Writes an event of a step.
+    pub fn event(&mut self, step: &StepName, body: Body) {
+        self.log.event(Some(step), body);
+    }
+
+    /// Whether somebody asked the run to stop.
+    pub fn cancelled(&self) -> bool {
+        !self.deaf && self.dir.marked("cancel").is_some()
+    }
+
+    /// Runs a command of a step. Its output is masked, logged and watched.
+    pub fn stream(&mut self, spawn: &Spawn, watcher: &mut Watcher) -> io::Result<Ended> {
+        let prey = Prey { run: &self.dir.run, root: Some(me()), docker: self.submission.compose.is_some() };
+        let needles = &self.secrets.needles;
+        let mut console = Console {
+            log: &mut self.log,
+            watcher,
+            streams: [Masked::new(needles, Stream::Stdout), Masked::new(needles, Stream::Stderr)],
+            fresh: false,
+        };
+        let dir = self.dir;
+        let until = until(&self.inbox, self.deadline, &prey, dir, self.deaf);
+        let ended = process::run(spawn, &mut console, &until.borrow());
+        console.watcher.finish();
+        ended
+    }
+
+    /// Runs a command of a step and keeps what it printed, unmasked.
+    pub fn capture(&mut self, spawn: &Spawn) -> io::Result<(Ended, Capture)> {
+        let prey = Prey { run: &self.dir.run, root: Some(me()), docker: self.submission.compose.is_some() };
+        let mut kept = Capture::default();
+        let until = until(&self.inbox, self.deadline, &prey, self.dir, self.deaf);
+        let ended = process::run(spawn, &mut kept, &until.borrow())?;
+        Ok((ended, kept))
+    }
+
+    /// Puts text that was kept into the log after all, masked: where it turns out that a person must see it.
+    pub fn show(&mut self, stream: Stream, text: &[u8]) {
+        let mut out = Vec::new();
+        let mut masker = Masker::new(Arc::clone(&self.secrets.needles));
+        masker.push(text, &mut out);
+        masker.finish(&mut out);
+        for line in out.split_inclusive(|byte| *byte == b'\n') {
+            self.log.output(stream, line.strip_suffix(b"\n").unwrap_or(line), false);
+        }
+    }
+
+    /// Waits, but not past a cancel or the step's deadline. False when it was cut short.
+    pub fn pause(&mut self, until: Instant) -> bool {
+        loop {
+            self.inbox.clear();
+            let now = Instant::now();
+            if self.cancelled() || self.deadline.is_some_and(|deadline| deadline <= now) {
+                return false;
+            }
+            if until <= now {
+                return true;
+            }
+            let wake = self.deadline.map_or(until, |deadline| deadline.min(until));
+            let mut set = [rustix::event::PollFd::new(&self.inbox, rustix::event::PollFlags::IN)];
+            let _ = process::wait_any(&mut set, Some(wake.saturating_duration_since(now)));
+        }
+    }
+
+    /// What a stopped command means for its step.
+    pub fn stopped(&self, stopped: Stopped, left: &[String], step: &HostStep) -> Outcome {
+        let (status, why) = match stopped {
+            Stopped::Cancelled => {
+                let who = self.dir.marked("cancel").unwrap_or_default();
+                (Status::Cancelled, format!("cancelled by {who}"))
+            }
+            Stopped::TimedOut => {
+                let limit = Duration::from_millis(step.timeout_ms.unwrap_or_default());
+                (Status::TimedOut, format!("not done after {}", humantime::format_duration(limit)))
+            }
+        };
+        if left.is_empty() {
+            return Outcome::of(status, format!("{why}; nothing of it is left"));
+        }
+        Outcome::unknown(format!("{why}; still there: {}", left.join(", ")))
+    }
+}
+
+fn me() -> i32 {
+    rustix::process::getpid().as_raw_pid()
+}
+
+/// Text as it may leave the host.
+pub fn mask_text(needles: &Arc<Needles>, text: &str) -> String {
+    let mut out = Vec::new();
+    let mut masker = Masker::new(Arc::clone(needles));
+    masker.push(text.as_bytes(), &mut out);
+    masker.finish(&mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// The closures behind an [`Until`], kept alive beside it.
+struct Stopping<'a> {
+    inbox: &'a Watch,
+    deadline: Option<Instant>,
+    cancelled: Box<dyn Fn() -> bool + 'a>,
+    terminate: Box<dyn Fn(i32) + 'a>,
+    exterminate: Box<dyn Fn(i32) -> Vec<String> + 'a>,
+}
+
+impl Stopping<'_> {
+    fn borrow(&self) -> Until<'_> {
+        Until {
+            deadline: self.deadline,
+            inbox: Some(self.inbox),
+            cancelled: &self.cancelled,
+            grace: GRACE,
+            terminate: &self.terminate,
+            exterminate: &self.exterminate,
+        }
+    }
+}
+
+fn until<'a>(inbox: &'a Watch, deadline: Option<Instant>, prey: &'a Prey<'a>, dir: &'a RunDir, deaf: bool) -> Stopping<'a> {
+    Stopping {
+        inbox,
+        deadline,
+        cancelled: Box::new(move || !deaf && dir.marked("cancel").is_some()),
+        terminate: Box::new(|_| prey.terminate()),
+        exterminate: Box::new(|_| prey.exterminate()),
+    }
+}
+
+/// One output stream on its way through the mask into the log.
+struct Masked {
+    stream: Stream,
+    masker: Masker,
+    line: Vec<u8>,
+}
+
+impl Masked {
+    fn new(needles: &Arc<Needles>, stream: Stream) -> Self {
+        Self { stream, masker: Masker::new(Arc::clone(needles)), line: Vec::new() }
+    }
+
+    /// Logs whole lines, and with `all` the rest as a piece of one.
+    fn log(&mut self, log: &mut Log, all: bool) {
+        let end = self.line.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        for line in self.line[..end].split_inclusive(|byte| *byte == b'\n') {
+            log.output(self.stream, &line[..line.len() - 1], false);
+        }
+        self.line.drain(..end);
+        if !self.line.is_empty() && (all || self.line.len() > crate::record::MAX_TEXT) {
+            log.output(self.stream, &self.line, true);
+            self.line.clear();
+        }
+    }
+}
+
+struct Console<'a> {
+    log: &'a mut Log,
+    watcher: &'a mut Watcher,
+    streams: [Masked; 2],
+    /// Something came since the last idle moment.
+    fresh: bool,
+}
+
+/// A partial match of more bytes than this is not let go before it is decided: it may be a secret.
+const HARMLESS: usize = 3;
+
+impl Console<'_> {
+    fn let_go(&mut self, index: usize) {
+        let masked = &mut self.streams[index];
+        masked.masker.idle_flush(HARMLESS, &mut masked.line);
+        masked.log(self.log, true);
+    }
+}
+
+impl Sink for Console<'_> {
+    fn data(&mut self, stream: Stream, bytes: &[u8]) {
+        self.fresh = true;
+        self.watcher.push(stream, bytes);
+        let index = usize::from(stream == Stream::Stderr);
+        // The other stream spoke before this one: what it said comes first.
+        self.let_go(1 - index);
+        let masked = &mut self.streams[index];
+        masked.masker.push(bytes, &mut masked.line);
+        masked.log(self.log, false);
+    }
+
+    fn idle(&mut self) {
+        if std::mem::take(&mut self.fresh) {
+            self.let_go(0);
+            self.let_go(1);
+        }
+    }
+
+    fn waits(&self) -> bool {
+        self.fresh && self.streams.iter().any(|masked| masked.masker.held() > 0 || !masked.line.is_empty())
+    }
+
+    fn end(&mut self, stream: Stream) {
+        let masked = &mut self.streams[usize::from(stream == Stream::Stderr)];
+        masked.masker.finish(&mut masked.line);
+        masked.log(self.log, true);
+    }
+}
+
+impl Stage<'_> {
+    /// Values for an environment or for headers: as they stand, or looked up among this host's own secrets.
+    pub fn values(&self, named: &BTreeMap<String, crate::secret::Value>) -> Result<Vec<(String, String)>, String> {
+        named.iter().map(|(key, value)| Ok((key.clone(), self.secrets.resolve(value)?))).collect()
+    }
+}

@@ -1,0 +1,300 @@
+//! Where a host keeps what must outlive everything: run folders, locks, ledger; who may own them; and how they reach the disk.
+//!
+//! ```text
+//! ROOT/runs/RUN/   submission.json  log  owner@  verdict@  cancel@  driver.N@  answer.N  rc@  settled@
+//! ROOT/locks/      project.N@
+//! ROOT/ledger/     KEY.RUN.begun  KEY.RUN.ended@
+//! ```
+//!
+//! What is marked `@` is a symbolic link whose target is the value: making one is atomic and exclusive, and needs no data block,
+//! so it works on a full disk too. Nothing is ever released, so nothing can be left behind.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use crate::facts::Refusal;
+use crate::name::RunId;
+use crate::protocol::{StateDir, Submission};
+
+/// The state folder of a project, checked.
+#[derive(Debug, Clone)]
+pub struct State {
+    root: PathBuf,
+}
+
+impl State {
+    /// Opens the folder, and makes it where the user may.
+    pub fn open(dir: &StateDir) -> Result<Self, Refusal> {
+        let shared = Path::new(&dir.path);
+        if !shared.is_absolute() {
+            return Err(Refusal::unfit(format!("state folder {} is not absolute", dir.path), "give `state_dir` an absolute path"));
+        }
+        let root = match ensure(shared) {
+            Ok(()) => shared.to_owned(),
+            Err(_) if dir.private => {
+                let own = private_root(shared);
+                ensure(&own).map_err(|error| unusable(&own, &error))?;
+                own
+            }
+            Err(error) => return Err(unusable(shared, &error)),
+        };
+        let state = Self { root };
+        let metadata = fs::metadata(&state.root).map_err(|error| unusable(&state.root, &error))?;
+        // Others in the group of a shared folder (setgid, 2770) read and write here too; a private one stays private.
+        let shared_mode = metadata.mode() & 0o2020 == 0o2020;
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(if shared_mode { 0o007 } else { 0o077 }));
+        for part in ["runs", "locks", "ledger"] {
+            ensure(&state.root.join(part)).map_err(|error| unusable(&state.root, &error))?;
+        }
+        Ok(state)
+    }
+
+    /// Opens the folder to look at it; none when it was never made.
+    pub fn look(dir: &StateDir) -> Option<Self> {
+        let shared = PathBuf::from(&dir.path);
+        let own = private_root(&shared);
+        let root = if shared.join("runs").is_dir() {
+            shared
+        } else if dir.private && own.join("runs").is_dir() {
+            own
+        } else {
+            return None;
+        };
+        check_owner(&root).ok()?;
+        Some(Self { root })
+    }
+
+    /// A folder that was opened before, by its path.
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder of the lock generations.
+    pub fn locks(&self) -> PathBuf {
+        self.root.join("locks")
+    }
+
+    /// The folder of the ledger.
+    pub fn ledger(&self) -> PathBuf {
+        self.root.join("ledger")
+    }
+
+    /// The folder of a run, whether it exists or not.
+    pub fn run(&self, run: &RunId) -> RunDir {
+        RunDir { path: self.root.join("runs").join(run.as_str()), run: run.clone() }
+    }
+
+    /// All runs, in no order.
+    pub fn runs(&self) -> Vec<RunDir> {
+        let names = fs::read_dir(self.root.join("runs")).into_iter().flatten().flatten();
+        names.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).map(|run| self.run(&run)).collect()
+    }
+
+    /// Free bytes for this user.
+    pub fn disk_free(&self) -> u64 {
+        rustix::fs::statvfs(&self.root).map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}
+
+fn private_root(shared: &Path) -> PathBuf {
+    let home = std::env::var_os("HOME").map_or_else(|| PathBuf::from("/nonexistent"), PathBuf::from);
+    home.join(".local/state/landfall").join(shared.file_name().unwrap_or_default())
+}
+
+fn unusable(path: &Path, error: &io::Error) -> Refusal {
+    let path = path.display();
+    Refusal::unfit(
+        format!("the state folder {path} cannot be used: {error}"),
+        format!(
+            "as root on the host: install -d -m 2770 -o root -g docker {path}; or set `[state] private = true`, which locks out only yourself"
+        ),
+    )
+}
+
+fn ensure(dir: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(dir) {
+        Ok(_) => check_owner(dir),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // Sub-folders of a shared folder are shared like it (the umask decides), others are private.
+            fs::DirBuilder::new().recursive(true).mode(0o770).create(dir)?;
+            let inherits = fs::metadata(dir)?.mode() & 0o2000 != 0;
+            if !inherits {
+                fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
+            }
+            sync_dir(dir.parent().unwrap_or(dir));
+            check_owner(dir)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Refuses what another user could have put there or could change.
+fn check_owner(dir: &Path) -> io::Result<()> {
+    let metadata = fs::symlink_metadata(dir)?;
+    let refuse = |why: &str| Err(io::Error::new(io::ErrorKind::PermissionDenied, why.to_owned()));
+    let me = rustix::process::geteuid().as_raw();
+    let shared = metadata.mode() & 0o2020 == 0o2020;
+    if metadata.is_symlink() {
+        refuse("it is a symbolic link")
+    } else if !metadata.is_dir() {
+        refuse("it is not a folder")
+    } else if metadata.uid() != me && metadata.uid() != 0 && !shared {
+        refuse("it belongs to another user")
+    } else if metadata.mode() & 0o002 != 0 {
+        refuse("everybody may write to it")
+    } else if metadata.mode() & 0o020 != 0 && metadata.mode() & 0o2000 == 0 {
+        refuse("its group may write to it, but it is not setgid")
+    } else if rustix::fs::access(dir, rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).is_err() {
+        refuse("permission denied")
+    } else {
+        Ok(())
+    }
+}
+
+/// The folder of one run.
+#[derive(Debug, Clone)]
+pub struct RunDir {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Which run.
+    pub run: RunId,
+}
+
+impl RunDir {
+    /// A file in it.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// The log.
+    pub fn log(&self) -> PathBuf {
+        self.file("log")
+    }
+
+    /// Puts the submission down, whole or not at all. Idempotent; flushed to the disk by [`RunDir::sync`].
+    pub fn write_submission(&self, text: &str) -> io::Result<()> {
+        match fs::DirBuilder::new().mode(0o770).create(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        if self.file("submission.json").exists() {
+            return Ok(());
+        }
+        self.write_exclusive("submission.json", text.as_bytes()).map(drop)
+    }
+
+    /// Reads the submission back.
+    pub fn submission(&self) -> io::Result<Submission> {
+        Ok(serde_json::from_slice(&fs::read(self.file("submission.json"))?)?)
+    }
+
+    /// Makes a file that no reader ever sees half written. False when it was there already: the first one stays.
+    pub fn write_exclusive(&self, name: &str, bytes: &[u8]) -> io::Result<bool> {
+        let draft = self.file(&format!(".{name}.{}", std::process::id()));
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o660).open(&draft)?;
+        let written = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::hard_link(&draft, self.file(name)));
+        let _ = fs::remove_file(&draft);
+        match written {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Records a value once and for ever. False when there is one already.
+    pub fn mark(&self, name: &str, value: &str) -> io::Result<bool> {
+        mark(&self.file(name), value)
+    }
+
+    /// Reads a recorded value.
+    pub fn marked(&self, name: &str) -> Option<String> {
+        read_mark(&self.file(name))
+    }
+
+    /// Exit code and status of an ended run.
+    pub fn rc(&self) -> Option<(u8, String)> {
+        let rc = self.marked("rc")?;
+        let (code, status) = rc.split_once(' ')?;
+        Some((code.parse().ok()?, status.to_owned()))
+    }
+
+    /// Flushes the folder's entries, and its own, to the disk.
+    pub fn sync(&self) {
+        sync_dir(&self.path);
+        sync_dir(self.path.parent().unwrap_or(&self.path));
+    }
+}
+
+/// Makes a symbolic link that holds a value. False when the name is taken.
+pub fn mark(path: &Path, value: &str) -> io::Result<bool> {
+    match symlink(value, path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads the value of such a link.
+pub fn read_mark(path: &Path) -> Option<String> {
+    fs::read_link(path).ok()?.into_os_string().into_string().ok()
+}
+
+/// Flushes a folder's entries to the disk. A file system that cannot is no reason to stop.
+pub fn sync_dir(dir: &Path) {
+    if let Ok(dir) = File::open(dir) {
+        let _ = dir.sync_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(dir: &Path) -> Result<State, Refusal> {
+        State::open(&StateDir { path: dir.join("etally").display().to_string(), private: false })
+    }
+
+    #[test]
+    fn a_new_folder_is_private() {
+        let temp = tempfile::tempdir().expect("folder");
+        let state = state(temp.path()).expect("state");
+        assert_eq!(fs::metadata(state.root()).expect("metadata").mode() & 0o7777, 0o700);
+    }
+
+    #[test]
+    fn a_folder_that_others_could_change_is_refused() {
+        let temp = tempfile::tempdir().expect("folder");
+        for mode in [0o777, 0o770] {
+            let root = temp.path().join("etally");
+            let _ = fs::create_dir(&root);
+            fs::set_permissions(&root, fs::Permissions::from_mode(mode)).expect("mode");
+            let refusal = state(temp.path()).expect_err("refused");
+            assert_eq!(refusal.code, 7);
+            assert!(refusal.remedy.is_some_and(|remedy| remedy.contains("install -d -m 2770")), "{mode:o}");
+        }
+        let link = temp.path().join("link");
+        symlink(temp.path(), &link).expect("link");
+        assert!(ensure(&link).is_err());
+    }
+
+    #[test]
+    fn marks_and_files_are_taken_once() {
+        let temp = tempfile::tempdir().expect("folder");
+        let run = state(temp.path()).expect("state").run(&RunId::from_random([1; 6]));
+        run.write_submission("{}").expect("submission");
+        assert!(run.mark("rc", "0 ok").expect("mark"));
+        assert!(!run.mark("rc", "1 failed").expect("mark"));
+        assert_eq!(run.rc(), Some((0, "ok".to_owned())));
+        assert!(run.write_exclusive("answer.1", b"a").expect("write"));
+        assert!(!run.write_exclusive("answer.1", b"b").expect("write"));
+        assert_eq!(fs::read(run.file("answer.1")).expect("read"), b"a");
+        assert_eq!(fs::read_dir(&run.path).expect("list").count(), 3, "no draft is left");
+    }
+}

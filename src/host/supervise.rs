@@ -1,0 +1,503 @@
+//! One run, from submission to its recorded end: lock, preflight, approval, steps, result. A process of its own, in a session of its
+//! own, with no descriptor of the connection that started it; it needs nobody until a barrier does.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::driver;
+use super::inbox::Watch;
+use super::lock::{self, Busy};
+use super::log::Log;
+use super::owner::Owner;
+use super::process::{self, Stopped};
+use super::secrets;
+use super::stage::{Outcome, Stage};
+use super::state::{RunDir, State};
+use super::survey::{self, Survey};
+use super::{actions, kill, ledger};
+use crate::action::Action;
+use crate::event::{Body, Status, timestamp};
+use crate::facts::{Facts, LockHolder, Migrations, Refusal};
+use crate::name::RunId;
+use crate::protocol::{Approval, HostStep, LedgerKey, Seen, Submission, When};
+
+/// How long a prepared run waits for its client's word, at the most.
+const APPROVAL: Duration = Duration::from_secs(3600);
+
+/// The word that tells the process that started it that the run is in its hands.
+pub const READY: &str = "ready\n";
+
+/// The process: `landfall-host supervise ROOT RUN`.
+pub fn main(root: &str, run: &str) -> ExitCode {
+    let Ok(run) = run.parse::<RunId>() else { return ExitCode::from(64) };
+    let _ = rustix::process::setsid();
+    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+    let state = State::at(root);
+    let dir = state.run(&run);
+    let Ok(submission) = dir.submission() else { return ExitCode::from(65) };
+    let Some(me) = Owner::me() else { return ExitCode::from(70) };
+    // The point of no return: a run has at most one supervisor, ever.
+    if !dir.mark("owner", &me.to_string()).unwrap_or(false) {
+        return ExitCode::from(75);
+    }
+    if submission.effects {
+        let _ = dir.mark("effects", "yes");
+    }
+    dir.sync();
+    let Ok(inbox) = Watch::entries(&dir.path) else { return ExitCode::from(71) };
+    let Ok(log) = Log::open(&dir.log(), run, submission.host.clone()) else { return ExitCode::from(73) };
+    if let_go_of_the_connection().is_err() {
+        return ExitCode::from(71);
+    }
+    let (mut log, code, status) = match prepare(&submission, &state, &dir, log, inbox) {
+        Err((log, code, status)) => (*log, code, status),
+        Ok(mut stage) => {
+            let (code, status) = steps(&mut stage);
+            (stage.log, code, status)
+        }
+    };
+    kill::reap();
+    let duration_ms = log.elapsed_ms();
+    log.event(None, Body::HostFinished { status, exit_code: code, duration_ms });
+    log.end(code, status);
+    let _ = dir.mark("rc", &format!("{code} {}", status.as_str()));
+    dir.sync();
+    ExitCode::SUCCESS
+}
+
+/// Says that the run is in good hands, then closes every way to the one who started it.
+fn let_go_of_the_connection() -> std::io::Result<()> {
+    use std::io::Write;
+    std::io::stdout().write_all(READY.as_bytes())?;
+    std::io::stdout().flush()?;
+    let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&null)?;
+    rustix::stdio::dup2_stderr(&null)?;
+    Ok(())
+}
+
+/// An end before the first step.
+type Refused = (Box<Log>, u8, Status);
+
+/// Takes the lock, looks, pulls, and waits for the word to go.
+fn prepare<'a>(
+    submission: &'a Submission,
+    state: &'a State,
+    dir: &'a RunDir,
+    mut log: Log,
+    inbox: Watch,
+) -> Result<Stage<'a>, Refused> {
+    let started = Body::RunStarted {
+        playbook: submission.playbook.clone(),
+        hosts: submission.hosts.clone(),
+        plan: submission.plan.clone(),
+        who: submission.who.to_string(),
+        note: submission.note.clone(),
+    };
+    log.event(None, started);
+    if submission.effects {
+        match lock::acquire(state, &dir.run) {
+            Ok(generation) => log.event(None, Body::LockAcquired { lock: submission.project.to_string(), generation }),
+            Err(Busy::Held(holder)) => {
+                log.event(None, Body::LockBusy { holder: *holder });
+                return Err((Box::new(log), 5, Status::Failed));
+            }
+            Err(Busy::Unsettled(holder)) => return Err(refuse(log, unsettled(&holder))),
+            Err(Busy::Io(error)) => {
+                let text = format!("the lock cannot be taken: {error}");
+                return Err(refuse(log, Refusal::unfit(text, "make room, or make the state folder writable")));
+            }
+        }
+    }
+    let secrets = match secrets::load(&submission.secrets) {
+        Ok(secrets) => Arc::new(secrets),
+        Err(error) => return Err(refuse(log, Refusal::unfit(error.to_string(), error.remedy()))),
+    };
+    let mut survey = survey::basics(submission, Some(state), &secrets);
+    if !survey.facts.refusals.is_empty() {
+        return Err(refuse_all(log, survey.facts));
+    }
+    let mut stage = Stage {
+        submission,
+        state,
+        dir,
+        log,
+        inbox,
+        secrets,
+        config: survey.config.clone(),
+        images: BTreeMap::new(),
+        approved: BTreeMap::new(),
+        deadline: None,
+        deaf: false,
+    };
+    if !submission.pull.is_empty() {
+        pull(&mut stage)?;
+    }
+    survey::whole(submission, Some(state), &stage.secrets, &mut survey);
+    refuse_failed_migrations(&mut survey.facts);
+    stage.images = survey.images();
+    stage.approved.clone_from(&survey.facts.migrations);
+    if !survey.facts.refusals.is_empty() {
+        return Err(refuse_all(stage.log, survey.facts));
+    }
+    stage.log.event(None, Body::Prepared { facts: Box::new(survey.facts.clone()) });
+    if submission.approval == Approval::Awaited {
+        await_approval(stage, &survey)
+    } else {
+        Ok(stage)
+    }
+}
+
+fn refuse(mut log: Log, refusal: Refusal) -> Refused {
+    let code = refusal.code;
+    log.event(None, Body::Refused { refusal });
+    (Box::new(log), code, Status::Failed)
+}
+
+fn refuse_all(mut log: Log, facts: Facts) -> Refused {
+    let code = facts.refusals.first().map_or(7, |refusal| refusal.code);
+    for refusal in facts.refusals {
+        log.event(None, Body::Refused { refusal });
+    }
+    (Box::new(log), code, Status::Failed)
+}
+
+fn unsettled(holder: &LockHolder) -> Refusal {
+    Refusal::unfit(
+        format!(
+            "run {} ({}, by {} at {}) ended {}: whether its work is done is not known",
+            holder.run, holder.playbook, holder.who, holder.since, holder.state
+        ),
+        format!("look at it: landfall attach {0}; then say: landfall resolve {0} --as done|not-done --note …", holder.run),
+    )
+}
+
+/// A database that is in trouble gets no new migrations.
+fn refuse_failed_migrations(facts: &mut Facts) {
+    for (step, found) in &facts.migrations {
+        if let Migrations::Failed { why } = found {
+            let message = format!("step {step:?}: {why}", step = step.as_str());
+            facts.refusals.push(Refusal::unfit(message, "settle it by the migration tool's own command first; Landfall never does"));
+        }
+    }
+}
+
+fn pull(stage: &mut Stage<'_>) -> Result<(), Refused> {
+    let services = stage.submission.pull.clone();
+    let Ok(name) = "pull".parse() else { return Ok(()) };
+    let names = services.iter().map(crate::name::ServiceName::as_str).collect::<Vec<_>>().join(" ");
+    let step = HostStep {
+        name,
+        kind: "pull".into(),
+        shown: format!("docker compose pull {names}"),
+        when: When::Success,
+        check: false,
+        timeout_ms: None,
+        retry: None,
+        ledger: None,
+        needs: Vec::new(),
+        hints: Vec::new(),
+        actions: vec![Action::Pull { services }],
+    };
+    let outcome = play(stage, &step, 0);
+    if outcome.status == Status::Ok {
+        return Ok(());
+    }
+    let (code, status) = if outcome.status == Status::Cancelled { (130, Status::Cancelled) } else { (7, Status::Failed) };
+    if code == 7 {
+        let refusal = Refusal::unfit(format!("the images of {names} cannot be pulled"), "on the host: docker compose pull, docker login");
+        stage.log.event(None, Body::Refused { refusal });
+    }
+    // The log moves out of a stage that ends here.
+    match Log::open(&stage.dir.log(), stage.dir.run.clone(), stage.submission.host.clone()) {
+        Ok(log) => Err((Box::new(log), code, status)),
+        Err(_) => Ok(()),
+    }
+}
+
+fn await_approval<'a>(mut stage: Stage<'a>, survey: &Survey) -> Result<Stage<'a>, Refused> {
+    let end = Instant::now() + APPROVAL;
+    loop {
+        stage.inbox.clear();
+        let withdrawn = match stage.dir.marked("verdict").as_deref() {
+            Some("go") => break,
+            Some(_) => Some("its client went away or withdrew before it was let go"),
+            None if stage.cancelled() => Some("it was cancelled before it was let go"),
+            None if Instant::now() >= end => Some("nobody let it go within an hour"),
+            None => None,
+        };
+        if let Some(why) = withdrawn {
+            let _ = stage.dir.mark("verdict", "withdrawn");
+            if stage.dir.marked("verdict").as_deref() == Some("go") {
+                break;
+            }
+            stage.log.event(None, Body::Warning { text: format!("nothing was done: {why}") });
+            return Err((Box::new(stage.log), 130, Status::Cancelled));
+        }
+        let mut set = [rustix::event::PollFd::new(&stage.inbox, rustix::event::PollFlags::IN)];
+        let _ = process::wait_any(&mut set, Some(end.saturating_duration_since(Instant::now())));
+    }
+    // Others may have worked on the host by hand while the plan was being read.
+    for (service, facts) in &survey.facts.services {
+        let now = stage.config.image(service).and_then(|name| super::docker::image(&name).ok().flatten()).map(|image| image.id);
+        if now != facts.image_id {
+            let refusal = Refusal::unfit(
+                format!("the image of {service} is not the one of the plan any more"),
+                "somebody pulled or built meanwhile: run again and look at the plan",
+            );
+            return Err(refuse(stage.log, refusal));
+        }
+    }
+    Ok(stage)
+}
+
+/// How far a run has come, and what it will end with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Progress {
+    failed: bool,
+    unknown: bool,
+    cancelled: bool,
+    code: u8,
+}
+
+impl Progress {
+    fn runs(self, when: When) -> bool {
+        match when {
+            When::Always => true,
+            When::Unknown => self.unknown,
+            When::Failure => self.failed && !self.unknown && !self.cancelled,
+            When::Success => !self.failed && !self.unknown && !self.cancelled,
+        }
+    }
+
+    fn count(&mut self, step: &HostStep, status: Status) {
+        let code = match status {
+            Status::Ok | Status::Skipped => return,
+            Status::Unknown => 6,
+            Status::Cancelled => 130,
+            Status::Failed | Status::TimedOut if step.check && step.when == When::Success => 4,
+            Status::Failed | Status::TimedOut => 1,
+        };
+        match status {
+            Status::Unknown => self.unknown = true,
+            Status::Cancelled => self.cancelled = true,
+            _ => self.failed = true,
+        }
+        // What failed first is what the run ends with; only not knowing is worse.
+        if self.code == 0 || code == 6 {
+            self.code = code;
+        }
+    }
+
+    fn status(self) -> Status {
+        match self.code {
+            0 => Status::Ok,
+            6 => Status::Unknown,
+            130 => Status::Cancelled,
+            _ => Status::Failed,
+        }
+    }
+}
+
+fn steps(stage: &mut Stage<'_>) -> (u8, Status) {
+    let mut progress = Progress { failed: false, unknown: false, cancelled: false, code: 0 };
+    let steps: &[HostStep] = &stage.submission.steps;
+    for (index, step) in steps.iter().enumerate() {
+        if !progress.cancelled && stage.cancelled() {
+            progress.cancelled = true;
+            progress.code = if progress.code == 0 { 130 } else { progress.code };
+        }
+        // What must run in any case is not stopped by the cancel that led to it.
+        stage.deaf = progress.cancelled;
+        if progress.runs(step.when) {
+            let status = play(stage, step, u32::try_from(index).unwrap_or(u32::MAX)).status;
+            progress.count(step, status);
+        } else if step.when == When::Success {
+            let why = match progress {
+                Progress { unknown: true, .. } => "not run: the outcome of an earlier step is not known",
+                Progress { cancelled: true, .. } => "not run: the run was cancelled",
+                _ => "not run: an earlier step failed",
+            };
+            let outcome = Outcome::of(Status::Skipped, why);
+            finish(stage, step, outcome, Instant::now());
+        }
+    }
+    (progress.code, progress.status())
+}
+
+/// Plays one step, with everything around it.
+fn play(stage: &mut Stage<'_>, step: &HostStep, index: u32) -> Outcome {
+    let began = Instant::now();
+    stage.deadline = step.timeout_ms.map(|limit| began + Duration::from_millis(limit));
+    let command = stage.masked(&step.shown);
+    stage.event(&step.name, Body::StepStarted { kind: step.kind.clone(), command, check: step.check });
+    let outcome = match &step.ledger {
+        None => act(stage, step, index),
+        Some(key) => remembered(stage, step, key, index),
+    };
+    finish(stage, step, outcome, began)
+}
+
+fn finish(stage: &mut Stage<'_>, step: &HostStep, outcome: Outcome, began: Instant) -> Outcome {
+    let body = Body::StepFinished {
+        status: outcome.status,
+        exit_code: outcome.exit_code,
+        signal: outcome.signal.map(signal_name),
+        duration_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        detail: outcome.detail.clone(),
+    };
+    stage.event(&step.name, body);
+    outcome
+}
+
+fn signal_name(number: i32) -> String {
+    let known = [(1, "HUP"), (2, "INT"), (3, "QUIT"), (4, "ILL"), (6, "ABRT"), (7, "BUS"), (8, "FPE"), (9, "KILL"), (11, "SEGV"), (13, "PIPE"), (15, "TERM")];
+    known.iter().find(|(known, _)| *known == number).map_or_else(|| number.to_string(), |(_, name)| (*name).to_owned())
+}
+
+fn act(stage: &mut Stage<'_>, step: &HostStep, index: u32) -> Outcome {
+    if !step.needs.is_empty() {
+        let outcome = actions::perform(stage, step, &Action::Start { services: step.needs.clone() });
+        if outcome.status != Status::Ok {
+            return Outcome { detail: Some(format!("what it needs did not start: {}", outcome.detail.unwrap_or_default())), ..outcome };
+        }
+    }
+    let mut last = Outcome::ok();
+    for action in &step.actions {
+        last = match action {
+            Action::Barrier => barrier(stage, step, index),
+            action => actions::perform(stage, step, action),
+        };
+        if last.status != Status::Ok {
+            break;
+        }
+    }
+    last
+}
+
+/// A step that the host remembers: told, refused or written down before its first side effect.
+fn remembered(stage: &mut Stage<'_>, step: &HostStep, key: &LedgerKey, index: u32) -> Outcome {
+    let Some(image) = stage.images.get(&key.service).cloned() else {
+        return Outcome::failed(format!("the image of {} is not on this host", key.service));
+    };
+    let entry = match survey::entry(key, &image) {
+        Ok(entry) => entry,
+        Err(why) => return Outcome::failed(stage.masked(&why)),
+    };
+    if let Some(story) = ledger::story(stage.state, &entry).filter(|_| key.seen != Seen::Repeat) {
+        let told = format!("in run {} at {} by {}", story.run, story.when, story.who);
+        match story.ok {
+            Some(true) if key.seen == Seen::Skip => return Outcome::of(Status::Skipped, format!("ran before: {told}")),
+            Some(true) => return Outcome::failed(format!("it ran before, {told}: --again runs it again")),
+            None => return Outcome::failed(format!("it was begun {told}, and how that ended is not known: landfall resolve {}", story.run)),
+            Some(false) => {}
+        }
+    }
+    let (who, when) = (stage.submission.who.to_string(), timestamp(std::time::SystemTime::now()));
+    if let Err(error) = ledger::begin(stage.state, &entry, &stage.dir.run, &key.name, &who, &when, Some(&image)) {
+        return Outcome::failed(format!("the ledger cannot be written, so nothing was run: {error}"));
+    }
+    let outcome = act(stage, step, index);
+    match outcome.status {
+        Status::Ok => ledger::end(stage.state, &entry, &stage.dir.run, true),
+        Status::Failed | Status::TimedOut | Status::Cancelled => ledger::end(stage.state, &entry, &stage.dir.run, false),
+        Status::Unknown | Status::Skipped => {}
+    }
+    outcome
+}
+
+/// Waits for what only the driver can tell. Without a driver it waits as long as the submission says, then the outcome is unknown.
+fn barrier(stage: &mut Stage<'_>, step: &HostStep, index: u32) -> Outcome {
+    let patience = Duration::from_millis(stage.submission.answer_within_ms);
+    let mut alone_since = None;
+    loop {
+        stage.inbox.clear();
+        if let Some(answer) = driver::answer(stage.dir, index) {
+            for event in &answer.events {
+                stage.log.foreign(event);
+            }
+            return Outcome { status: answer.status, exit_code: answer.exit_code, signal: None, detail: answer.detail };
+        }
+        let now = Instant::now();
+        if stage.cancelled() {
+            return stage.stopped(Stopped::Cancelled, &[], step);
+        }
+        if stage.deadline.is_some_and(|deadline| deadline <= now) {
+            return stage.stopped(Stopped::TimedOut, &[], step);
+        }
+        let driver = driver::current(stage.dir).and_then(|owner| owner.ending());
+        let give_up = if driver.is_some() {
+            alone_since = None;
+            None
+        } else {
+            Some(*alone_since.get_or_insert(now) + patience)
+        };
+        if give_up.is_some_and(|at| at <= now) {
+            return Outcome::unknown("its client is gone, and nobody else took its place");
+        }
+        let wake = [give_up, stage.deadline].into_iter().flatten().min().map(|at| at.saturating_duration_since(now));
+        let mut set = vec![rustix::event::PollFd::new(&stage.inbox, rustix::event::PollFlags::IN)];
+        set.extend(driver.iter().map(|fd| rustix::event::PollFd::new(fd, rustix::event::PollFlags::IN)));
+        let _ = process::wait_any(&mut set, wake);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(when: When, check: bool) -> HostStep {
+        HostStep {
+            name: "s".parse().expect("name"),
+            kind: "shell".into(),
+            shown: String::new(),
+            when,
+            check,
+            timeout_ms: None,
+            retry: None,
+            ledger: None,
+            needs: vec![],
+            hints: vec![],
+            actions: vec![],
+        }
+    }
+
+    fn after(seen: &[(When, bool, Status)]) -> Progress {
+        let mut progress = Progress { failed: false, unknown: false, cancelled: false, code: 0 };
+        for (when, check, status) in seen {
+            progress.count(&step(*when, *check), *status);
+        }
+        progress
+    }
+
+    #[test]
+    fn what_failed_first_decides_the_code_and_not_knowing_is_worse() {
+        use Status::{Cancelled, Failed, Ok, Skipped, TimedOut, Unknown};
+        for (seen, code) in [
+            (&[(When::Success, false, Ok), (When::Success, false, Skipped)][..], 0),
+            (&[(When::Success, false, Failed)], 1),
+            (&[(When::Success, true, Failed)], 4),
+            (&[(When::Success, true, TimedOut), (When::Always, false, Failed)], 4),
+            (&[(When::Success, false, Failed), (When::Failure, true, Failed)], 1),
+            (&[(When::Always, false, Failed)], 1),
+            (&[(When::Success, true, Failed), (When::Always, false, Unknown)], 6),
+            (&[(When::Success, false, Cancelled), (When::Always, false, Failed)], 130),
+        ] {
+            assert_eq!(after(seen).code, code, "{seen:?}");
+        }
+    }
+
+    #[test]
+    fn steps_run_for_their_case_only() {
+        let table = |progress: Progress| {
+            [When::Success, When::Failure, When::Always, When::Unknown].map(|when| progress.runs(when))
+        };
+        assert_eq!(table(after(&[])), [true, false, true, false]);
+        assert_eq!(table(after(&[(When::Success, false, Status::Failed)])), [false, true, true, false]);
+        assert_eq!(table(after(&[(When::Success, false, Status::Unknown)])), [false, false, true, true]);
+        assert_eq!(table(after(&[(When::Success, false, Status::Cancelled)])), [false, false, true, false]);
+    }
+}

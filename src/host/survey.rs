@@ -1,0 +1,303 @@
+//! The one read-only look at a host: what is there, what runs, what is pending, what makes it unfit. Its answer is all that a plan
+//! is made from. Every text in it is masked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::thread;
+
+use sha2::{Digest, Sha256};
+
+use super::actions;
+use super::compose::{self, Config};
+use super::docker::{self, Trouble};
+use super::ledger;
+use super::lock;
+use super::owner::boot_id;
+use super::process::{self, Spawn};
+use super::secrets::Loaded;
+use super::stage::mask_text;
+use super::state::State;
+use crate::action::{Action, Probe, Via};
+use crate::facts::{DockerFacts, Facts, Migrations, Refusal, ServiceFacts};
+use crate::name::ServiceName;
+use crate::protocol::{ComposeProject, HostStep, LedgerKey, Seen, Submission};
+
+/// Free space below which nothing is begun: records and images would not fit.
+const DISK: u64 = 64 << 20;
+
+/// What a survey found, with what the host needs for itself.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// The facts that leave.
+    pub facts: Facts,
+    /// The compose project as Compose reads it.
+    pub config: Config,
+}
+
+impl Survey {
+    /// The image ids that steps would run in.
+    pub fn images(&self) -> BTreeMap<ServiceName, String> {
+        let ids = self.facts.services.iter().filter_map(|(name, facts)| Some((name.clone(), facts.image_id.clone()?)));
+        ids.collect()
+    }
+}
+
+/// The services that a submission touches.
+pub fn touched(submission: &Submission) -> BTreeSet<ServiceName> {
+    let mut found: BTreeSet<ServiceName> = submission.pull.iter().cloned().collect();
+    for step in &submission.steps {
+        found.extend(step.needs.iter().cloned());
+        for action in &step.actions {
+            match action {
+                Action::Service(command) => drop(found.insert(command.service.clone())),
+                Action::Migrate(migrate) => drop(found.insert(migrate.service.clone())),
+                Action::Pull { services } | Action::Start { services } => found.extend(services.iter().cloned()),
+                Action::Up(up) => found.extend(up.services.iter().cloned()),
+                Action::Probe(Probe::Network { service, .. } | Probe::Container { service }) => drop(found.insert(service.clone())),
+                Action::Probe(Probe::Host(_)) | Action::Shell(_) | Action::Barrier => {}
+            }
+        }
+    }
+    found
+}
+
+/// Looks at what must be there before anything else is asked: Docker, Compose, the project's files. Cheap where there is no project.
+pub fn basics(submission: &Submission, state: Option<&State>, secrets: &Loaded) -> Survey {
+    let mut survey = Survey::default();
+    let facts = &mut survey.facts;
+    facts.boot_id = boot_id();
+    facts.user = std::env::var("USER").unwrap_or_else(|_| rustix::process::geteuid().as_raw().to_string());
+    facts.masked_values = secrets.count();
+    facts.warnings.extend(secrets.warnings.iter().cloned());
+    if let Some(state) = state {
+        facts.disk_free = state.disk_free();
+        if facts.disk_free < DISK {
+            let root = state.root().display();
+            facts.refusals.push(Refusal::unfit(
+                format!("the disk is full: {} KiB free at {root}", facts.disk_free >> 10),
+                "make room: docker system df, docker image prune",
+            ));
+        }
+    }
+    if let Some(project) = &submission.compose {
+        match project_facts(project, secrets) {
+            Ok((docker, config)) => (facts.docker, survey.config) = (Some(docker), config),
+            Err(refusal) => facts.refusals.push(refusal),
+        }
+        if survey.facts.refusals.is_empty() {
+            let unknown = touched(submission).into_iter().filter(|name| !survey.config.services.contains_key(name.as_str()));
+            let refusals: Vec<_> = unknown.map(|name| unknown_service(&name, &survey.config)).collect();
+            survey.facts.refusals.extend(refusals);
+        }
+    }
+    survey
+}
+
+fn unknown_service(name: &ServiceName, config: &Config) -> Refusal {
+    let known = config.services.keys();
+    let near = known.clone().map(|known| (strsim::jaro_winkler(known, name.as_str()), known)).filter(|(score, _)| *score > 0.7);
+    let near = near.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, known)| format!("did you mean {known:?}? "));
+    let all = known.map(String::as_str).collect::<Vec<_>>().join(", ");
+    Refusal::unfit(
+        format!("the compose project has no service {:?}", name.as_str()),
+        format!("{}its services: {all}", near.unwrap_or_default()),
+    )
+}
+
+fn project_facts(project: &ComposeProject, secrets: &Loaded) -> Result<(DockerFacts, Config), Refusal> {
+    if let Some(missing) = compose::missing_files(project) {
+        return Err(Refusal::unfit(missing, "correct `[compose]` in landfall.toml; paths are on the host, relative to `dir`"));
+    }
+    // Three looks at once: each starts a process and most of its time is spent waiting.
+    let (engine, plugin, config) = thread::scope(|scope| {
+        let engine = scope.spawn(docker::engine);
+        let plugin = scope.spawn(docker::compose);
+        let config = docker::look(&compose::command(project, &["config", "--format", "json"]));
+        (engine.join(), plugin.join(), config)
+    });
+    let lost = || Trouble::Failed("the look at Docker ended early".to_owned());
+    let engine = engine.unwrap_or_else(|_| Err(lost())).map_err(|trouble| no_engine(&trouble, secrets))?;
+    let plugin = plugin.unwrap_or_else(|_| Err(lost())).map_err(|trouble| no_compose(&trouble, secrets))?;
+    if plugin.starts_with("1.") {
+        return Err(compose_v1());
+    }
+    let config = config.map_err(|trouble| bad_config(project, &trouble, secrets))?;
+    let config = serde_json::from_str(&config).map_err(|error| {
+        Refusal::unfit(format!("docker compose config printed what is not understood: {error}"), "update the compose plugin to 2.20 or later")
+    })?;
+    Ok((DockerFacts { engine, compose: plugin }, config))
+}
+
+fn no_engine(trouble: &Trouble, secrets: &Loaded) -> Refusal {
+    let Trouble::Failed(said) = trouble else {
+        return Refusal::unfit("docker is not installed", "install Docker Engine with its compose plugin on the host");
+    };
+    let said = mask_text(&secrets.needles, said.trim());
+    let lower = said.to_lowercase();
+    if lower.contains("permission denied") {
+        let user = std::env::var("USER").unwrap_or_else(|_| "USER".to_owned());
+        Refusal::unfit(
+            format!("{user} may not talk to Docker"),
+            format!("as root on the host: usermod -aG docker {user}; then log in anew"),
+        )
+    } else if lower.contains("cannot connect") || lower.contains("is the docker daemon running") {
+        Refusal::unfit("the Docker daemon does not answer: it is down", "on the host: systemctl start docker; then: journalctl -u docker")
+    } else {
+        Refusal::unfit(format!("docker does not work: {said}"), "on the host: docker version")
+    }
+}
+
+fn compose_v1() -> Refusal {
+    Refusal::unfit(
+        "the host has Compose v1 (docker-compose), which is not supported: it is no longer maintained",
+        "install the compose plugin, version 2.20 or later: apt-get install docker-compose-plugin",
+    )
+}
+
+fn no_compose(trouble: &Trouble, secrets: &Loaded) -> Refusal {
+    if docker::has_compose_v1() {
+        return compose_v1();
+    }
+    let said = match trouble {
+        Trouble::Failed(said) => mask_text(&secrets.needles, said.lines().next().unwrap_or_default()),
+        Trouble::Missing => String::new(),
+    };
+    Refusal::unfit(format!("Compose v2 is missing: {said}"), "install the compose plugin: apt-get install docker-compose-plugin")
+}
+
+fn bad_config(project: &ComposeProject, trouble: &Trouble, secrets: &Loaded) -> Refusal {
+    let said = match trouble {
+        Trouble::Failed(said) => mask_text(&secrets.needles, said),
+        Trouble::Missing => String::new(),
+    };
+    Refusal::unfit(
+        format!("docker compose does not accept {}: {said}", project.files.join(", ")),
+        format!("on the host, in {}: docker compose config", project.dir),
+    )
+}
+
+/// Looks at images, containers, pending migrations, ledger and lock. Begins nothing, and leaves no container behind.
+pub fn whole(submission: &Submission, state: Option<&State>, secrets: &Loaded, survey: &mut Survey) {
+    survey.facts.lock = state.filter(|_| submission.effects).and_then(lock::holder).filter(|holder| holder.run != submission.run);
+    let Some(project) = submission.compose.as_ref().filter(|_| survey.facts.refusals.is_empty()) else { return };
+    let services = touched(submission);
+    if let Err(trouble) = services_facts(survey, &services) {
+        let refusal = no_engine(&trouble, secrets);
+        survey.facts.refusals.push(refusal);
+        return;
+    }
+    let images = survey.images();
+    for step in &submission.steps {
+        for action in &step.actions {
+            if let Action::Migrate(migrate) = action {
+                let found = match images.get(&migrate.service) {
+                    None => Migrations::NotKnown { why: "image missing".to_owned() },
+                    Some(image) => match resolved(&migrate.env, secrets) {
+                        Ok(env) => actions::look_at_migrations(project, &survey.config, &submission.run, migrate, image, &env),
+                        Err(why) => Migrations::NotKnown { why },
+                    },
+                };
+                survey.facts.migrations.insert(step.name.clone(), masked(found, secrets));
+            }
+        }
+        if let Some(refusal) = image_missing(step, submission, &survey.facts) {
+            survey.facts.refusals.push(refusal);
+        }
+        if let (Some(key), Some(state)) = (&step.ledger, state) {
+            look_up(step, key, state, survey, secrets);
+        }
+    }
+}
+
+fn services_facts(survey: &mut Survey, services: &BTreeSet<ServiceName>) -> Result<(), Trouble> {
+    let running = docker::services(&survey.config.name)?;
+    for service in services {
+        let Some(name) = survey.config.image(service) else { continue };
+        let image = docker::image(&name)?;
+        let container = running.get(service);
+        let state = container.map(|container| match &container.state.health {
+            Some(health) => format!("{} ({})", container.state.status, health.status),
+            None => container.state.status.clone(),
+        });
+        let facts = ServiceFacts {
+            image: name,
+            digest: image.as_ref().and_then(|image| image.repo_digests.as_ref()?.first().cloned()),
+            image_id: image.map(|image| image.id),
+            running: container.map(|container| container.image.clone()),
+            state,
+        };
+        survey.facts.services.insert(service.clone(), facts);
+    }
+    Ok(())
+}
+
+/// A step whose image is not here cannot run, unless a later pull of this very run brings it.
+fn image_missing(step: &HostStep, submission: &Submission, facts: &Facts) -> Option<Refusal> {
+    let needed = step.actions.iter().find_map(|action| match action {
+        Action::Service(command) if command.via == Via::Run => Some(&command.service),
+        Action::Migrate(migrate) if migrate.via == Via::Run => Some(&migrate.service),
+        _ => None,
+    })?;
+    let pulls = |step: &HostStep| step.actions.iter().any(|action| matches!(action, Action::Pull { services } if services.contains(needed)));
+    let coming = submission.pull.contains(needed) || submission.steps.iter().take_while(|other| other.name != step.name).any(pulls);
+    let image = facts.services.get(needed).filter(|service| service.image_id.is_none() && !coming)?;
+    Some(Refusal::unfit(
+        format!("the image {} of {needed} is not on the host", image.image),
+        "begin the playbook with a `pull` step, or pull or build it on the host",
+    ))
+}
+
+fn resolved(named: &BTreeMap<String, crate::secret::Value>, secrets: &Loaded) -> Result<BTreeMap<String, String>, String> {
+    named.iter().map(|(key, value)| Ok((key.clone(), secrets.resolve(value)?))).collect()
+}
+
+fn masked(found: Migrations, secrets: &Loaded) -> Migrations {
+    let mask = |text: String| mask_text(&secrets.needles, &text);
+    match found {
+        Migrations::UpToDate => Migrations::UpToDate,
+        Migrations::Pending { names } => Migrations::Pending { names: names.into_iter().map(mask).collect() },
+        Migrations::Failed { why } => Migrations::Failed { why: mask(why) },
+        Migrations::NotKnown { why } => Migrations::NotKnown { why: mask(why) },
+    }
+}
+
+fn look_up(step: &HostStep, key: &LedgerKey, state: &State, survey: &mut Survey, secrets: &Loaded) {
+    let Some(image) = survey.images().get(&key.service).cloned() else { return };
+    match entry(key, &image) {
+        Err(why) => {
+            let why = mask_text(&secrets.needles, &why);
+            survey.facts.refusals.push(Refusal::unfit(why, "correct `files` of the seed: paths are inside the image"));
+        }
+        Ok(entry) => {
+            let Some(story) = ledger::story(state, &entry) else { return };
+            let told = format!("{} ran in {} at {} by {}", key.name, story.run, story.when, story.who);
+            match story.ok {
+                Some(true) if key.seen == Seen::Refuse => survey
+                    .facts
+                    .refusals
+                    .push(Refusal::unfit(format!("{told}, and succeeded"), "to run it again on purpose: --again")),
+                None if key.seen != Seen::Repeat && !ledger::is_under_way(state, &story) => survey.facts.refusals.push(Refusal::unfit(
+                    format!("{told}, and it is not known how that ended"),
+                    format!("look at the data, then: landfall resolve {} --as done|not-done --note …", story.run),
+                )),
+                _ => {}
+            }
+            survey.facts.ledger.insert(step.name.clone(), story);
+        }
+    }
+}
+
+/// The ledger's key of a step in an image: by the content of its files there, or else by the image itself.
+pub fn entry(key: &LedgerKey, image: &str) -> Result<String, String> {
+    if key.files.is_empty() {
+        return Ok(ledger::key(&key.name, &key.command, image));
+    }
+    let mut words = vec!["docker", "run", "--rm", "--pull", "never", "--network", "none", "--log-driver", "none", "--entrypoint", "cat", image, "--"];
+    words.extend(key.files.iter().map(String::as_str));
+    let (ended, kept) =
+        process::capture(&Spawn::new(words), std::time::Duration::from_secs(60)).map_err(|error| format!("docker: {error}"))?;
+    if ended.code != Some(0) {
+        let said = String::from_utf8_lossy(&kept.stderr);
+        return Err(format!("the files of seed {} cannot be read in the image: {}", key.name, said.trim()));
+    }
+    Ok(ledger::key(&key.name, &key.command, &ledger::hex(&Sha256::digest(&kept.stdout))))
+}

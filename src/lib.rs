@@ -1,1 +1,4 @@
 //! Landfall (chapter to come).
+
+#[cfg(target_os = "linux")]
+pub mod host;

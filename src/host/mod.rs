@@ -1,0 +1,3 @@
+//! What runs on the host: owns nothing itself, names the parts.
+
+pub mod mask;

@@ -22,4 +22,6 @@ pub use needles::{Found, Needles, Secret};
 pub use rules::{ANYWHERE, Plain, SHORTEST, Verdict, WhyNot, is_secret_key};
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

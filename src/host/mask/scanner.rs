@@ -1,0 +1,170 @@
+//! All readings of one stream side by side. Must not know of the bytes that wait to leave.
+//!
+//! There are two families: the plain needles, and those that are found with white space squeezed out (base64, hex, multi-line
+//! values). In each, a reading undoes control sequences or not, and percent escapes, backslash escapes or none. Each decoding
+//! reading *damages* some raw text (a secret that ends in `\`, `ESC[` eating the byte after it), so the plain one always runs
+//! beside it. A reading sleeps while nothing that it looks at has occurred, so an ordinary log costs two passes, a coloured one
+//! four.
+
+use super::automaton::Automaton;
+use super::decode::Escapes;
+use super::matcher::{Held, Hit};
+use super::needles::Needles;
+use super::view::{Reading, View};
+
+/// The bytes that make a difference between readings, as a set.
+type Marks = u8;
+const ESCAPE: Marks = 1;
+const PERCENT: Marks = 2;
+const BACKSLASH: Marks = 4;
+
+/// The readings of a family. The first is the plain one; the marks are those whose occurrence makes a reading differ from it.
+const READINGS: [(Marks, bool, Escapes); 6] = [
+    (0, false, Escapes::None),
+    (ESCAPE, true, Escapes::None),
+    (PERCENT, false, Escapes::Percent),
+    (BACKSLASH, false, Escapes::Backslash),
+    (ESCAPE | PERCENT, true, Escapes::Percent),
+    (ESCAPE | BACKSLASH, true, Escapes::Backslash),
+];
+
+/// Small enough that a lone `%` in a big chunk does not wake readings for all of it.
+const BLOCK: usize = 1024;
+
+/// All readings of one stream.
+pub(super) struct Scanner {
+    plain: Family,
+    squeezed: Family,
+}
+
+impl Scanner {
+    /// At the start of a stream.
+    pub(super) fn new() -> Self {
+        Self { plain: Family::new(false), squeezed: Family::new(true) }
+    }
+
+    /// Reads `data`, which starts at `place` in the stream, and adds what it found.
+    pub(super) fn read(&mut self, needles: &Needles, data: &[u8], place: u64, hits: &mut Vec<Hit>) {
+        for (block, offset) in data.chunks(BLOCK).zip((0u64..).step_by(BLOCK)) {
+            let marks = marks_in(block);
+            self.plain.read(needles.plain(), block, place + offset, marks, hits);
+            self.squeezed.read(needles.squeezed(), block, place + offset, marks, hits);
+        }
+    }
+
+    /// The stream has ended.
+    pub(super) fn finish(&mut self, needles: &Needles, hits: &mut Vec<Hit>) {
+        self.plain.finish(needles.plain(), hits);
+        self.squeezed.finish(needles.squeezed(), hits);
+    }
+
+    /// What must stay back of a stream of which `end` bytes have been read, after giving up matches that are stretched beyond
+    /// reason.
+    pub(super) fn held(&mut self, needles: &Needles, end: u64, hits: &mut Vec<Hit>) -> Option<Held> {
+        let plain = self.plain.held(needles.plain(), end, hits);
+        let squeezed = self.squeezed.held(needles.squeezed(), end, hits);
+        plain.into_iter().chain(squeezed).reduce(Held::with)
+    }
+}
+
+/// The readings over one automaton.
+struct Family {
+    members: [Member; READINGS.len()],
+}
+
+struct Member {
+    marks: Marks,
+    /// Those of its marks that have occurred since it last agreed with the plain reading. Until all have, another member (the one
+    /// with exactly these marks) reads for it.
+    met: Marks,
+    view: View,
+}
+
+impl Member {
+    fn is_awake(&self) -> bool {
+        self.met == self.marks
+    }
+}
+
+impl Family {
+    fn new(squeezed: bool) -> Self {
+        Self {
+            members: READINGS.map(|(marks, ansi, escapes)| Member {
+                marks,
+                met: 0,
+                view: View::new(Reading { ansi, escapes, squeezed }),
+            }),
+        }
+    }
+
+    fn read(&mut self, automaton: &Automaton, block: &[u8], place: u64, marks: Marks, hits: &mut Vec<Hit>) {
+        self.wake(automaton, marks);
+        for member in self.members.iter_mut().filter(|member| member.is_awake()) {
+            member.view.read(automaton, block, place, hits);
+        }
+        self.rest(automaton);
+    }
+
+    /// Wakes the readings that the next block may set apart. The compound ones come last in the list but must adopt what the
+    /// simple ones were before they adopt anything themselves; a simple one that sleeps is the plain one, so going backwards is
+    /// enough.
+    fn wake(&mut self, automaton: &Automaton, marks: Marks) {
+        for index in (1..READINGS.len()).rev() {
+            let (before, after) = self.members.split_at_mut(index);
+            let Some(member) = after.first_mut() else { continue };
+            let met = member.met | (marks & member.marks);
+            if met == member.marks
+                && !member.is_awake()
+                && let Some(reader) = before.iter().find(|other| other.marks == member.met)
+            {
+                member.view.adopt(automaton, &reader.view);
+            }
+            member.met = met;
+        }
+    }
+
+    /// Lets readings sleep that agree with a plainer one.
+    fn rest(&mut self, automaton: &Automaton) {
+        for index in 1..READINGS.len() {
+            let (before, after) = self.members.split_at_mut(index);
+            let Some(member) = after.first_mut() else { continue };
+            if member.is_awake() {
+                let plainer = before.iter().find(|other| {
+                    other.is_awake() && other.marks & !member.marks == 0 && member.view.agrees_with(automaton, &other.view)
+                });
+                member.met = plainer.map_or(member.met, |other| other.marks);
+            } else if let Some(reader) = before.iter().find(|other| other.marks == member.met) {
+                member.met = reader.met;
+            }
+        }
+    }
+
+    fn finish(&mut self, automaton: &Automaton, hits: &mut Vec<Hit>) {
+        for member in self.members.iter_mut().filter(|member| member.is_awake()) {
+            member.view.finish(automaton, hits);
+        }
+    }
+
+    fn held(&mut self, automaton: &Automaton, end: u64, hits: &mut Vec<Hit>) -> Option<Held> {
+        let oldest = end.saturating_sub(reach(automaton));
+        let mut held = None;
+        for member in self.members.iter_mut().filter(|member| member.is_awake()) {
+            member.view.forget_before(automaton, oldest, hits);
+            held = held.into_iter().chain(member.view.held(automaton)).reduce(Held::with);
+        }
+        held
+    }
+}
+
+/// How far apart the first and last byte of a match may be: room for each byte as `\u0041` between two colour changes, and for
+/// some pages of white space.
+fn reach(automaton: &Automaton) -> u64 {
+    automaton.longest() as u64 * 16 + 64 * 1024
+}
+
+fn marks_in(block: &[u8]) -> Marks {
+    [(0x1b, ESCAPE), (b'%', PERCENT), (b'\\', BACKSLASH)]
+        .into_iter()
+        .filter(|(byte, _)| block.contains(byte))
+        .fold(0, |marks, (_, mark)| marks | mark)
+}

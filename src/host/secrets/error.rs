@@ -1,0 +1,91 @@
+//! Why the secrets of a run could not be collected, and what to do about it. Holds names and paths, never a value.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// A secret that is too short to mask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShortSecret {
+    /// The key, or the stem of the file's name.
+    pub name: String,
+    /// Where it comes from.
+    pub source: String,
+}
+
+impl fmt::Display for ShortSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.name, self.source)
+    }
+}
+
+/// A source of secrets that cannot be used as it is. The step that needs it must not start.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// A declared file does not exist.
+    #[error("secrets file {} does not exist", path.display())]
+    Missing {
+        /// As declared.
+        path: PathBuf,
+    },
+    /// A pattern that matches no file.
+    #[error("no secrets file matches {pattern}")]
+    NoMatch {
+        /// As declared.
+        pattern: String,
+    },
+    /// A file that cannot be read.
+    #[error("failed to read secrets file {}", path.display())]
+    Unreadable {
+        /// As declared.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A folder, a device or a pipe.
+    #[error("secrets file {} is not a regular file", path.display())]
+    NotAFile {
+        /// As declared.
+        path: PathBuf,
+    },
+    /// A file beyond the limit.
+    #[error("secrets file {} has more than {limit} bytes", path.display())]
+    TooLarge {
+        /// As declared.
+        path: PathBuf,
+        /// The most that is read.
+        limit: u64,
+    },
+    /// Secrets that cannot be masked.
+    #[error("too short to mask: {}", list(secrets))]
+    TooShort {
+        /// All of them.
+        secrets: Vec<ShortSecret>,
+    },
+}
+
+impl SourceError {
+    /// What the operator can do.
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::Missing { path } => format!("create {} on the host, or take it out of the secrets files", path.display()),
+            Self::NoMatch { pattern } => format!("create a file that matches {pattern} on the host, or take the pattern out"),
+            Self::Unreadable { path, .. } => {
+                format!("let the user that runs the steps read {} (owner, group or mode), or use become", path.display())
+            }
+            Self::NotAFile { path } => format!("name the files in {}, for example with {}/*", path.display(), path.display()),
+            Self::TooLarge { path, .. } => {
+                format!("name only files that hold secrets; {} is too large to be one", path.display())
+            }
+            Self::TooShort { secrets } => {
+                let names: Vec<String> = secrets.iter().map(|secret| format!("{:?}", secret.name)).collect();
+                let names = names.join(", ");
+                format!("make them at least four bytes long, or list them: accept_short = [{names}], or public = [{names}]")
+            }
+        }
+    }
+}
+
+fn list(secrets: &[ShortSecret]) -> String {
+    secrets.iter().map(ShortSecret::to_string).collect::<Vec<_>>().join(", ")
+}

@@ -1,6 +1,7 @@
 //! Landfall (chapter to come).
 
 pub mod action;
+pub mod check;
 pub mod command;
 pub mod event;
 pub mod facts;

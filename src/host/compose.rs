@@ -13,7 +13,7 @@ use crate::name::{RunId, ServiceName};
 use crate::protocol::ComposeProject;
 
 /// `docker compose` for a project, with its files, in its folder.
-pub fn command(project: &ComposeProject, words: &[&str]) -> Spawn {
+pub(super) fn command(project: &ComposeProject, words: &[&str]) -> Spawn {
     with_files(project, &[], words)
 }
 
@@ -32,7 +32,7 @@ fn with_files(project: &ComposeProject, more: &[&str], words: &[&str]) -> Spawn 
 
 /// A one-off container to be.
 #[derive(Debug)]
-pub struct OneOff<'a> {
+pub(super) struct OneOff<'a> {
     /// The service whose settings it gets.
     pub service: &'a ServiceName,
     /// Its name, which no other container may have.
@@ -48,7 +48,7 @@ pub struct OneOff<'a> {
 }
 
 /// `docker compose run` for a one-off container. Nothing is pulled, built, started beside it or kept in Docker's own logs.
-pub fn run(project: &ComposeProject, one: &OneOff<'_>) -> Spawn {
+pub(super) fn run(project: &ComposeProject, one: &OneOff<'_>) -> Spawn {
     let label = format!("{LABEL}={}", one.run);
     let mark = format!("{MARK}={}", one.run);
     let mut words = vec!["run", "-T", "--no-deps", "--interactive=false", "--name", one.name, "--label", &label];
@@ -63,7 +63,13 @@ pub fn run(project: &ComposeProject, one: &OneOff<'_>) -> Spawn {
 }
 
 /// `docker compose exec` in a service's running container.
-pub fn exec(project: &ComposeProject, run: &RunId, service: &ServiceName, argv: &[String], env: &BTreeMap<String, String>) -> Spawn {
+pub(super) fn exec(
+    project: &ComposeProject,
+    run: &RunId,
+    service: &ServiceName,
+    argv: &[String],
+    env: &BTreeMap<String, String>,
+) -> Spawn {
     let mark = format!("{MARK}={run}");
     let plain: Vec<String> = env.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let mut words = vec!["exec", "-T", "-e", &mark, "-e", "npm_config_yes=false"];
@@ -75,7 +81,7 @@ pub fn exec(project: &ComposeProject, run: &RunId, service: &ServiceName, argv: 
 
 /// The project as Compose understands it.
 #[derive(Debug, Clone, Default, Deserialize)]
-pub struct Config {
+pub(super) struct Config {
     /// The project's name.
     #[serde(default)]
     pub name: String,
@@ -85,19 +91,13 @@ pub struct Config {
     /// Its networks.
     #[serde(default)]
     pub networks: BTreeMap<String, Network>,
-    /// Its secrets.
-    #[serde(default)]
-    pub secrets: BTreeMap<String, FileSecret>,
 }
 
 /// One service of it, as far as it matters here.
 #[derive(Debug, Clone, Default, Deserialize)]
-pub struct Service {
+pub(super) struct Service {
     /// The image it names; a service that is only built has none.
     pub image: Option<String>,
-    /// Its environment; values have `$` doubled.
-    #[serde(default)]
-    pub environment: BTreeMap<String, Option<String>>,
     /// The networks it joins.
     #[serde(default)]
     pub networks: BTreeMap<String, serde_json::Value>,
@@ -105,35 +105,28 @@ pub struct Service {
 
 /// A network of it.
 #[derive(Debug, Clone, Default, Deserialize)]
-pub struct Network {
+pub(super) struct Network {
     /// Docker's name for it.
     #[serde(default)]
     pub name: String,
 }
 
-/// A secret of it.
-#[derive(Debug, Clone, Default, Deserialize)]
-pub struct FileSecret {
-    /// The file it comes from.
-    pub file: Option<PathBuf>,
-}
-
 impl Config {
     /// The image that Compose uses for a service.
-    pub fn image(&self, service: &ServiceName) -> Option<String> {
+    pub(super) fn image(&self, service: &ServiceName) -> Option<String> {
         let entry = self.services.get(service.as_str())?;
         Some(entry.image.clone().unwrap_or_else(|| format!("{}-{service}", self.name)))
     }
 
     /// Docker's names of the networks of a service.
-    pub fn networks_of(&self, service: &ServiceName) -> Vec<String> {
+    pub(super) fn networks_of(&self, service: &ServiceName) -> Vec<String> {
         let of = self.services.get(service.as_str()).map(|service| service.networks.keys());
         of.into_iter().flatten().filter_map(|key| self.networks.get(key)).map(|network| network.name.clone()).collect()
     }
 }
 
 /// Which of the files that a project names are missing, in words.
-pub fn missing_files(project: &ComposeProject) -> Option<String> {
+pub(super) fn missing_files(project: &ComposeProject) -> Option<String> {
     let dir = Path::new(&project.dir);
     if !dir.is_dir() {
         return Some(format!("the compose folder {} does not exist", project.dir));

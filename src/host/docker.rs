@@ -16,7 +16,7 @@ const LOOK: Duration = Duration::from_secs(30);
 
 /// Why a look failed, in Docker's own words (unmasked: for the host's eyes only).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trouble {
+pub(super) enum Trouble {
     /// There is no `docker`.
     Missing,
     /// It ended with an error.
@@ -24,7 +24,7 @@ pub enum Trouble {
 }
 
 /// Runs a look and gives what it printed.
-pub fn look(spawn: &Spawn) -> Result<String, Trouble> {
+pub(super) fn look(spawn: &Spawn) -> Result<String, Trouble> {
     match process::capture(spawn, LOOK) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Trouble::Missing),
         Err(error) => Err(Trouble::Failed(error.to_string())),
@@ -43,29 +43,31 @@ fn docker<S: AsRef<str>>(words: &[S]) -> Result<String, Trouble> {
 }
 
 fn each_line<T: DeserializeOwned>(text: &str) -> Result<Vec<T>, Trouble> {
-    let parse = |line: &str| serde_json::from_str(line).map_err(|error| Trouble::Failed(format!("docker printed what is not JSON: {error}")));
+    let parse = |line: &str| {
+        serde_json::from_str(line).map_err(|error| Trouble::Failed(format!("docker printed what is not JSON: {error}")))
+    };
     text.lines().filter(|line| !line.trim().is_empty()).map(parse).collect()
 }
 
 /// The engine's version.
-pub fn engine() -> Result<String, Trouble> {
+pub(super) fn engine() -> Result<String, Trouble> {
     docker(&["version", "--format", "{{.Server.Version}}"]).map(|text| text.trim().to_owned())
 }
 
 /// The compose plugin's version.
-pub fn compose() -> Result<String, Trouble> {
+pub(super) fn compose() -> Result<String, Trouble> {
     docker(&["compose", "version", "--short"]).map(|text| text.trim().trim_start_matches('v').to_owned())
 }
 
 /// Whether the old, separate Compose is there.
-pub fn has_compose_v1() -> bool {
+pub(super) fn has_compose_v1() -> bool {
     process::capture(&Spawn::new(["docker-compose", "--version"]), LOOK).is_ok_and(|(ended, _)| ended.code == Some(0))
 }
 
 /// An image.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct Image {
+pub(super) struct Image {
     /// `sha256:…` of its configuration.
     pub id: String,
     /// `repository@sha256:…` of where it came from.
@@ -74,7 +76,7 @@ pub struct Image {
 }
 
 /// An image by any name; none when it is not here.
-pub fn image(name: &str) -> Result<Option<Image>, Trouble> {
+pub(super) fn image(name: &str) -> Result<Option<Image>, Trouble> {
     match docker(&["image", "inspect", "--format", "{{json .}}", "--", name]) {
         Ok(text) => Ok(each_line(&text)?.into_iter().next()),
         Err(Trouble::Failed(said)) if said.to_lowercase().contains("no such image") => Ok(None),
@@ -85,7 +87,7 @@ pub fn image(name: &str) -> Result<Option<Image>, Trouble> {
 /// A container's state.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct ContainerState {
+pub(super) struct ContainerState {
     /// created, running, exited, …
     pub status: String,
     /// Its exit code; means nothing before it exited.
@@ -108,7 +110,7 @@ pub struct ContainerState {
 /// What a container's health check says.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct Health {
+pub(super) struct Health {
     /// starting, healthy, unhealthy.
     pub status: String,
 }
@@ -116,7 +118,7 @@ pub struct Health {
 /// A container.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct Container {
+pub(super) struct Container {
     /// Its id.
     pub id: String,
     /// The id of its image.
@@ -130,14 +132,14 @@ pub struct Container {
 /// Settings of a container.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct ContainerConfig {
+pub(super) struct ContainerConfig {
     /// Its labels.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
 }
 
 /// A container by name or id; none when there is none.
-pub fn container(name: &str) -> Result<Option<Container>, Trouble> {
+pub(super) fn container(name: &str) -> Result<Option<Container>, Trouble> {
     match docker(&["container", "inspect", "--format", "{{json .}}", "--", name]) {
         Ok(text) => Ok(each_line(&text)?.into_iter().next()),
         Err(Trouble::Failed(said)) if said.to_lowercase().contains("no such container") => Ok(None),
@@ -146,7 +148,7 @@ pub fn container(name: &str) -> Result<Option<Container>, Trouble> {
 }
 
 /// The containers of a project's services (no one-off ones), running or not.
-pub fn services(project: &str) -> Result<BTreeMap<ServiceName, Container>, Trouble> {
+pub(super) fn services(project: &str) -> Result<BTreeMap<ServiceName, Container>, Trouble> {
     let project = format!("label=com.docker.compose.project={project}");
     let list = docker(&["ps", "-aq", "--no-trunc", "--filter", &project, "--filter", "label=com.docker.compose.oneoff=False"])?;
     let ids: Vec<&str> = list.split_whitespace().collect();
@@ -169,10 +171,12 @@ pub fn services(project: &str) -> Result<BTreeMap<ServiceName, Container>, Troub
 }
 
 /// Whether a network exists.
-pub fn has_network(name: &str) -> Result<bool, Trouble> {
+pub(super) fn has_network(name: &str) -> Result<bool, Trouble> {
     match docker(&["network", "inspect", "--format", "{{.Id}}", "--", name]) {
         Ok(_) => Ok(true),
-        Err(Trouble::Failed(said)) if said.to_lowercase().contains("not found") || said.to_lowercase().contains("no such network") => {
+        Err(Trouble::Failed(said))
+            if said.to_lowercase().contains("not found") || said.to_lowercase().contains("no such network") =>
+        {
             Ok(false)
         }
         Err(trouble) => Err(trouble),
@@ -180,11 +184,11 @@ pub fn has_network(name: &str) -> Result<bool, Trouble> {
 }
 
 /// Points a tag at an image that is here.
-pub fn tag(image: &str, name: &str) -> Result<(), Trouble> {
+pub(super) fn tag(image: &str, name: &str) -> Result<(), Trouble> {
     docker(&["tag", "--", image, name]).map(drop)
 }
 
 /// Removes a container and its anonymous volumes.
-pub fn remove(name: &str) -> Result<(), Trouble> {
+pub(super) fn remove(name: &str) -> Result<(), Trouble> {
     docker(&["rm", "-f", "-v", "--", name]).map(drop)
 }

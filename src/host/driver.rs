@@ -23,12 +23,12 @@ fn newest(dir: &RunDir) -> Option<(u64, Owner, String)> {
 }
 
 /// The process that serves the current driver; none when it is gone.
-pub fn current(dir: &RunDir) -> Option<Owner> {
+pub(super) fn current(dir: &RunDir) -> Option<Owner> {
     newest(dir).map(|(_, owner, _)| owner).filter(Owner::alive)
 }
 
 /// Becomes the driver: when there is none, or when the one there is is the same client on a connection that died.
-pub fn take(dir: &RunDir, token: &str) -> io::Result<bool> {
+pub(super) fn take(dir: &RunDir, token: &str) -> io::Result<bool> {
     let Some(me) = Owner::me() else { return Ok(false) };
     loop {
         let before = newest(dir);
@@ -46,16 +46,16 @@ pub fn take(dir: &RunDir, token: &str) -> io::Result<bool> {
 }
 
 /// Whether a token is that of the driver.
-pub fn is_driver(dir: &RunDir, token: &str) -> bool {
+pub(super) fn is_driver(dir: &RunDir, token: &str) -> bool {
     newest(dir).is_some_and(|(_, _, of)| of == digest(token))
 }
 
 /// Puts an answer down. The first one stays.
-pub fn put_answer(dir: &RunDir, step: u32, answer: &Answer) -> io::Result<bool> {
+pub(super) fn put_answer(dir: &RunDir, step: u32, answer: &Answer) -> io::Result<bool> {
     dir.write_exclusive(&format!("answer.{step}"), &serde_json::to_vec(answer)?)
 }
 
 /// Reads it.
-pub fn answer(dir: &RunDir, step: u32) -> Option<Answer> {
+pub(super) fn answer(dir: &RunDir, step: u32) -> Option<Answer> {
     serde_json::from_slice(&std::fs::read(dir.file(&format!("answer.{step}"))).ok()?).ok()
 }

@@ -16,19 +16,19 @@ use crate::protocol::{CREDIT, Reply, RunState};
 
 /// How many bytes of a record may still be sent.
 #[derive(Debug)]
-pub struct Credit {
+pub(super) struct Credit {
     bytes: Mutex<u64>,
     more: Condvar,
 }
 
 impl Credit {
     /// What a follower starts with.
-    pub fn new() -> Arc<Self> {
+    pub(super) fn new() -> Arc<Self> {
         Arc::new(Self { bytes: Mutex::new(u64::from(CREDIT)), more: Condvar::new() })
     }
 
     /// Grants more.
-    pub fn grant(&self, bytes: u32) {
+    pub(super) fn grant(&self, bytes: u32) {
         let mut credit = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
         *credit = credit.saturating_add(u64::from(bytes));
         self.more.notify_all();
@@ -52,8 +52,9 @@ impl Credit {
 }
 
 /// Reads the record from `offset` on to `send`, until its end, or until `send` says that nobody listens. Gives the last word.
-pub fn follow(dir: &RunDir, offset: u64, credit: &Credit, send: &mut dyn FnMut(&[u8]) -> bool) -> Option<Reply> {
-    let refused = |error: std::io::Error| Reply::Refused { code: 6, message: format!("the record cannot be read: {error}"), remedy: None };
+pub(super) fn follow(dir: &RunDir, offset: u64, credit: &Credit, send: &mut dyn FnMut(&[u8]) -> bool) -> Option<Reply> {
+    let refused =
+        |error: std::io::Error| Reply::Refused { code: 6, message: format!("the record cannot be read: {error}"), remedy: None };
     // A run that was just accepted may not have its log yet.
     let watch = Watch::entries(&dir.path).ok()?;
     while !dir.log().exists() && matches!(status::of(dir), RunState::Running) {

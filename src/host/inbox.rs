@@ -8,18 +8,18 @@ use rustix::fs::inotify;
 
 /// A watch on a folder or a file. What happened is not told: whoever is woken looks for what he waits for.
 #[derive(Debug)]
-pub struct Watch {
+pub(super) struct Watch {
     fd: OwnedFd,
 }
 
 impl Watch {
     /// Watches a folder for new entries.
-    pub fn entries(dir: &Path) -> io::Result<Self> {
+    pub(super) fn entries(dir: &Path) -> io::Result<Self> {
         Self::open(&[(dir, inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO)])
     }
 
     /// Watches a log for growth, and its folder for new entries.
-    pub fn growth(log: &Path, dir: &Path) -> io::Result<Self> {
+    pub(super) fn growth(log: &Path, dir: &Path) -> io::Result<Self> {
         Self::open(&[(log, inotify::WatchFlags::MODIFY), (dir, inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO)])
     }
 
@@ -32,7 +32,7 @@ impl Watch {
     }
 
     /// Forgets what has woken us. To be called before looking, so that nothing falls between.
-    pub fn clear(&self) {
+    pub(super) fn clear(&self) {
         let mut buffer = [0u8; 4096];
         while rustix::io::read(&self.fd, &mut buffer).is_ok_and(|length| length > 0) {}
     }

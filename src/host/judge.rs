@@ -43,7 +43,7 @@ impl Lines {
 }
 
 /// Text without escape sequences.
-pub fn plain(bytes: &[u8]) -> String {
+pub(super) fn plain(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars();
@@ -63,7 +63,7 @@ pub fn plain(bytes: &[u8]) -> String {
 
 /// Watches a command's output for the patterns that decide about it, and for hints.
 #[derive(Debug, Default)]
-pub struct Watcher {
+pub(super) struct Watcher {
     lines: Lines,
     require: Vec<(Option<Regex>, String, bool)>,
     forbid: Vec<(Option<Regex>, String, bool)>,
@@ -72,7 +72,7 @@ pub struct Watcher {
 
 impl Watcher {
     /// A watcher for what a command must and must not print.
-    pub fn new(judge: &Judge, hints: &[Hint]) -> Self {
+    pub(super) fn new(judge: &Judge, hints: &[Hint]) -> Self {
         let patterns = |list: &[Pattern]| list.iter().map(|p| (Regex::new(&p.regex).ok(), p.means.clone(), false)).collect();
         Self {
             lines: Lines::default(),
@@ -83,27 +83,27 @@ impl Watcher {
     }
 
     /// Takes output as it comes.
-    pub fn push(&mut self, stream: Stream, bytes: &[u8]) {
+    pub(super) fn push(&mut self, stream: Stream, bytes: &[u8]) {
         let Self { lines, require, forbid, hints } = self;
         lines.push(stream, bytes, |line| look(line, [require, forbid, hints]));
     }
 
     /// Takes the end of the output.
-    pub fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         let Self { lines, require, forbid, hints } = self;
         lines.finish(|line| look(line, [require, forbid, hints]));
     }
 
     /// Why the output does not count as success; none when it does. A pattern that is no regular expression never matches,
     /// so a requirement fails and the caller is told.
-    pub fn objection(&self) -> Option<String> {
+    pub(super) fn objection(&self) -> Option<String> {
         let forbidden = self.forbid.iter().find(|(_, _, seen)| *seen).map(|(_, means, _)| format!("it printed {means}"));
         let missing = || self.require.iter().find(|(_, _, seen)| !*seen).map(|(_, means, _)| format!("it did not print {means}"));
         forbidden.or_else(missing)
     }
 
     /// The hints that fit.
-    pub fn hints(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn hints(&self) -> impl Iterator<Item = &str> {
         self.hints.iter().filter(|(_, _, seen)| *seen).map(|(_, text, _)| text.as_str())
     }
 }
@@ -115,13 +115,11 @@ fn look(line: &str, lists: [&mut Vec<(Option<Regex>, String, bool)>; 3]) {
 }
 
 /// What a status command's answer means. Anything that is not understood is not known, never good.
-pub fn read_status(reading: &StatusReading, code: Option<i32>, stdout: &[u8], stderr: &[u8]) -> Migrations {
+pub(super) fn read_status(reading: &StatusReading, code: Option<i32>, stdout: &[u8], stderr: &[u8]) -> Migrations {
     let text = [plain(stdout), plain(stderr)].join("\n");
     let lines: Vec<&str> = text.lines().collect();
     let matches = |pattern: &str| Regex::new(pattern).is_ok_and(|regex| lines.iter().any(|line| regex.is_match(line)));
-    let fits = |signs: &Signs| {
-        code.is_some_and(|code| signs.codes.contains(&code)) && signs.line.as_deref().is_none_or(matches)
-    };
+    let fits = |signs: &Signs| code.is_some_and(|code| signs.codes.contains(&code)) && signs.line.as_deref().is_none_or(matches);
     if let Some(sign) = reading.failed.iter().find(|pattern| matches(&pattern.regex)) {
         return Migrations::Failed { why: sign.means.clone() };
     }

@@ -11,9 +11,9 @@ use super::owner::{Owner, stat};
 use crate::name::RunId;
 
 /// The environment variable that marks what a run started, and the label on its containers.
-pub const MARK: &str = "LANDFALL_RUN";
+pub(super) const MARK: &str = "LANDFALL_RUN";
 /// The label on a run's containers.
-pub const LABEL: &str = "landfall.run";
+pub(super) const LABEL: &str = "landfall.run";
 
 fn pids() -> impl Iterator<Item = i32> {
     fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok())
@@ -59,7 +59,7 @@ fn containers(run: &RunId, all: bool) -> Vec<String> {
 }
 
 /// What of a run is alive, in words; empty when nothing is. For a run whose supervisor is dead.
-pub fn alive(run: &RunId) -> Vec<String> {
+pub(super) fn alive(run: &RunId) -> Vec<String> {
     describe(&containers(run, false), &marked(run))
 }
 
@@ -86,7 +86,7 @@ fn signal(pid: i32, signal: Signal) {
 
 /// Everything a run's step consists of, seen from its supervisor.
 #[derive(Debug)]
-pub struct Prey<'a> {
+pub(super) struct Prey<'a> {
     /// The run.
     pub run: &'a RunId,
     /// The process whose descendants belong to it: its supervisor.
@@ -107,7 +107,7 @@ impl Prey<'_> {
     }
 
     /// Asks to stop: the containers first, so that the client lives to relay their last words; without one, the processes.
-    pub fn terminate(&self) {
+    pub(super) fn terminate(&self) {
         let containers = if self.docker { containers(self.run, false) } else { Vec::new() };
         if containers.is_empty() {
             self.processes().into_iter().for_each(|pid| signal(pid, Signal::TERM));
@@ -119,7 +119,7 @@ impl Prey<'_> {
     }
 
     /// Ends everything, and says what could not be ended. Repeats until nothing is found, for something may be in the making.
-    pub fn exterminate(&self) -> Vec<String> {
+    pub(super) fn exterminate(&self) -> Vec<String> {
         let mut left = Vec::new();
         for round in 0..50 {
             let processes = self.processes();
@@ -142,12 +142,12 @@ impl Prey<'_> {
 }
 
 /// Collects children that were adopted and have ended.
-pub fn reap() {
+pub(super) fn reap() {
     while let Ok(Some(_)) = rustix::process::wait(rustix::process::WaitOptions::NOHANG) {}
 }
 
 /// Ends what is left of a run whose supervisor is dead.
-pub fn clean_up(run: &RunId, supervisor: Option<&Owner>) -> Vec<String> {
+pub(super) fn clean_up(run: &RunId, supervisor: Option<&Owner>) -> Vec<String> {
     if supervisor.is_some_and(Owner::alive) {
         return vec!["its supervisor".to_owned()];
     }

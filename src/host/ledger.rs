@@ -24,7 +24,7 @@ struct Begun {
 }
 
 /// An entry's key: equal only for the same name, command and content.
-pub fn key(name: &str, command: &str, content: &str) -> String {
+pub(super) fn key(name: &str, command: &str, content: &str) -> String {
     let mut hash = Sha256::new();
     for part in [name, command, content] {
         hash.update((part.len() as u64).to_be_bytes());
@@ -34,7 +34,7 @@ pub fn key(name: &str, command: &str, content: &str) -> String {
 }
 
 /// Lower-case hex.
-pub fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         use std::fmt::Write;
         let _ = write!(text, "{byte:02x}");
@@ -47,7 +47,15 @@ fn path(state: &State, key: &str, run: &RunId, what: &str) -> PathBuf {
 }
 
 /// Writes down that a step is about to run. On the disk when this returns.
-pub fn begin(state: &State, key: &str, run: &RunId, name: &str, who: &str, when: &str, image: Option<&str>) -> io::Result<()> {
+pub(super) fn begin(
+    state: &State,
+    key: &str,
+    run: &RunId,
+    name: &str,
+    who: &str,
+    when: &str,
+    image: Option<&str>,
+) -> io::Result<()> {
     let entry = Begun { name: name.into(), who: who.into(), when: when.into(), image: image.map(str::to_owned) };
     let path = path(state, key, run, "begun");
     let draft = path.with_extension("draft");
@@ -59,13 +67,13 @@ pub fn begin(state: &State, key: &str, run: &RunId, name: &str, who: &str, when:
 }
 
 /// Writes down how it ended.
-pub fn end(state: &State, key: &str, run: &RunId, ok: bool) {
+pub(super) fn end(state: &State, key: &str, run: &RunId, ok: bool) {
     let _ = mark(&path(state, key, run, "ended"), if ok { "ok" } else { "failed" });
     sync_dir(&state.ledger());
 }
 
 /// Settles every entry of a run that has no end, as a person said.
-pub fn settle(state: &State, run: &RunId, done: bool) {
+pub(super) fn settle(state: &State, run: &RunId, done: bool) {
     for (key, of) in entries(state) {
         if of == *run {
             end(state, &key, run, done);
@@ -83,7 +91,7 @@ fn entries(state: &State) -> Vec<(String, RunId)> {
 }
 
 /// The newest story of a key, none when it never ran. A run that is still at it has no end yet.
-pub fn story(state: &State, key: &str) -> Option<Story> {
+pub(super) fn story(state: &State, key: &str) -> Option<Story> {
     let runs = entries(state).into_iter().filter(|(of, _)| of == key).map(|(_, run)| run);
     let stories = runs.filter_map(|run| {
         let begun: Begun = serde_json::from_slice(&fs::read(path(state, key, &run, "begun")).ok()?).ok()?;
@@ -94,7 +102,7 @@ pub fn story(state: &State, key: &str) -> Option<Story> {
 }
 
 /// Whether the run of a story is still at it.
-pub fn is_under_way(state: &State, story: &Story) -> bool {
+pub(super) fn is_under_way(state: &State, story: &Story) -> bool {
     story.ok.is_none() && status::of(&state.run(&story.run)) == RunState::Running
 }
 

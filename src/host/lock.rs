@@ -13,7 +13,7 @@ const PREFIX: &str = "project.";
 
 /// Why a lock was not taken.
 #[derive(Debug)]
-pub enum Busy {
+pub(super) enum Busy {
     /// Another run holds it.
     Held(Box<LockHolder>),
     /// The run that held it last ended in a way that nobody knows: a person must settle it first.
@@ -23,7 +23,7 @@ pub enum Busy {
 }
 
 /// Takes the lock for `run`, and gives its generation. Taking it twice for one run is the same as taking it once.
-pub fn acquire(state: &State, run: &RunId) -> Result<u64, Busy> {
+pub(super) fn acquire(state: &State, run: &RunId) -> Result<u64, Busy> {
     loop {
         let newest = newest(state);
         if let Some((generation, holder)) = &newest {
@@ -68,7 +68,7 @@ fn sweep(state: &State, newest: u64) {
 }
 
 /// Who holds the lock now: none when it is free.
-pub fn holder(state: &State) -> Option<LockHolder> {
+pub(super) fn holder(state: &State) -> Option<LockHolder> {
     let (generation, run) = newest(state)?;
     let now = status::of(&state.run(&run));
     let held = matches!(now, RunState::Running | RunState::Orphaned { .. }) || status::is_unsettled(&state.run(&run), &now);

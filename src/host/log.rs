@@ -13,7 +13,7 @@ use crate::record;
 
 /// The log of one run, open for writing.
 #[derive(Debug)]
-pub struct Log {
+pub(super) struct Log {
     file: File,
     run: RunId,
     host: HostName,
@@ -25,20 +25,20 @@ pub struct Log {
 
 impl Log {
     /// Opens it.
-    pub fn open(path: &Path, run: RunId, host: HostName) -> io::Result<Self> {
+    pub(super) fn open(path: &Path, run: RunId, host: HostName) -> io::Result<Self> {
         let file = OpenOptions::new().append(true).create(true).mode(0o640).open(path)?;
         let length = file.metadata()?.len();
         Ok(Self { file, run, host, began: Instant::now(), length, lost: 0, unsynced: false })
     }
 
     /// Writes an event.
-    pub fn event(&mut self, step: Option<&StepName>, body: Body) {
+    pub(super) fn event(&mut self, step: Option<&StepName>, body: Body) {
         let event = self.envelope(step, body);
         self.foreign(&event);
     }
 
     /// Writes an event that somebody else saw.
-    pub fn foreign(&mut self, event: &Event) {
+    pub(super) fn foreign(&mut self, event: &Event) {
         let mut frame = Vec::new();
         record::write_event(&mut frame, event);
         self.append(&frame);
@@ -56,7 +56,7 @@ impl Log {
     }
 
     /// Writes output, which is masked already.
-    pub fn output(&mut self, stream: Stream, text: &[u8], partial: bool) {
+    pub(super) fn output(&mut self, stream: Stream, text: &[u8], partial: bool) {
         let ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let mut frames = Vec::with_capacity(text.len() + 16);
         record::write_output(&mut frames, stream, ms, text, partial);
@@ -64,7 +64,7 @@ impl Log {
     }
 
     /// Writes the last frame and brings all of it to the disk.
-    pub fn end(&mut self, code: u8, status: Status) {
+    pub(super) fn end(&mut self, code: u8, status: Status) {
         let mut frame = Vec::new();
         record::write_end(&mut frame, code, status);
         self.append(&frame);
@@ -72,14 +72,14 @@ impl Log {
     }
 
     /// Brings what was written to the disk.
-    pub fn sync(&mut self) {
+    pub(super) fn sync(&mut self) {
         if std::mem::take(&mut self.unsynced) {
             let _ = self.file.sync_data();
         }
     }
 
     /// Milliseconds since the log was opened.
-    pub fn elapsed_ms(&self) -> u64 {
+    pub(super) fn elapsed_ms(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 

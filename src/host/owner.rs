@@ -6,12 +6,12 @@ use std::fs;
 use rustix::process::Pid;
 
 /// The kernel's boot id.
-pub fn boot_id() -> String {
+pub(super) fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
 /// What tells this machine from every other: its machine id, or else its host name.
-pub fn machine_id() -> String {
+pub(super) fn machine_id() -> String {
     let id = fs::read_to_string("/etc/machine-id").unwrap_or_default().trim().to_owned();
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     // Cloned images may share a machine id, so both count.
@@ -20,7 +20,7 @@ pub fn machine_id() -> String {
 
 /// One line of `/proc/PID/stat`, as far as it is needed here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stat {
+pub(super) struct Stat {
     /// R, S, Z, …
     pub state: u8,
     /// The parent.
@@ -30,7 +30,7 @@ pub struct Stat {
 }
 
 /// Reads it; none when there is no such process.
-pub fn stat(pid: i32) -> Option<Stat> {
+pub(super) fn stat(pid: i32) -> Option<Stat> {
     parse_stat(&fs::read(format!("/proc/{pid}/stat")).ok()?)
 }
 
@@ -47,7 +47,7 @@ fn parse_stat(line: &[u8]) -> Option<Stat> {
 
 /// A process, named so that no other ever has the same name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Owner {
+pub(super) struct Owner {
     /// Its pid.
     pub pid: i32,
     start: u64,
@@ -56,17 +56,17 @@ pub struct Owner {
 
 impl Owner {
     /// Names a process that lives now.
-    pub fn of(pid: i32) -> Option<Self> {
+    pub(super) fn of(pid: i32) -> Option<Self> {
         Some(Self { pid, start: stat(pid)?.start, boot: boot_id() })
     }
 
     /// This process.
-    pub fn me() -> Option<Self> {
+    pub(super) fn me() -> Option<Self> {
         Self::of(rustix::process::getpid().as_raw_pid())
     }
 
     /// Reads what [`Owner::to_string`] wrote.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.splitn(3, ':');
         let pid = parts.next()?.parse().ok()?;
         let start = parts.next()?.parse().ok()?;
@@ -74,12 +74,13 @@ impl Owner {
     }
 
     /// Whether it still lives. A zombie does not.
-    pub fn alive(&self) -> bool {
-        self.boot == boot_id() && stat(self.pid).is_some_and(|stat| stat.start == self.start && !matches!(stat.state, b'Z' | b'X'))
+    pub(super) fn alive(&self) -> bool {
+        self.boot == boot_id()
+            && stat(self.pid).is_some_and(|stat| stat.start == self.start && !matches!(stat.state, b'Z' | b'X'))
     }
 
     /// A descriptor that becomes readable when it ends; none when it has.
-    pub fn ending(&self) -> Option<std::os::fd::OwnedFd> {
+    pub(super) fn ending(&self) -> Option<std::os::fd::OwnedFd> {
         let fd = rustix::process::pidfd_open(Pid::from_raw(self.pid)?, rustix::process::PidfdFlags::empty()).ok()?;
         self.alive().then_some(fd)
     }

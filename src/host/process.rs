@@ -22,7 +22,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 
 /// A process to be.
 #[derive(Debug, Clone, Default)]
-pub struct Spawn {
+pub(super) struct Spawn {
     /// Program and arguments.
     pub argv: Vec<OsString>,
     /// Where it starts.
@@ -35,7 +35,7 @@ pub struct Spawn {
 
 impl Spawn {
     /// From plain words.
-    pub fn new<S: Into<OsString>>(argv: impl IntoIterator<Item = S>) -> Self {
+    pub(super) fn new<S: Into<OsString>>(argv: impl IntoIterator<Item = S>) -> Self {
         Self { argv: argv.into_iter().map(Into::into).collect(), ..Self::default() }
     }
 
@@ -61,7 +61,7 @@ impl Spawn {
 }
 
 /// Where output goes.
-pub trait Sink {
+pub(super) trait Sink {
     /// Bytes as they came.
     fn data(&mut self, stream: Stream, bytes: &[u8]);
     /// Nothing has come for a moment.
@@ -76,7 +76,7 @@ pub trait Sink {
 
 /// Keeps what comes, up to a bound.
 #[derive(Debug, Default)]
-pub struct Capture {
+pub(super) struct Capture {
     /// What was printed on stdout.
     pub stdout: Vec<u8>,
     /// What was printed on stderr.
@@ -84,7 +84,7 @@ pub struct Capture {
 }
 
 /// The most that is kept of each stream of a captured process.
-pub const CAPTURE: usize = 16 << 20;
+pub(super) const CAPTURE: usize = 16 << 20;
 
 impl Sink for Capture {
     fn data(&mut self, stream: Stream, bytes: &[u8]) {
@@ -94,7 +94,7 @@ impl Sink for Capture {
 }
 
 /// What may end a process before its time, and how.
-pub struct Until<'a> {
+pub(super) struct Until<'a> {
     /// Its time is over.
     pub deadline: Option<Instant>,
     /// Wakes when something is put into the run's folder.
@@ -110,7 +110,7 @@ pub struct Until<'a> {
 }
 
 /// A deadline and nothing else: for short looks that belong to no step.
-pub fn within(limit: Duration) -> Until<'static> {
+pub(super) fn within(limit: Duration) -> Until<'static> {
     Until {
         deadline: Some(Instant::now() + limit),
         inbox: None,
@@ -132,7 +132,7 @@ fn signal_group(group: i32, signal: rustix::process::Signal) {
 
 /// How a process ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Ended {
+pub(super) struct Ended {
     /// Its exit code.
     pub code: Option<i32>,
     /// The signal that killed it.
@@ -145,7 +145,7 @@ pub struct Ended {
 
 /// Why a process was stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stopped {
+pub(super) enum Stopped {
     /// Somebody asked.
     Cancelled,
     /// Its time was over.
@@ -153,7 +153,7 @@ pub enum Stopped {
 }
 
 /// Runs a process; gives how it ended, or why it could not be started.
-pub fn run(spawn: &Spawn, sink: &mut dyn Sink, until: &Until<'_>) -> io::Result<Ended> {
+pub(super) fn run(spawn: &Spawn, sink: &mut dyn Sink, until: &Until<'_>) -> io::Result<Ended> {
     let mut child = spawn.command().spawn()?;
     let group = i32::try_from(child.id()).unwrap_or(i32::MAX);
     let pid = Pid::from_raw(group).ok_or_else(|| io::Error::other("a process without a pid"))?;
@@ -223,7 +223,8 @@ pub fn run(spawn: &Spawn, sink: &mut dyn Sink, until: &Until<'_>) -> io::Result<
 }
 
 fn collect(pid: Pid) -> Ended {
-    let status = rustix::process::waitpid(Some(pid), WaitOptions::empty()).ok().flatten().map(|(_, status): (Pid, WaitStatus)| status);
+    let status =
+        rustix::process::waitpid(Some(pid), WaitOptions::empty()).ok().flatten().map(|(_, status): (Pid, WaitStatus)| status);
     Ended {
         code: status.and_then(|status| status.exit_status()),
         signal: status.and_then(|status| status.terminating_signal()),
@@ -272,7 +273,7 @@ fn wait(
 }
 
 /// Waits until one of them is ready or the time is over.
-pub fn wait_any(set: &mut [PollFd<'_>], limit: Option<Duration>) -> io::Result<()> {
+pub(super) fn wait_any(set: &mut [PollFd<'_>], limit: Option<Duration>) -> io::Result<()> {
     // A little late is better than too early: a wait that ends before its time would spin.
     let limit = limit.map(|limit| rustix::event::Timespec {
         tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
@@ -285,7 +286,7 @@ pub fn wait_any(set: &mut [PollFd<'_>], limit: Option<Duration>) -> io::Result<(
 }
 
 /// Runs a short process and keeps what it printed.
-pub fn capture(spawn: &Spawn, limit: Duration) -> io::Result<(Ended, Capture)> {
+pub(super) fn capture(spawn: &Spawn, limit: Duration) -> io::Result<(Ended, Capture)> {
     let mut kept = Capture::default();
     let ended = run(spawn, &mut kept, &within(limit))?;
     Ok((ended, kept))

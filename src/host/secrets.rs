@@ -9,27 +9,11 @@ mod files;
 pub use error::{ShortSecret, SourceError};
 
 use crate::host::mask::{Needles, Plain, Secret, Verdict, WhyNot, is_secret_key};
+use crate::secret::{SecretSources, Value};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// Where the secrets of a project are, and which values are none.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SecretSources {
-    /// Files that hold secrets: paths, or patterns with `*` and `?`, relative to `base`. Env files give their values; any other
-    /// file is one secret.
-    pub files: Vec<String>,
-    /// The folder that relative paths start from.
-    pub base: PathBuf,
-    /// Keys whose values may be shown; `*` and `?` stand for parts of a key.
-    pub public: Vec<String>,
-    /// Names of secrets that are too short to mask and are known to be.
-    pub accept_short: Vec<String>,
-    /// What the plan itself shows: project, services, hosts, folders.
-    pub known_plain: Vec<String>,
-}
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +70,30 @@ pub struct Loaded {
     pub names: Vec<SecretName>,
     /// What the operator should know; never a value.
     pub warnings: Vec<String>,
+    values: Vec<Secret>,
+}
+
+impl Loaded {
+    /// How many values are masked.
+    pub fn count(&self) -> usize {
+        self.names.iter().filter(|name| name.masked).count()
+    }
+
+    /// A value as it stands, or the secret that it names, for a step's environment or a header. The error names what is missing.
+    pub fn resolve(&self, value: &Value) -> Result<String, String> {
+        let name = match value {
+            Value::Plain(text) => return Ok(text.clone()),
+            Value::Secret(name) => &name.0,
+        };
+        let secret = self.values.iter().rev().find(|secret| secret.name() == name);
+        let secret = secret.ok_or_else(|| format!("no declared secrets file holds a secret named {name}"))?;
+        String::from_utf8(secret.value().trim_ascii_end().to_vec()).map_err(|_| format!("the secret {name} is not text"))
+    }
+}
+
+/// Reads the declared files, and nothing else.
+pub fn load(sources: &SecretSources) -> Result<Loaded, SourceError> {
+    sources.load()
 }
 
 impl SecretSources {
@@ -96,13 +104,14 @@ impl SecretSources {
             public: self.public.clone(),
             accept_short: self.accept_short.clone(),
             secrets: Vec::new(),
+            values: Vec::new(),
             names: Vec::new(),
             short: Vec::new(),
             warnings: Vec::new(),
         };
         for declared in &self.files {
-            for path in files::find(&self.base, declared)? {
-                let content = files::read(&self.base, &path)?;
+            for path in files::find(Path::new(&self.base), declared)? {
+                let content = files::read(Path::new(&self.base), &path)?;
                 collection.add_file(&path, content);
             }
         }
@@ -121,6 +130,7 @@ pub struct Collection {
     public: Vec<String>,
     accept_short: Vec<String>,
     secrets: Vec<Secret>,
+    values: Vec<Secret>,
     names: Vec<SecretName>,
     short: Vec<ShortSecret>,
     warnings: Vec<String>,
@@ -138,7 +148,7 @@ impl Collection {
             return Err(SourceError::TooShort { secrets: self.short });
         }
         let needles = Arc::new(Needles::new(&self.secrets, &self.plain));
-        Ok(Loaded { needles, names: self.names, warnings: self.warnings })
+        Ok(Loaded { needles, names: self.names, warnings: self.warnings, values: self.values })
     }
 
     fn add_file(&mut self, path: &Path, content: Vec<u8>) {
@@ -167,6 +177,7 @@ impl Collection {
     fn add_forms(&mut self, name: &str, forms: Vec<Vec<u8>>, origin: &Origin) {
         let strict = origin.is_secret() || is_secret_key(name);
         let first = forms.first().map_or(&[][..], Vec::as_slice);
+        self.values.push(Secret::new(name, first, strict));
         let verdict = match origin {
             _ if self.is_public(name) => Verdict::Leave(WhyNot::Public),
             // The name of a secrets file is not an environment key.

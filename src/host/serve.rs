@@ -22,7 +22,9 @@ use super::supervise::READY;
 use super::survey;
 use crate::facts::Refusal;
 use crate::name::RunId;
-use crate::protocol::{Approval, Decoder, GREETING, Kind, Message, Reply, Request, RunState, StateDir, Submission, VERSION, encode};
+use crate::protocol::{
+    Approval, Decoder, GREETING, Kind, Message, Reply, Request, RunState, StateDir, Submission, VERSION, encode,
+};
 
 /// What the threads of a connection share.
 #[derive(Debug)]
@@ -56,7 +58,7 @@ impl Shared {
 }
 
 /// The process: `landfall-host serve NONCE`.
-pub fn main(nonce: &str) -> ExitCode {
+pub(super) fn main(nonce: &str) -> ExitCode {
     let shared = Arc::new(Shared { stdout: Mutex::new(std::io::stdout()), credits: Mutex::default(), waiting: Mutex::default() });
     {
         let mut stdout = shared.stdout.lock().unwrap_or_else(PoisonError::into_inner);
@@ -106,13 +108,13 @@ fn receive(shared: &Arc<Shared>, message: Message) {
                 let stream = message.stream;
                 let reply = match serde_json::from_slice::<Request>(&message.payload) {
                     Ok(request) => answer(&shared, stream, request),
-                    Err(error) => Err(Refusal { code: 7, message: format!("a request that is not understood: {error}"), remedy: None }),
+                    Err(error) => {
+                        Err(Refusal { code: 7, message: format!("a request that is not understood: {error}"), remedy: None })
+                    }
                 };
                 let reply = match reply {
                     Ok(reply) => reply,
-                    Err(refusal) => {
-                        Some(Reply::Refused { code: refusal.code, message: refusal.message, remedy: refusal.remedy })
-                    }
+                    Err(refusal) => Some(Reply::Refused { code: refusal.code, message: refusal.message, remedy: refusal.remedy }),
                 };
                 if let Some(reply) = reply {
                     shared.reply(stream, &reply);
@@ -150,7 +152,9 @@ fn answer(shared: &Shared, stream: u32, request: Request) -> Result<Option<Reply
             Reply::Done
         }
         Request::Cancel { state, run, who } => cancel(&state, &run, &who)?,
-        Request::Runs { state } => Reply::Runs { runs: State::look(&state).map(|state| status::list(&state)).unwrap_or_default() },
+        Request::Runs { state } => {
+            Reply::Runs { runs: State::look(&state).map(|state| status::list(&state)).unwrap_or_default() }
+        }
         Request::Lock { state } => Reply::Lock { holder: State::look(&state).as_ref().and_then(lock::holder) },
         Request::BreakLock { state, run, who } => break_lock(&state, &run, &who)?,
         Request::Resolve { state, run, done, who, note } => {
@@ -175,8 +179,11 @@ fn io_refusal(error: &std::io::Error) -> Refusal {
 }
 
 fn parse(text: &str) -> Result<Submission, Refusal> {
-    let submission: Submission = serde_json::from_str(text)
-        .map_err(|error| Refusal { code: 7, message: format!("a submission that is not understood: {error}"), remedy: None })?;
+    let submission: Submission = serde_json::from_str(text).map_err(|error| Refusal {
+        code: 7,
+        message: format!("a submission that is not understood: {error}"),
+        remedy: None,
+    })?;
     if submission.v == VERSION {
         Ok(submission)
     } else {
@@ -185,7 +192,8 @@ fn parse(text: &str) -> Result<Submission, Refusal> {
 }
 
 fn find(state: &StateDir, run: &RunId) -> Result<(State, RunDir), Refusal> {
-    let missing = || Refusal { code: 7, message: format!("there is no run {run} on this host"), remedy: Some("landfall runs".into()) };
+    let missing =
+        || Refusal { code: 7, message: format!("there is no run {run} on this host"), remedy: Some("landfall runs".into()) };
     let state = State::look(state).ok_or_else(missing)?;
     let dir = state.run(run);
     if dir.path.is_dir() { Ok((state, dir)) } else { Err(missing()) }
@@ -215,7 +223,8 @@ fn submit(shared: &Shared, stream: u32, sha256: &str, text: &str, driver: &str) 
         Some(dir) => dir,
         None => begin(&state, &submission, text)?,
     };
-    if driver::take(&dir, driver).unwrap_or(false) && submission.approval == Approval::Awaited && dir.marked("verdict").is_none() {
+    if driver::take(&dir, driver).unwrap_or(false) && submission.approval == Approval::Awaited && dir.marked("verdict").is_none()
+    {
         shared.waiting().push(dir.clone());
     }
     if !shared.reply(stream, &Reply::Accepted { run: dir.run.clone() }) {
@@ -288,7 +297,8 @@ fn break_lock(state: &StateDir, run: &RunId, who: &str) -> Result<Reply, Refusal
             refuse(format!("something of run {run} lives: {}", left.join(", ")), format!("landfall cancel {run}"))
         }
         _ => {
-            dir.write_exclusive("settled.note", format!("{who}: the lock was broken\n").as_bytes()).map_err(|error| io_refusal(&error))?;
+            dir.write_exclusive("settled.note", format!("{who}: the lock was broken\n").as_bytes())
+                .map_err(|error| io_refusal(&error))?;
             dir.mark("settled", "not-done").map_err(|error| io_refusal(&error))?;
             dir.sync();
             Ok(Reply::Done)

@@ -24,7 +24,7 @@ use crate::protocol::{HostStep, Submission};
 const GRACE: Duration = Duration::from_secs(10);
 
 /// A run in the making.
-pub struct Stage<'a> {
+pub(super) struct Stage<'a> {
     /// What was asked for.
     pub submission: &'a Submission,
     /// The project's state on this host.
@@ -51,7 +51,7 @@ pub struct Stage<'a> {
 
 /// How an action or a step ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
+pub(super) struct Outcome {
     /// How.
     pub status: Status,
     /// The command's exit code.
@@ -64,28 +64,28 @@ pub struct Outcome {
 
 impl Outcome {
     /// An end without a command.
-    pub fn of(status: Status, detail: impl Into<String>) -> Self {
+    pub(super) fn of(status: Status, detail: impl Into<String>) -> Self {
         Self { status, exit_code: None, signal: None, detail: Some(detail.into()) }
     }
 
     /// As it should be.
-    pub fn ok() -> Self {
+    pub(super) fn ok() -> Self {
         Self { status: Status::Ok, exit_code: None, signal: None, detail: None }
     }
 
     /// A proven failure.
-    pub fn failed(detail: impl Into<String>) -> Self {
+    pub(super) fn failed(detail: impl Into<String>) -> Self {
         Self::of(Status::Failed, detail)
     }
 
     /// Neither success nor failure.
-    pub fn unknown(detail: impl Into<String>) -> Self {
+    pub(super) fn unknown(detail: impl Into<String>) -> Self {
         Self::of(Status::Unknown, detail)
     }
 
     /// The same, with the end of the command that led to it.
     #[must_use]
-    pub fn ended(mut self, ended: &Ended) -> Self {
+    pub(super) fn ended(mut self, ended: &Ended) -> Self {
         (self.exit_code, self.signal) = (ended.code, ended.signal);
         self
     }
@@ -93,22 +93,22 @@ impl Outcome {
 
 impl Stage<'_> {
     /// Text as it may leave the host.
-    pub fn masked(&self, text: &str) -> String {
+    pub(super) fn masked(&self, text: &str) -> String {
         mask_text(&self.secrets.needles, text)
     }
 
     /// Writes an event of a step.
-    pub fn event(&mut self, step: &StepName, body: Body) {
+    pub(super) fn event(&mut self, step: &StepName, body: Body) {
         self.log.event(Some(step), body);
     }
 
     /// Whether somebody asked the run to stop.
-    pub fn cancelled(&self) -> bool {
+    pub(super) fn cancelled(&self) -> bool {
         !self.deaf && self.dir.marked("cancel").is_some()
     }
 
     /// Runs a command of a step. Its output is masked, logged and watched.
-    pub fn stream(&mut self, spawn: &Spawn, watcher: &mut Watcher) -> io::Result<Ended> {
+    pub(super) fn stream(&mut self, spawn: &Spawn, watcher: &mut Watcher) -> io::Result<Ended> {
         let prey = Prey { run: &self.dir.run, root: Some(me()), docker: self.submission.compose.is_some() };
         let needles = &self.secrets.needles;
         let mut console = Console {
@@ -125,7 +125,7 @@ impl Stage<'_> {
     }
 
     /// Runs a command of a step and keeps what it printed, unmasked.
-    pub fn capture(&mut self, spawn: &Spawn) -> io::Result<(Ended, Capture)> {
+    pub(super) fn capture(&mut self, spawn: &Spawn) -> io::Result<(Ended, Capture)> {
         let prey = Prey { run: &self.dir.run, root: Some(me()), docker: self.submission.compose.is_some() };
         let mut kept = Capture::default();
         let until = until(&self.inbox, self.deadline, &prey, self.dir, self.deaf);
@@ -134,7 +134,7 @@ impl Stage<'_> {
     }
 
     /// Puts text that was kept into the log after all, masked: where it turns out that a person must see it.
-    pub fn show(&mut self, stream: Stream, text: &[u8]) {
+    pub(super) fn show(&mut self, stream: Stream, text: &[u8]) {
         let mut out = Vec::new();
         let mut masker = Masker::new(Arc::clone(&self.secrets.needles));
         masker.push(text, &mut out);
@@ -145,7 +145,7 @@ impl Stage<'_> {
     }
 
     /// Waits, but not past a cancel or the step's deadline. False when it was cut short.
-    pub fn pause(&mut self, until: Instant) -> bool {
+    pub(super) fn pause(&mut self, until: Instant) -> bool {
         loop {
             self.inbox.clear();
             let now = Instant::now();
@@ -162,7 +162,7 @@ impl Stage<'_> {
     }
 
     /// What a stopped command means for its step.
-    pub fn stopped(&self, stopped: Stopped, left: &[String], step: &HostStep) -> Outcome {
+    pub(super) fn stopped(&self, stopped: Stopped, left: &[String], step: &HostStep) -> Outcome {
         let (status, why) = match stopped {
             Stopped::Cancelled => {
                 let who = self.dir.marked("cancel").unwrap_or_default();
@@ -185,7 +185,7 @@ fn me() -> i32 {
 }
 
 /// Text as it may leave the host.
-pub fn mask_text(needles: &Arc<Needles>, text: &str) -> String {
+pub(super) fn mask_text(needles: &Arc<Needles>, text: &str) -> String {
     let mut out = Vec::new();
     let mut masker = Masker::new(Arc::clone(needles));
     masker.push(text.as_bytes(), &mut out);
@@ -302,7 +302,7 @@ impl Sink for Console<'_> {
 
 impl Stage<'_> {
     /// Values for an environment or for headers: as they stand, or looked up among this host's own secrets.
-    pub fn values(&self, named: &BTreeMap<String, crate::secret::Value>) -> Result<Vec<(String, String)>, String> {
+    pub(super) fn values(&self, named: &BTreeMap<String, crate::secret::Value>) -> Result<Vec<(String, String)>, String> {
         named.iter().map(|(key, value)| Ok((key.clone(), self.secrets.resolve(value)?))).collect()
     }
 }

@@ -20,16 +20,19 @@ use crate::protocol::{StateDir, Submission};
 
 /// The state folder of a project, checked.
 #[derive(Debug, Clone)]
-pub struct State {
+pub(super) struct State {
     root: PathBuf,
 }
 
 impl State {
     /// Opens the folder, and makes it where the user may.
-    pub fn open(dir: &StateDir) -> Result<Self, Refusal> {
+    pub(super) fn open(dir: &StateDir) -> Result<Self, Refusal> {
         let shared = Path::new(&dir.path);
         if !shared.is_absolute() {
-            return Err(Refusal::unfit(format!("state folder {} is not absolute", dir.path), "give `state_dir` an absolute path"));
+            return Err(Refusal::unfit(
+                format!("state folder {} is not absolute", dir.path),
+                "give `state_dir` an absolute path",
+            ));
         }
         let root = match ensure(shared) {
             Ok(()) => shared.to_owned(),
@@ -52,7 +55,7 @@ impl State {
     }
 
     /// Opens the folder to look at it; none when it was never made.
-    pub fn look(dir: &StateDir) -> Option<Self> {
+    pub(super) fn look(dir: &StateDir) -> Option<Self> {
         let shared = PathBuf::from(&dir.path);
         let own = private_root(&shared);
         let root = if shared.join("runs").is_dir() {
@@ -67,38 +70,38 @@ impl State {
     }
 
     /// A folder that was opened before, by its path.
-    pub fn at(root: impl Into<PathBuf>) -> Self {
+    pub(super) fn at(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }
 
     /// The folder itself.
-    pub fn root(&self) -> &Path {
+    pub(super) fn root(&self) -> &Path {
         &self.root
     }
 
     /// The folder of the lock generations.
-    pub fn locks(&self) -> PathBuf {
+    pub(super) fn locks(&self) -> PathBuf {
         self.root.join("locks")
     }
 
     /// The folder of the ledger.
-    pub fn ledger(&self) -> PathBuf {
+    pub(super) fn ledger(&self) -> PathBuf {
         self.root.join("ledger")
     }
 
     /// The folder of a run, whether it exists or not.
-    pub fn run(&self, run: &RunId) -> RunDir {
+    pub(super) fn run(&self, run: &RunId) -> RunDir {
         RunDir { path: self.root.join("runs").join(run.as_str()), run: run.clone() }
     }
 
     /// All runs, in no order.
-    pub fn runs(&self) -> Vec<RunDir> {
+    pub(super) fn runs(&self) -> Vec<RunDir> {
         let names = fs::read_dir(self.root.join("runs")).into_iter().flatten().flatten();
         names.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).map(|run| self.run(&run)).collect()
     }
 
     /// Free bytes for this user.
-    pub fn disk_free(&self) -> u64 {
+    pub(super) fn disk_free(&self) -> u64 {
         rustix::fs::statvfs(&self.root).map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 }
@@ -151,7 +154,9 @@ fn check_owner(dir: &Path) -> io::Result<()> {
         refuse("everybody may write to it")
     } else if metadata.mode() & 0o020 != 0 && metadata.mode() & 0o2000 == 0 {
         refuse("its group may write to it, but it is not setgid")
-    } else if rustix::fs::access(dir, rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).is_err() {
+    } else if rustix::fs::access(dir, rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)
+        .is_err()
+    {
         refuse("permission denied")
     } else {
         Ok(())
@@ -160,7 +165,7 @@ fn check_owner(dir: &Path) -> io::Result<()> {
 
 /// The folder of one run.
 #[derive(Debug, Clone)]
-pub struct RunDir {
+pub(super) struct RunDir {
     /// Where it is.
     pub path: PathBuf,
     /// Which run.
@@ -169,17 +174,17 @@ pub struct RunDir {
 
 impl RunDir {
     /// A file in it.
-    pub fn file(&self, name: &str) -> PathBuf {
+    pub(super) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
     /// The log.
-    pub fn log(&self) -> PathBuf {
+    pub(super) fn log(&self) -> PathBuf {
         self.file("log")
     }
 
     /// Puts the submission down, whole or not at all. Idempotent; flushed to the disk by [`RunDir::sync`].
-    pub fn write_submission(&self, text: &str) -> io::Result<()> {
+    pub(super) fn write_submission(&self, text: &str) -> io::Result<()> {
         match fs::DirBuilder::new().mode(0o770).create(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
@@ -191,12 +196,12 @@ impl RunDir {
     }
 
     /// Reads the submission back.
-    pub fn submission(&self) -> io::Result<Submission> {
+    pub(super) fn submission(&self) -> io::Result<Submission> {
         Ok(serde_json::from_slice(&fs::read(self.file("submission.json"))?)?)
     }
 
     /// Makes a file that no reader ever sees half written. False when it was there already: the first one stays.
-    pub fn write_exclusive(&self, name: &str, bytes: &[u8]) -> io::Result<bool> {
+    pub(super) fn write_exclusive(&self, name: &str, bytes: &[u8]) -> io::Result<bool> {
         let draft = self.file(&format!(".{name}.{}", std::process::id()));
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o660).open(&draft)?;
         let written = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::hard_link(&draft, self.file(name)));
@@ -209,31 +214,31 @@ impl RunDir {
     }
 
     /// Records a value once and for ever. False when there is one already.
-    pub fn mark(&self, name: &str, value: &str) -> io::Result<bool> {
+    pub(super) fn mark(&self, name: &str, value: &str) -> io::Result<bool> {
         mark(&self.file(name), value)
     }
 
     /// Reads a recorded value.
-    pub fn marked(&self, name: &str) -> Option<String> {
+    pub(super) fn marked(&self, name: &str) -> Option<String> {
         read_mark(&self.file(name))
     }
 
     /// Exit code and status of an ended run.
-    pub fn rc(&self) -> Option<(u8, String)> {
+    pub(super) fn rc(&self) -> Option<(u8, String)> {
         let rc = self.marked("rc")?;
         let (code, status) = rc.split_once(' ')?;
         Some((code.parse().ok()?, status.to_owned()))
     }
 
     /// Flushes the folder's entries, and its own, to the disk.
-    pub fn sync(&self) {
+    pub(super) fn sync(&self) {
         sync_dir(&self.path);
         sync_dir(self.path.parent().unwrap_or(&self.path));
     }
 }
 
 /// Makes a symbolic link that holds a value. False when the name is taken.
-pub fn mark(path: &Path, value: &str) -> io::Result<bool> {
+pub(super) fn mark(path: &Path, value: &str) -> io::Result<bool> {
     match symlink(value, path) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
@@ -242,12 +247,12 @@ pub fn mark(path: &Path, value: &str) -> io::Result<bool> {
 }
 
 /// Reads the value of such a link.
-pub fn read_mark(path: &Path) -> Option<String> {
+pub(super) fn read_mark(path: &Path) -> Option<String> {
     fs::read_link(path).ok()?.into_os_string().into_string().ok()
 }
 
 /// Flushes a folder's entries to the disk. A file system that cannot is no reason to stop.
-pub fn sync_dir(dir: &Path) {
+pub(super) fn sync_dir(dir: &Path) {
     if let Ok(dir) = File::open(dir) {
         let _ = dir.sync_all();
     }

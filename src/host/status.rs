@@ -7,13 +7,17 @@ use crate::event::timestamp;
 use crate::protocol::{RunState, RunSummary};
 
 /// What became of a run.
-pub fn of(dir: &RunDir) -> RunState {
+pub(super) fn of(dir: &RunDir) -> RunState {
     if let Some((code, status)) = dir.rc() {
         return RunState::Done { code, status };
     }
     let Some(owner) = dir.marked("owner").and_then(|text| Owner::parse(&text)) else {
         // Its supervisor has not begun: nothing has happened yet.
-        return if began(dir).is_some_and(|at| at.elapsed().is_ok_and(|age| age < STARTING)) { RunState::Running } else { RunState::Lost };
+        return if began(dir).is_some_and(|at| at.elapsed().is_ok_and(|age| age < STARTING)) {
+            RunState::Running
+        } else {
+            RunState::Lost
+        };
     };
     if owner.alive() {
         return RunState::Running;
@@ -30,7 +34,7 @@ pub fn of(dir: &RunDir) -> RunState {
 const STARTING: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// Whether a run that ended must be settled by a person before anything else with effects may run.
-pub fn is_unsettled(dir: &RunDir, state: &RunState) -> bool {
+pub(super) fn is_unsettled(dir: &RunDir, state: &RunState) -> bool {
     let unknown = match state {
         RunState::Lost => dir.marked("owner").is_some() && dir.marked("effects").is_some(),
         RunState::Done { code, .. } => *code == 6 && dir.marked("effects").is_some(),
@@ -44,12 +48,12 @@ fn began(dir: &RunDir) -> Option<std::time::SystemTime> {
 }
 
 /// When a run was submitted.
-pub fn since(dir: &RunDir) -> String {
+pub(super) fn since(dir: &RunDir) -> String {
     timestamp(began(dir).unwrap_or(std::time::UNIX_EPOCH))
 }
 
 /// All runs, newest first.
-pub fn list(state: &State) -> Vec<RunSummary> {
+pub(super) fn list(state: &State) -> Vec<RunSummary> {
     let mut runs: Vec<_> = state.runs().into_iter().filter_map(|dir| summary(&dir)).collect();
     runs.sort_by(|a, b| b.since.cmp(&a.since));
     runs

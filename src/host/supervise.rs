@@ -27,10 +27,10 @@ use crate::protocol::{Approval, HostStep, LedgerKey, Seen, Submission, When};
 const APPROVAL: Duration = Duration::from_secs(3600);
 
 /// The word that tells the process that started it that the run is in its hands.
-pub const READY: &str = "ready\n";
+pub(super) const READY: &str = "ready\n";
 
 /// The process: `landfall-host supervise ROOT RUN`.
-pub fn main(root: &str, run: &str) -> ExitCode {
+pub(super) fn main(root: &str, run: &str) -> ExitCode {
     let Ok(run) = run.parse::<RunId>() else { return ExitCode::from(64) };
     let _ = rustix::process::setsid();
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
@@ -144,11 +144,7 @@ fn prepare<'a>(
         return Err(refuse_all(stage.log, survey.facts));
     }
     stage.log.event(None, Body::Prepared { facts: Box::new(survey.facts.clone()) });
-    if submission.approval == Approval::Awaited {
-        await_approval(stage, &survey)
-    } else {
-        Ok(stage)
-    }
+    if submission.approval == Approval::Awaited { await_approval(stage, &survey) } else { Ok(stage) }
 }
 
 fn refuse(mut log: Log, refusal: Refusal) -> Refused {
@@ -180,7 +176,9 @@ fn refuse_failed_migrations(facts: &mut Facts) {
     for (step, found) in &facts.migrations {
         if let Migrations::Failed { why } = found {
             let message = format!("step {step:?}: {why}", step = step.as_str());
-            facts.refusals.push(Refusal::unfit(message, "settle it by the migration tool's own command first; Landfall never does"));
+            facts
+                .refusals
+                .push(Refusal::unfit(message, "settle it by the migration tool's own command first; Landfall never does"));
         }
     }
 }
@@ -208,7 +206,8 @@ fn pull(stage: &mut Stage<'_>) -> Result<(), Refused> {
     }
     let (code, status) = if outcome.status == Status::Cancelled { (130, Status::Cancelled) } else { (7, Status::Failed) };
     if code == 7 {
-        let refusal = Refusal::unfit(format!("the images of {names} cannot be pulled"), "on the host: docker compose pull, docker login");
+        let refusal =
+            Refusal::unfit(format!("the images of {names} cannot be pulled"), "on the host: docker compose pull, docker login");
         stage.log.event(None, Body::Refused { refusal });
     }
     // The log moves out of a stage that ends here.
@@ -354,7 +353,19 @@ fn finish(stage: &mut Stage<'_>, step: &HostStep, outcome: Outcome, began: Insta
 }
 
 fn signal_name(number: i32) -> String {
-    let known = [(1, "HUP"), (2, "INT"), (3, "QUIT"), (4, "ILL"), (6, "ABRT"), (7, "BUS"), (8, "FPE"), (9, "KILL"), (11, "SEGV"), (13, "PIPE"), (15, "TERM")];
+    let known = [
+        (1, "HUP"),
+        (2, "INT"),
+        (3, "QUIT"),
+        (4, "ILL"),
+        (6, "ABRT"),
+        (7, "BUS"),
+        (8, "FPE"),
+        (9, "KILL"),
+        (11, "SEGV"),
+        (13, "PIPE"),
+        (15, "TERM"),
+    ];
     known.iter().find(|(known, _)| *known == number).map_or_else(|| number.to_string(), |(_, name)| (*name).to_owned())
 }
 
@@ -362,7 +373,10 @@ fn act(stage: &mut Stage<'_>, step: &HostStep, index: u32) -> Outcome {
     if !step.needs.is_empty() {
         let outcome = actions::perform(stage, step, &Action::Start { services: step.needs.clone() });
         if outcome.status != Status::Ok {
-            return Outcome { detail: Some(format!("what it needs did not start: {}", outcome.detail.unwrap_or_default())), ..outcome };
+            return Outcome {
+                detail: Some(format!("what it needs did not start: {}", outcome.detail.unwrap_or_default())),
+                ..outcome
+            };
         }
     }
     let mut last = Outcome::ok();
@@ -392,7 +406,12 @@ fn remembered(stage: &mut Stage<'_>, step: &HostStep, key: &LedgerKey, index: u3
         match story.ok {
             Some(true) if key.seen == Seen::Skip => return Outcome::of(Status::Skipped, format!("ran before: {told}")),
             Some(true) => return Outcome::failed(format!("it ran before, {told}: --again runs it again")),
-            None => return Outcome::failed(format!("it was begun {told}, and how that ended is not known: landfall resolve {}", story.run)),
+            None => {
+                return Outcome::failed(format!(
+                    "it was begun {told}, and how that ended is not known: landfall resolve {}",
+                    story.run
+                ));
+            }
             Some(false) => {}
         }
     }
@@ -492,9 +511,8 @@ mod tests {
 
     #[test]
     fn steps_run_for_their_case_only() {
-        let table = |progress: Progress| {
-            [When::Success, When::Failure, When::Always, When::Unknown].map(|when| progress.runs(when))
-        };
+        let table =
+            |progress: Progress| [When::Success, When::Failure, When::Always, When::Unknown].map(|when| progress.runs(when));
         assert_eq!(table(after(&[])), [true, false, true, false]);
         assert_eq!(table(after(&[(When::Success, false, Status::Failed)])), [false, true, true, false]);
         assert_eq!(table(after(&[(When::Success, false, Status::Unknown)])), [false, false, true, true]);

@@ -26,7 +26,7 @@ const DISK: u64 = 64 << 20;
 
 /// What a survey found, with what the host needs for itself.
 #[derive(Debug, Default)]
-pub struct Survey {
+pub(super) struct Survey {
     /// The facts that leave.
     pub facts: Facts,
     /// The compose project as Compose reads it.
@@ -35,14 +35,14 @@ pub struct Survey {
 
 impl Survey {
     /// The image ids that steps would run in.
-    pub fn images(&self) -> BTreeMap<ServiceName, String> {
+    pub(super) fn images(&self) -> BTreeMap<ServiceName, String> {
         let ids = self.facts.services.iter().filter_map(|(name, facts)| Some((name.clone(), facts.image_id.clone()?)));
         ids.collect()
     }
 }
 
 /// The services that a submission touches.
-pub fn touched(submission: &Submission) -> BTreeSet<ServiceName> {
+pub(super) fn touched(submission: &Submission) -> BTreeSet<ServiceName> {
     let mut found: BTreeSet<ServiceName> = submission.pull.iter().cloned().collect();
     for step in &submission.steps {
         found.extend(step.needs.iter().cloned());
@@ -52,7 +52,9 @@ pub fn touched(submission: &Submission) -> BTreeSet<ServiceName> {
                 Action::Migrate(migrate) => drop(found.insert(migrate.service.clone())),
                 Action::Pull { services } | Action::Start { services } => found.extend(services.iter().cloned()),
                 Action::Up(up) => found.extend(up.services.iter().cloned()),
-                Action::Probe(Probe::Network { service, .. } | Probe::Container { service }) => drop(found.insert(service.clone())),
+                Action::Probe(Probe::Network { service, .. } | Probe::Container { service }) => {
+                    drop(found.insert(service.clone()))
+                }
                 Action::Probe(Probe::Host(_)) | Action::Shell(_) | Action::Barrier => {}
             }
         }
@@ -61,7 +63,7 @@ pub fn touched(submission: &Submission) -> BTreeSet<ServiceName> {
 }
 
 /// Looks at what must be there before anything else is asked: Docker, Compose, the project's files. Cheap where there is no project.
-pub fn basics(submission: &Submission, state: Option<&State>, secrets: &Loaded) -> Survey {
+pub(super) fn basics(submission: &Submission, state: Option<&State>, secrets: &Loaded) -> Survey {
     let mut survey = Survey::default();
     let facts = &mut survey.facts;
     facts.boot_id = boot_id();
@@ -122,7 +124,10 @@ fn project_facts(project: &ComposeProject, secrets: &Loaded) -> Result<(DockerFa
     }
     let config = config.map_err(|trouble| bad_config(project, &trouble, secrets))?;
     let config = serde_json::from_str(&config).map_err(|error| {
-        Refusal::unfit(format!("docker compose config printed what is not understood: {error}"), "update the compose plugin to 2.20 or later")
+        Refusal::unfit(
+            format!("docker compose config printed what is not understood: {error}"),
+            "update the compose plugin to 2.20 or later",
+        )
     })?;
     Ok((DockerFacts { engine, compose: plugin }, config))
 }
@@ -140,7 +145,10 @@ fn no_engine(trouble: &Trouble, secrets: &Loaded) -> Refusal {
             format!("as root on the host: usermod -aG docker {user}; then log in anew"),
         )
     } else if lower.contains("cannot connect") || lower.contains("is the docker daemon running") {
-        Refusal::unfit("the Docker daemon does not answer: it is down", "on the host: systemctl start docker; then: journalctl -u docker")
+        Refusal::unfit(
+            "the Docker daemon does not answer: it is down",
+            "on the host: systemctl start docker; then: journalctl -u docker",
+        )
     } else {
         Refusal::unfit(format!("docker does not work: {said}"), "on the host: docker version")
     }
@@ -176,7 +184,7 @@ fn bad_config(project: &ComposeProject, trouble: &Trouble, secrets: &Loaded) -> 
 }
 
 /// Looks at images, containers, pending migrations, ledger and lock. Begins nothing, and leaves no container behind.
-pub fn whole(submission: &Submission, state: Option<&State>, secrets: &Loaded, survey: &mut Survey) {
+pub(super) fn whole(submission: &Submission, state: Option<&State>, secrets: &Loaded, survey: &mut Survey) {
     survey.facts.lock = state.filter(|_| submission.effects).and_then(lock::holder).filter(|holder| holder.run != submission.run);
     let Some(project) = submission.compose.as_ref().filter(|_| survey.facts.refusals.is_empty()) else { return };
     let services = touched(submission);
@@ -237,8 +245,11 @@ fn image_missing(step: &HostStep, submission: &Submission, facts: &Facts) -> Opt
         Action::Migrate(migrate) if migrate.via == Via::Run => Some(&migrate.service),
         _ => None,
     })?;
-    let pulls = |step: &HostStep| step.actions.iter().any(|action| matches!(action, Action::Pull { services } if services.contains(needed)));
-    let coming = submission.pull.contains(needed) || submission.steps.iter().take_while(|other| other.name != step.name).any(pulls);
+    let pulls = |step: &HostStep| {
+        step.actions.iter().any(|action| matches!(action, Action::Pull { services } if services.contains(needed)))
+    };
+    let coming =
+        submission.pull.contains(needed) || submission.steps.iter().take_while(|other| other.name != step.name).any(pulls);
     let image = facts.services.get(needed).filter(|service| service.image_id.is_none() && !coming)?;
     Some(Refusal::unfit(
         format!("the image {} of {needed} is not on the host", image.image),
@@ -275,10 +286,12 @@ fn look_up(step: &HostStep, key: &LedgerKey, state: &State, survey: &mut Survey,
                     .facts
                     .refusals
                     .push(Refusal::unfit(format!("{told}, and succeeded"), "to run it again on purpose: --again")),
-                None if key.seen != Seen::Repeat && !ledger::is_under_way(state, &story) => survey.facts.refusals.push(Refusal::unfit(
-                    format!("{told}, and it is not known how that ended"),
-                    format!("look at the data, then: landfall resolve {} --as done|not-done --note …", story.run),
-                )),
+                None if key.seen != Seen::Repeat && !ledger::is_under_way(state, &story) => {
+                    survey.facts.refusals.push(Refusal::unfit(
+                        format!("{told}, and it is not known how that ended"),
+                        format!("look at the data, then: landfall resolve {} --as done|not-done --note …", story.run),
+                    ))
+                }
                 _ => {}
             }
             survey.facts.ledger.insert(step.name.clone(), story);
@@ -287,11 +300,25 @@ fn look_up(step: &HostStep, key: &LedgerKey, state: &State, survey: &mut Survey,
 }
 
 /// The ledger's key of a step in an image: by the content of its files there, or else by the image itself.
-pub fn entry(key: &LedgerKey, image: &str) -> Result<String, String> {
+pub(super) fn entry(key: &LedgerKey, image: &str) -> Result<String, String> {
     if key.files.is_empty() {
         return Ok(ledger::key(&key.name, &key.command, image));
     }
-    let mut words = vec!["docker", "run", "--rm", "--pull", "never", "--network", "none", "--log-driver", "none", "--entrypoint", "cat", image, "--"];
+    let mut words = vec![
+        "docker",
+        "run",
+        "--rm",
+        "--pull",
+        "never",
+        "--network",
+        "none",
+        "--log-driver",
+        "none",
+        "--entrypoint",
+        "cat",
+        image,
+        "--",
+    ];
     words.extend(key.files.iter().map(String::as_str));
     let (ended, kept) =
         process::capture(&Spawn::new(words), std::time::Duration::from_secs(60)).map_err(|error| format!("docker: {error}"))?;

@@ -26,17 +26,26 @@ pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate)
         Ok(Migrations::Pending { names }) => match stage.approved.get(&step.name) {
             // What was approved is what runs.
             Some(Migrations::Pending { names: approved }) if *approved != names => {
-                return Outcome::failed(format!("nothing was applied: pending now is {}, approved was {}", names.join(", "), approved.join(", ")));
+                return Outcome::failed(format!(
+                    "nothing was applied: pending now is {}, approved was {}",
+                    names.join(", "),
+                    approved.join(", ")
+                ));
             }
             Some(Migrations::UpToDate) => {
-                return Outcome::failed(format!("nothing was applied: pending now is {}, approved was nothing", names.join(", ")));
+                return Outcome::failed(format!(
+                    "nothing was applied: pending now is {}, approved was nothing",
+                    names.join(", ")
+                ));
             }
             _ => names,
         },
         Ok(Migrations::Failed { why }) => {
             return Outcome::failed(format!("nothing was applied: {why}"));
         }
-        Ok(Migrations::NotKnown { why }) => return Outcome::failed(format!("nothing was applied, for the status is not known: {why}")),
+        Ok(Migrations::NotKnown { why }) => {
+            return Outcome::failed(format!("nothing was applied, for the status is not known: {why}"));
+        }
     };
     let apply = ServiceCommand {
         service: migrate.service.clone(),
@@ -55,10 +64,11 @@ pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate)
             stage.event(&step.name, Body::Changed { what: "migrations".into(), from: None, to });
             Outcome { detail: Some(format!("{} applied, nothing pending", count(pending.len()))), ..applied }
         }
-        (Status::Ok, Ok(Migrations::Pending { names })) => {
-            Outcome { detail: None, ..Outcome::failed("") }.with(&applied, format!("it reported success, but still pending: {}", names.join(", ")))
+        (Status::Ok, Ok(Migrations::Pending { names })) => Outcome { detail: None, ..Outcome::failed("") }
+            .with(&applied, format!("it reported success, but still pending: {}", names.join(", "))),
+        (Status::Ok, Ok(Migrations::Failed { why })) => {
+            Outcome::failed("").with(&applied, format!("it reported success, but {why}"))
         }
-        (Status::Ok, Ok(Migrations::Failed { why })) => Outcome::failed("").with(&applied, format!("it reported success, but {why}")),
         (Status::Ok, Ok(Migrations::NotKnown { why })) => {
             Outcome::unknown("").with(&applied, format!("it reported success, but its status is not known afterwards: {why}"))
         }
@@ -92,7 +102,9 @@ impl Outcome {
 
 /// Asks for the status as part of a step. What the tool printed is shown where it is not good.
 fn status(stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate) -> Result<Migrations, Outcome> {
-    let Some(project) = stage.submission.compose.clone() else { return Err(Outcome::failed("the plan names no compose project")) };
+    let Some(project) = stage.submission.compose.clone() else {
+        return Err(Outcome::failed("the plan names no compose project"));
+    };
     let env = stage.values(&migrate.env).map_err(Outcome::failed)?;
     let Some(image) = stage.images.get(&migrate.service).cloned() else {
         return Err(Outcome::failed(format!("the image of {} is not on this host", migrate.service)));
@@ -123,7 +135,7 @@ fn status(stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate) -> Result<M
 }
 
 /// Asks for the status while a plan is made: in a throw-away container that is gone afterwards. Its texts are unmasked.
-pub fn look(
+pub(crate) fn look(
     project: &ComposeProject,
     config: &Config,
     run: &RunId,

@@ -14,12 +14,12 @@ use crate::action::{Action, Judge};
 use crate::event::Body;
 use crate::protocol::HostStep;
 
-pub use migrate::look as look_at_migrations;
-pub use probe::errand;
-pub use service::container_name;
+pub(super) use migrate::look as look_at_migrations;
+pub(super) use probe::errand;
+pub(super) use service::container_name;
 
 /// Carries out one action of a step. A barrier is not an action of the host: it is waited for elsewhere.
-pub fn perform(stage: &mut Stage<'_>, step: &HostStep, action: &Action) -> Outcome {
+pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, action: &Action) -> Outcome {
     match action {
         Action::Service(command) => service::perform(stage, step, command),
         Action::Shell(script) => shell::perform(stage, step, script),

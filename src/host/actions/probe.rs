@@ -47,8 +47,7 @@ pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, probe: &Probe) -> 
             }
             Next::Wait(until) => {
                 if !stage.pause(until) {
-                    let stopped =
-                        if stage.cancelled() { process::Stopped::Cancelled } else { process::Stopped::TimedOut };
+                    let stopped = if stage.cancelled() { process::Stopped::Cancelled } else { process::Stopped::TimedOut };
                     let outcome = stage.stopped(stopped, &[], step);
                     return match stopped {
                         process::Stopped::Cancelled => outcome,
@@ -76,7 +75,7 @@ fn look(stage: &Stage<'_>, probe: &Probe) -> Result<Seen, String> {
     match probe {
         Probe::Host(http) => {
             let headers = stage.values(&http.headers)?;
-            Ok(match check::fetch(http, &headers) {
+            Ok(match check::http::fetch(http, &headers) {
                 Ok(answer) => check::judge(&answer, &http.expect, |text| stage.masked(&text)),
                 Err(error) => check::unanswered(error, &http.expect, |text| stage.masked(&text)),
             })
@@ -129,8 +128,26 @@ fn network(stage: &Stage<'_>, service: &ServiceName, http: &HttpProbe) -> Result
     let label = format!("{}={}", super::super::kill::LABEL, stage.dir.run);
     let mount = format!("type=bind,source={},target=/landfall-host,readonly", program.display());
     let words = [
-        "docker", "run", "--rm", "-i", "--pull", "never", "--log-driver", "none", "--label", &label, "--network", network, "--user", "0",
-        "--mount", &mount, "--entrypoint", "/landfall-host", image, "errand",
+        "docker",
+        "run",
+        "--rm",
+        "-i",
+        "--pull",
+        "never",
+        "--log-driver",
+        "none",
+        "--label",
+        &label,
+        "--network",
+        network,
+        "--user",
+        "0",
+        "--mount",
+        &mount,
+        "--entrypoint",
+        "/landfall-host",
+        image,
+        "errand",
     ];
     let spawn = Spawn { input: Some(errand), ..Spawn::new(words) };
     let limit = Duration::from_millis(http.timeout_ms) + CONTAINER;
@@ -150,11 +167,11 @@ fn network(stage: &Stage<'_>, service: &ServiceName, http: &HttpProbe) -> Result
 }
 
 /// The errand itself: reads what to ask from stdin, and writes what it heard to stdout.
-pub fn errand() -> std::process::ExitCode {
+pub(crate) fn errand() -> std::process::ExitCode {
     let mut text = Vec::new();
     let heard = std::io::stdin().read_to_end(&mut text).map_err(|error| error.to_string());
     let heard = heard.and_then(|_| serde_json::from_slice::<Errand>(&text).map_err(|error| error.to_string()));
-    let report = match heard.map(|errand| check::fetch(&errand.http, &errand.headers)) {
+    let report = match heard.map(|errand| check::http::fetch(&errand.http, &errand.headers)) {
         Ok(Ok(answer)) => Report::Answer { status: answer.status, body: answer.body, cut: answer.cut, latency: answer.latency },
         Ok(Err(error)) => Report::Unanswered(error.to_string()),
         Err(error) => Report::Unanswered(error),

@@ -16,7 +16,7 @@ use crate::protocol::{HostStep, RunState};
 
 /// The name of the one container with effects that a project may have at a time: the daemon refuses a second one, whoever asks,
 /// so it is a second line of defence behind the lock.
-pub fn container_name(project: &str, run: Option<&RunId>) -> String {
+pub(crate) fn container_name(project: &str, run: Option<&RunId>) -> String {
     run.map_or_else(|| format!("{project}-landfall"), |run| format!("{project}-landfall-{run}"))
 }
 
@@ -71,7 +71,6 @@ pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, command: &ServiceC
     }
     outcome
 }
-
 
 /// Removes a container of that name which a dead run left behind; refuses to touch one that lives or that is somebody else's.
 fn make_way(stage: &Stage<'_>, name: &str) -> Result<(), String> {

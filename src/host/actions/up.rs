@@ -63,8 +63,16 @@ pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, up: &Up) -> Outcom
     tell_changes(stage, step, up, &after, &serving_now);
     let why = outcome.detail.unwrap_or_default();
     match back {
-        Ok(()) => Outcome { detail: Some(format!("the new containers did not become healthy ({why}); the images they replaced are back")), ..outcome },
-        Err(error) => Outcome { detail: Some(format!("the new containers did not become healthy ({why}), and the old images did not come back: {error}")), ..outcome },
+        Ok(()) => Outcome {
+            detail: Some(format!("the new containers did not become healthy ({why}); the images they replaced are back")),
+            ..outcome
+        },
+        Err(error) => Outcome {
+            detail: Some(format!(
+                "the new containers did not become healthy ({why}), and the old images did not come back: {error}"
+            )),
+            ..outcome
+        },
     }
 }
 
@@ -73,7 +81,8 @@ fn moved_tag(stage: &Stage<'_>, up: &Up) -> Option<Outcome> {
     up.services.iter().find_map(|service| {
         let (planned, name) = (stage.images.get(service)?, stage.config.image(service)?);
         let now = docker::image(&name).ok().flatten()?;
-        (now.id != *planned).then(|| Outcome::failed(format!("{name} is no longer the image of the plan: {} instead of {planned}", now.id)))
+        (now.id != *planned)
+            .then(|| Outcome::failed(format!("{name} is no longer the image of the plan: {} instead of {planned}", now.id)))
     })
 }
 
@@ -95,7 +104,13 @@ fn tell_changes(
 
 /// Points the tags at the images that served before and recreates the services. A later `docker compose up -d` by hand then
 /// changes nothing, because the tag says the same as what runs.
-fn put_back(stage: &mut Stage<'_>, step: &HostStep, up: &Up, before: &BTreeMap<ServiceName, String>, wait: &str) -> Result<(), String> {
+fn put_back(
+    stage: &mut Stage<'_>,
+    step: &HostStep,
+    up: &Up,
+    before: &BTreeMap<ServiceName, String>,
+    wait: &str,
+) -> Result<(), String> {
     let mut services = Vec::new();
     for service in &up.services {
         let Some(old) = before.get(service) else { continue };

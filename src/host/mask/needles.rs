@@ -26,6 +26,11 @@ impl Secret {
     pub fn name(&self) -> &str {
         &self.name
     }
+
+    /// The value itself, for a step that asks for it by name.
+    pub fn value(&self) -> &[u8] {
+        &self.value
+    }
 }
 
 impl fmt::Debug for Secret {

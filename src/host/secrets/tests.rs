@@ -20,7 +20,7 @@ impl Project {
         }
         let files = files.iter().map(|(name, _)| (*name).to_owned()).collect();
         let base = folder.path().to_owned();
-        Self { folder, sources: SecretSources { files, base, ..SecretSources::default() } }
+        Self { folder, sources: SecretSources { files, base: base.display().to_string(), ..SecretSources::default() } }
     }
 
     fn declare(mut self, files: &[&str]) -> Self {

@@ -129,8 +129,11 @@ fn answer(shared: &Shared, stream: u32, request: Request) -> Result<Option<Reply
     Ok(Some(match request {
         Request::Submit { sha256, submission, driver } => return submit(shared, stream, &sha256, &submission, &driver),
         Request::Survey { submission } => Reply::Facts { facts: Box::new(look(&parse(&submission)?)) },
-        Request::Follow { state, run, offset } => {
+        Request::Follow { state, run, offset, driver } => {
             let (_, dir) = find(&state, &run)?;
+            if let Some(token) = driver.filter(|token| driver::is_driver(&dir, token)) {
+                let _ = driver::take(&dir, &token);
+            }
             return Ok(to_its_end(shared, stream, &dir, offset));
         }
         Request::Go { state, run } => {

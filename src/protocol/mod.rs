@@ -56,6 +56,9 @@ pub enum Request {
         run: RunId,
         /// From this byte.
         offset: u64,
+        /// The token of the run's driver, whose connection this is from now on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        driver: Option<String>,
     },
     /// Answer a barrier.
     Answer {

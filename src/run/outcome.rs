@@ -1,0 +1,68 @@
+//! One exit code from many hosts. Pure.
+
+use std::collections::BTreeMap;
+
+use crate::event::Status;
+use crate::name::HostName;
+
+/// How one host's part ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostEnd {
+    /// It ended, by its own record.
+    Done(u8),
+    /// It could not be reached, or contact was lost for good before it had taken the run.
+    Unreachable,
+    /// Contact was lost for good, or the record is lost: how it ended is not known.
+    Unknown,
+    /// Its part was not begun: another host refused, or an earlier batch failed.
+    NotBegun,
+}
+
+impl HostEnd {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Done(code) => *code,
+            Self::Unreachable => 3,
+            Self::Unknown => 6,
+            Self::NotBegun => 0,
+        }
+    }
+}
+
+/// The exit code of a run: what nobody knows is worse than what failed, and that is worse than what was refused.
+pub fn exit_code(ends: &BTreeMap<HostName, HostEnd>) -> u8 {
+    let codes: Vec<u8> = ends.values().map(HostEnd::code).collect();
+    let order = [6, 1, 4, 3, 5, 7, 2, 130];
+    let known = order.into_iter().find(|code| codes.contains(code));
+    known.or_else(|| codes.into_iter().max()).unwrap_or(0)
+}
+
+/// The word that goes with it.
+pub fn status(code: u8) -> Status {
+    match code {
+        0 => Status::Ok,
+        6 => Status::Unknown,
+        130 => Status::Cancelled,
+        _ => Status::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn not_knowing_is_worse_than_failing() {
+        let code = |ends: &[HostEnd]| {
+            let named = ends.iter().enumerate().map(|(i, end)| (format!("h{i}").parse().expect("name"), end.clone()));
+            exit_code(&named.collect())
+        };
+        use HostEnd::{Done, NotBegun, Unknown, Unreachable};
+        assert_eq!(code(&[Done(0), Done(0)]), 0);
+        assert_eq!(code(&[Done(4), Done(1), Unknown]), 6);
+        assert_eq!(code(&[Done(4), Done(1)]), 1);
+        assert_eq!(code(&[Done(4), Unreachable]), 4);
+        assert_eq!(code(&[Done(5), Done(130)]), 5);
+        assert_eq!(code(&[Done(130), NotBegun]), 130);
+    }
+}

@@ -1,1 +1,4 @@
 //! Landfall (chapter to come).
+
+#[cfg(feature = "client")]
+pub mod ssh;

@@ -11,3 +11,5 @@ pub mod name;
 pub mod protocol;
 pub mod record;
 pub mod secret;
+#[cfg(feature = "client")]
+pub mod ssh;

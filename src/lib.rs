@@ -5,6 +5,10 @@ pub mod command;
 pub mod event;
 pub mod facts;
 pub mod name;
+#[cfg(feature = "client")]
+pub mod plan;
+#[cfg(feature = "client")]
+pub mod playbook;
 pub mod protocol;
 pub mod record;
 pub mod secret;

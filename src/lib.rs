@@ -12,3 +12,5 @@ pub mod playbook;
 pub mod protocol;
 pub mod record;
 pub mod secret;
+#[cfg(feature = "client")]
+pub mod source;

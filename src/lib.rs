@@ -4,6 +4,8 @@ pub mod action;
 pub mod command;
 pub mod event;
 pub mod facts;
+#[cfg(feature = "client")]
+pub mod migration;
 pub mod name;
 #[cfg(feature = "client")]
 pub mod plan;
@@ -14,3 +16,5 @@ pub mod record;
 pub mod secret;
 #[cfg(feature = "client")]
 pub mod source;
+#[cfg(feature = "client")]
+pub mod steps;

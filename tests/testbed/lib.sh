@@ -145,8 +145,9 @@ droplet_flags=(--cap-add ALL --cap-drop SYS_RESOURCE --security-opt seccomp=unco
 
 # The control groups of a droplet's containers are the machine's; the engine that made them is gone before it removes them.
 remove_cgroups() {
-  [ -n "$1" ] || return 0
-  find /sys/fs/cgroup -depth -type d -path "*$1*" -exec rmdir {} + 2>/dev/null || true
+  find /sys/fs/cgroup -depth -type d \( -path "*$1" -o -path "*$1/*" \) -exec rmdir {} + 2>/dev/null || true
+  # The group above them all, when this was the last: rmdir refuses another's.
+  find /sys/fs/cgroup -maxdepth 2 -type d -path "*${1%/*}" -exec rmdir {} + 2>/dev/null || true
 }
 
 # Runs one droplet until it is a living production, and keeps its engine's store in the image: a start then unpacks it
@@ -164,7 +165,10 @@ prepare() {
   fi
   docker save "$postgres_image" "$api_image"-{1,2,3,4} | docker exec -i "$id" docker load >/dev/null
   # Not over standard input, which the commands in it would read.
-  docker exec "$id" bash -c "$(cat "$here/images/prepare")" prepare "$postgres_image" "$api_image" >&2
+  docker exec "$id" bash -c "$(cat "$here/images/prepare")" prepare "$postgres_image" "$api_image" >"$work/prepare.log" 2>&1 || {
+    tail -n 40 "$work/prepare.log" >&2
+    die "the droplet image was not prepared"
+  }
   docker commit --change 'ENV TESTBED_CGROUP=' "$id" "$droplet_image" >/dev/null
   drop_prepared
 }

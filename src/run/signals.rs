@@ -10,9 +10,11 @@ const TWICE: Duration = Duration::from_secs(3);
 /// What is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wish {
-    /// Ctrl-C for the first time: leave it running, unless it comes again.
+    /// Ctrl-C for the first time: what it means is decided by whether it comes again.
+    First,
+    /// It did not come again: leave it running.
     Detach,
-    /// Twice.
+    /// It came again.
     Cancel,
     /// SIGTERM or SIGHUP: no second one will come.
     Terminate,
@@ -38,34 +40,30 @@ impl Signals {
         })
     }
 
-    /// The next wish. After a first Ctrl-C it waits for a second one before it says `Detach`.
+    /// The next wish. May be cancelled without loss.
     pub async fn wish(&mut self) -> Wish {
-        loop {
-            let settle = async {
-                match self.first {
-                    Some(first) => tokio::time::sleep_until((first + TWICE).into()).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                _ = self.interrupt.recv() => {
-                    if self.first.take().is_some_and(|first| first.elapsed() < TWICE) {
-                        return Wish::Cancel;
-                    }
+        let undecided = self.first;
+        let alone = async {
+            match undecided {
+                Some(first) => tokio::time::sleep_until((first + TWICE).into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.interrupt.recv() => {
+                if self.first.take().is_some_and(|first| first.elapsed() < TWICE) {
+                    Wish::Cancel
+                } else {
                     self.first = Some(Instant::now());
-                }
-                _ = self.terminate.recv() => return Wish::Terminate,
-                _ = self.hangup.recv() => return Wish::Terminate,
-                () = settle => {
-                    self.first = None;
-                    return Wish::Detach;
+                    Wish::First
                 }
             }
+            _ = self.terminate.recv() => Wish::Terminate,
+            _ = self.hangup.recv() => Wish::Terminate,
+            () = alone => {
+                self.first = None;
+                Wish::Detach
+            }
         }
-    }
-
-    /// Whether a first Ctrl-C waits for its second.
-    pub fn is_undecided(&self) -> bool {
-        self.first.is_some()
     }
 }

@@ -1,0 +1,86 @@
+//! A host within reach: a connection and a conversation with its host program.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::facts::Refusal;
+use crate::name::HostName;
+use crate::playbook::Target;
+use crate::protocol::{Reply, Request};
+use crate::runtime::{Link, Programs};
+use crate::ssh::{self, Connection, Operator, Sources};
+
+use super::stop::Stop;
+
+/// What every connection of this process shares.
+pub struct Reach {
+    /// Who connects: keys, passphrases, questions.
+    pub operator: Operator,
+    /// Where settings come from.
+    pub sources: Sources,
+    /// The host programs that can be uploaded.
+    pub programs: Programs,
+}
+
+/// A host within reach.
+pub struct Contact {
+    /// Its name in the inventory.
+    pub host: HostName,
+    /// The conversation.
+    pub link: Link,
+    /// Address and port.
+    pub address: String,
+    /// The login.
+    pub user: String,
+    connection: Connection,
+}
+
+impl Contact {
+    /// Connects, and opens the host program.
+    pub async fn make(reach: &Reach, host: &HostName, target: &Target) -> Result<Self, Stop> {
+        let target = ssh::Target {
+            name: host.to_string(),
+            address: target.address.clone(),
+            user: target.user.clone(),
+            port: target.port,
+            identity_file: target.identity_file.clone(),
+            known_hosts: target.known_hosts.clone(),
+            host_keys: target.host_keys.clone(),
+            connect_timeout: target.connect_timeout_ms.map(Duration::from_millis),
+        };
+        let settings = ssh::resolve(&target, &reach.sources).await.map_err(|error| Stop::from(error).on(host))?;
+        let connection = ssh::connect(&settings, &reach.operator).await.map_err(|error| Stop::from(error).on(host))?;
+        let link = Link::open(&connection, &reach.programs).await.map_err(|error| Stop::from(error).on(host))?;
+        let address = format!("{}:{}", settings.address.value, settings.port.value);
+        Ok(Self { host: host.clone(), link, address, user: settings.user.value.clone(), connection })
+    }
+
+    /// Asks for something that has one answer.
+    pub async fn ask(&self, request: &Request) -> Result<Reply, Stop> {
+        match self.link.call(request).await {
+            Ok(Reply::Refused { code, message, remedy }) => Err(Stop::from(Refusal { code, message, remedy }).on(&self.host)),
+            Ok(reply) => Ok(reply),
+            Err(error) => Err(Stop::from(error).on(&self.host)),
+        }
+    }
+
+    /// Says good-bye.
+    pub async fn close(self) {
+        drop(self.link);
+        self.connection.close().await;
+    }
+}
+
+/// Connects to many hosts at once; the results come in the order of the hosts.
+pub async fn make_all(reach: &Arc<Reach>, hosts: Vec<(HostName, Target)>) -> Vec<Result<Contact, Stop>> {
+    let mut making = Vec::new();
+    for (host, target) in hosts {
+        let reach = Arc::clone(reach);
+        making.push(tokio::task::spawn_local(async move { Contact::make(&reach, &host, &target).await }));
+    }
+    let mut made = Vec::with_capacity(making.len());
+    for task in making {
+        made.push(task.await.unwrap_or_else(|error| Err(Stop::new(6, format!("connecting broke off: {error}")))));
+    }
+    made
+}

@@ -1,0 +1,160 @@
+//! The client's own work in a run: local commands and looks from here, while the host waits at a barrier. Its events are shown at
+//! once and travel with the answer, so that the host's record has them too.
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::Command;
+use tokio::sync::mpsc;
+
+use crate::action::{HttpProbe, Script};
+use crate::check::{self, Next};
+use crate::event::{Body, Status, Stream};
+use crate::playbook::{ClientValue, DriverWork, HereProbe, LocalCommand};
+use crate::protocol::Answer;
+
+/// The most of the client's own output that travels with an answer; the rest was shown, and is not kept.
+const KEPT: usize = 256 << 10;
+/// A line longer than this is cut.
+const LINE: usize = 32 << 10;
+
+/// Does it. What happens meanwhile goes to `tell`.
+pub async fn perform(work: &DriverWork, kind: &str, limit: Option<Duration>, tell: mpsc::UnboundedSender<Body>) -> Answer {
+    let done = async {
+        match work {
+            DriverWork::Local(command) => local(command, &tell).await,
+            DriverWork::Here(probe) => here(probe, kind, &tell).await,
+        }
+    };
+    match limit {
+        None => done.await,
+        Some(limit) => tokio::time::timeout(limit, done).await.unwrap_or_else(|_| {
+            let detail = format!("not done after {}", humantime::format_duration(limit));
+            Answer { status: Status::TimedOut, exit_code: None, detail: Some(detail), events: Vec::new() }
+        }),
+    }
+}
+
+/// Trims a step's events to what may travel.
+pub fn kept(events: Vec<crate::event::Event>) -> Vec<crate::event::Event> {
+    let mut size = 0;
+    let fits = |event: &crate::event::Event| {
+        size += match &event.body {
+            Body::Output { text, .. } => text.len() + 160,
+            _ => 300,
+        };
+        size <= KEPT
+    };
+    events.into_iter().filter(fits).collect()
+}
+
+fn failed(detail: impl Into<String>) -> Answer {
+    Answer { status: Status::Failed, exit_code: None, detail: Some(detail.into()), events: Vec::new() }
+}
+
+fn values(named: &BTreeMap<String, ClientValue>) -> Result<Vec<(String, String)>, String> {
+    let look_up = |value: &ClientValue| match value {
+        ClientValue::Plain(text) => Ok(text.clone()),
+        ClientValue::Secret(secret) => {
+            std::env::var(&secret.name).map_err(|_| format!("the environment variable {} is not set here", secret.name))
+        }
+    };
+    named.iter().map(|(key, value)| Ok((key.clone(), look_up(value)?))).collect()
+}
+
+/// Runs a command on the client's machine.
+pub async fn local(command: &LocalCommand, tell: &mpsc::UnboundedSender<Body>) -> Answer {
+    let env = match values(&command.env) {
+        Ok(env) => env,
+        Err(why) => return failed(why),
+    };
+    let secrets: Vec<String> =
+        env.iter().filter(|(key, _)| matches!(command.env.get(key), Some(ClientValue::Secret(_)))).map(|(_, value)| value.clone()).collect();
+    let mut process = match &command.run {
+        Script::Shell(text) => {
+            let mut process = Command::new("sh");
+            process.args(["-c", text]);
+            process
+        }
+        Script::Argv(argv) => {
+            let mut process = Command::new(argv.first().map_or("", String::as_str));
+            process.args(argv.iter().skip(1));
+            process
+        }
+    };
+    process.current_dir(&command.dir).envs(env).env_remove(crate::ssh::KEY_VARIABLE);
+    process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = match process.spawn() {
+        Ok(child) => child,
+        Err(error) => return failed(format!("could not be started: {error}")),
+    };
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let ((), (), status) = tokio::join!(
+        lines(stdout, Stream::Stdout, &secrets, tell),
+        lines(stderr, Stream::Stderr, &secrets, tell),
+        child.wait()
+    );
+    match status.map(|status| status.code()) {
+        Ok(Some(0)) => Answer { status: Status::Ok, exit_code: Some(0), detail: None, events: Vec::new() },
+        Ok(Some(code)) => Answer { exit_code: Some(code), ..failed(format!("exit code {code}")) },
+        Ok(None) => failed("killed by a signal"),
+        Err(error) => failed(error.to_string()),
+    }
+}
+
+async fn lines(pipe: Option<impl AsyncRead + Unpin>, stream: Stream, secrets: &[String], tell: &mpsc::UnboundedSender<Body>) {
+    let Some(pipe) = pipe else { return };
+    let mut reader = BufReader::new(pipe);
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line).await.is_ok_and(|length| length > 0) {
+        let whole = line.strip_suffix(b"\n").unwrap_or(&line);
+        let mut text = String::from_utf8_lossy(&whole[..whole.len().min(LINE)]).into_owned();
+        for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+            text = text.replace(secret.as_str(), "[masked]");
+        }
+        let _ = tell.send(Body::Output { stream, text, bytes: None, partial: false });
+        line.clear();
+    }
+}
+
+/// Looks at the application from the client's machine.
+async fn here(probe: &HereProbe, kind: &str, tell: &mpsc::UnboundedSender<Body>) -> Answer {
+    let headers = match values(&probe.headers) {
+        Ok(headers) => headers,
+        Err(why) => return failed(why),
+    };
+    let request = HttpProbe {
+        url: probe.url.clone(),
+        method: probe.method.clone(),
+        headers: BTreeMap::new(),
+        body: probe.body.clone(),
+        timeout_ms: probe.timeout_ms,
+        expect: probe.expect.clone(),
+    };
+    let mut attempts = check::Attempts::begin(probe.retry, Instant::now());
+    let mut shown = None;
+    loop {
+        attempts.start(Instant::now());
+        let (asked, sent) = (request.clone(), headers.clone());
+        let heard = tokio::task::spawn_blocking(move || check::http::fetch_by_environment(&asked, &sent)).await;
+        let seen = match heard {
+            Ok(Ok(answer)) => check::judge(&answer, &probe.expect, |text| text),
+            Ok(Err(error)) => check::unanswered(error, &probe.expect, |text| text),
+            Err(error) => check::unanswered(error, &probe.expect, |text| text),
+        };
+        let next = attempts.ended(Instant::now(), seen.ok);
+        let key = (seen.ok, seen.observed.split_whitespace().next().map(str::to_owned));
+        if !matches!(next, Next::Wait(_)) || shown.as_ref() != Some(&key) {
+            let (observed, expected) = (seen.observed.clone(), seen.expected.clone());
+            let _ = tell.send(Body::Check { kind: kind.to_owned(), side: "here".into(), ok: seen.ok, observed, expected });
+            shown = Some(key);
+        }
+        match next {
+            Next::Done => return Answer { status: Status::Ok, exit_code: None, detail: None, events: Vec::new() },
+            Next::GaveUp => return failed(format!("saw {}, expected {}", seen.observed, seen.expected)),
+            Next::Wait(until) => tokio::time::sleep_until(until.into()).await,
+        }
+    }
+}

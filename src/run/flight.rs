@@ -1,0 +1,394 @@
+//! A run under way on its hosts: who is prepared, who went, what the client owes whom, who has ended. Turns news of single hosts into
+//! the run's one stream, and wishes of a person into orders to the hosts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::contact::{Contact, Reach};
+use super::drive;
+use super::host::{HostRun, News, Part, Source, Wanted};
+use super::journal::{Entry, Journal};
+use super::outcome::{HostEnd, exit_code};
+use super::signals::{Signals, Wish};
+use super::stop::Stop;
+use super::{Desk, Ended, Feed, Finished, Options};
+use crate::event::{Body, Event, Status};
+use crate::facts::{Facts, LockHolder};
+use crate::name::{HostName, StepName};
+use crate::playbook::{DriverWork, ResolvedHost, ResolvedPlaybook, Work};
+use crate::protocol::{Answer, When};
+
+/// News that may wait for the run before a host's reading waits for it.
+const NEWS: usize = 256;
+
+/// One host's place in the run.
+struct Seat {
+    wanted: mpsc::UnboundedSender<Wanted>,
+    facts: Option<Facts>,
+    locked: Option<Box<LockHolder>>,
+    /// It has been told to go, and has heard it.
+    gone: bool,
+    /// A step that must succeed did not.
+    failed: bool,
+    end: Option<HostEnd>,
+}
+
+/// What the client's own work tells.
+enum Told {
+    Body(Body),
+    Done(Answer),
+}
+
+/// A run under way.
+pub(super) struct Flight<'a> {
+    playbook: &'a ResolvedPlaybook,
+    options: &'a Options,
+    reach: Arc<Reach>,
+    desk: Arc<dyn Desk>,
+    journal: Journal,
+    entry: Entry,
+    seats: BTreeMap<HostName, Seat>,
+    news: (mpsc::Sender<(HostName, News)>, mpsc::Receiver<(HostName, News)>),
+    told: (mpsc::UnboundedSender<(HostName, usize, Told)>, mpsc::UnboundedReceiver<(HostName, usize, Told)>),
+    /// Steps that the client does or did, with what it told of them.
+    own: BTreeMap<(HostName, usize), Vec<Event>>,
+    /// Steps that run now and must not be cut off lightly.
+    migrating: BTreeSet<HostName>,
+    stops: Vec<Stop>,
+    found: bool,
+    cancelled: bool,
+}
+
+impl<'a> Flight<'a> {
+    pub(super) fn new(
+        playbook: &'a ResolvedPlaybook,
+        options: &'a Options,
+        reach: Arc<Reach>,
+        desk: Arc<dyn Desk>,
+        journal: Journal,
+        entry: Entry,
+    ) -> Self {
+        Self {
+            playbook,
+            options,
+            reach,
+            desk,
+            journal,
+            entry,
+            seats: BTreeMap::new(),
+            news: mpsc::channel(NEWS),
+            told: mpsc::unbounded_channel(),
+            own: BTreeMap::new(),
+            migrating: BTreeSet::new(),
+            stops: Vec::new(),
+            found: false,
+            cancelled: false,
+        }
+    }
+
+    fn host(&self, name: &HostName) -> Option<&'a ResolvedHost> {
+        self.playbook.hosts.iter().find(|host| host.name == *name)
+    }
+
+    /// Submits a host's part.
+    pub(super) fn begin(&mut self, contact: Contact, submission: String) {
+        let Some(host) = self.host(&contact.host) else { return };
+        let part = Part {
+            host: host.name.clone(),
+            target: host.target.clone(),
+            state: host.state.clone(),
+            run: self.entry.run.clone(),
+            source: Source::Submission(submission),
+            driver: Some(self.entry.driver.clone()),
+            reconnect_for: self.options.reconnect_for,
+        };
+        let (wanted, orders) = mpsc::unbounded_channel();
+        let seat = Seat { wanted, facts: None, locked: None, gone: false, failed: false, end: None };
+        self.seats.insert(host.name.clone(), seat);
+        let run = HostRun::new(Arc::clone(&self.reach), part, self.news.0.clone(), orders);
+        tokio::task::spawn_local(run.play(contact));
+    }
+
+    /// Whether the key led to a run that was there already.
+    pub(super) fn is_found(&self) -> bool {
+        self.found
+    }
+
+    /// What the hosts have told of themselves.
+    pub(super) fn facts(&self) -> BTreeMap<HostName, Facts> {
+        self.seats.iter().filter_map(|(host, seat)| Some((host.clone(), seat.facts.clone()?))).collect()
+    }
+
+    /// Waits until everyone who was asked is prepared. One who is not ends it for all.
+    pub(super) async fn prepared(&mut self, feed: &mut Feed<'_>, signals: &mut Signals) -> Option<Ended> {
+        while !self.found && self.seats.values().any(|seat| seat.facts.is_none() && seat.end.is_none()) {
+            tokio::select! {
+                Some((host, news)) = self.news.1.recv() => self.heard(&host, news, feed),
+                _ = signals.wish() => {
+                    self.withdraw(feed).await;
+                    return Some(Ended::Over(Finished::stopped(Stop::new(130, "interrupted: nothing was done"))));
+                }
+            }
+        }
+        let refused = self.seats.iter().find(|(_, seat)| seat.end.is_some() && seat.facts.is_none());
+        let (host, seat) = refused.filter(|_| !self.found)?;
+        let (host, locked) = (host.clone(), seat.locked.clone());
+        let code = match seat.end {
+            Some(HostEnd::Done(code)) => code,
+            Some(HostEnd::Unreachable) => 3,
+            _ => 6,
+        };
+        self.withdraw(feed).await;
+        let finished = Finished { code, stops: std::mem::take(&mut self.stops) };
+        Some(match locked {
+            Some(holder) => Ended::Locked { host, holder, finished },
+            None => Ended::Over(finished),
+        })
+    }
+
+    /// Takes the run back from everyone who has not gone yet, and waits until they know.
+    pub(super) async fn withdraw(&mut self, feed: &mut Feed<'_>) {
+        for seat in self.seats.values().filter(|seat| seat.end.is_none()) {
+            let _ = seat.wanted.send(Wanted::Cancel { who: self.options.who.to_string() });
+        }
+        let all = async {
+            while self.seats.values().any(|seat| seat.end.is_none()) {
+                let Some((host, news)) = self.news.1.recv().await else { break };
+                if let News::Ended(end, _) = news
+                    && let Some(seat) = self.seats.get_mut(&host)
+                {
+                    seat.end = Some(end);
+                }
+            }
+        };
+        if tokio::time::timeout(Duration::from_secs(15), all).await.is_err() {
+            let left = self.seats.iter().filter(|(_, seat)| seat.end.is_none()).map(|(host, _)| host.as_str());
+            let text = format!("{} did not say that the run is withdrawn; without a word to go it ends by itself", left.collect::<Vec<_>>().join(", "));
+            feed.tell(None, None, Body::Warning { text });
+        }
+    }
+
+    /// Lets the hosts go, batch by batch, and sees the run to its end.
+    pub(super) async fn fly(mut self, feed: &mut Feed<'_>, signals: &mut Signals) -> Finished {
+        let order: Vec<HostName> = self.playbook.hosts.iter().map(|host| host.name.clone()).collect();
+        let size = self.playbook.serial.map_or(order.len(), |serial| serial.batch(order.len())).max(1);
+        for batch in order.chunks(size) {
+            let failed = self.seats.values().any(|seat| seat.end.as_ref().is_some_and(|end| *end != HostEnd::Done(0)));
+            for host in batch {
+                let Some(seat) = self.seats.get_mut(host) else { continue };
+                let _ = if failed || self.cancelled {
+                    seat.wanted.send(Wanted::Cancel { who: self.options.who.to_string() })
+                } else {
+                    seat.wanted.send(Wanted::Go)
+                };
+            }
+            while batch.iter().any(|host| self.seats.get(host).is_some_and(|seat| seat.end.is_none())) {
+                if self.options.detach && self.seats.values().all(|seat| seat.gone || seat.end.is_some()) {
+                    let text = format!("handed over; to see it: landfall attach {}", self.entry.run);
+                    feed.tell(None, None, Body::Warning { text });
+                    return Finished { code: 0, stops: Vec::new() };
+                }
+                tokio::select! {
+                    Some((host, news)) = self.news.1.recv() => self.heard(&host, news, feed),
+                    Some((host, step, told)) = self.told.1.recv() => self.own_news(&host, step, told, feed),
+                    wish = signals.wish() => if let Some(finished) = self.wished(wish, feed).await { return finished },
+                }
+            }
+            if failed {
+                for host in batch {
+                    if let Some(seat) = self.seats.get_mut(host) {
+                        seat.end = Some(HostEnd::NotBegun);
+                    }
+                }
+            }
+        }
+        let ends = self.seats.iter().map(|(host, seat)| (host.clone(), seat.end.clone().unwrap_or(HostEnd::Unknown))).collect();
+        Finished { code: exit_code(&ends), stops: self.stops }
+    }
+
+    async fn wished(&mut self, wish: Wish, feed: &mut Feed<'_>) -> Option<Finished> {
+        let run = &self.entry.run;
+        match wish {
+            Wish::First => {
+                let text = "Ctrl-C once more within 3 s stops the run; otherwise it goes on without you".to_owned();
+                feed.tell(None, None, Body::Warning { text });
+                return None;
+            }
+            Wish::Cancel => {
+                if !self.migrating.is_empty() && !self.cancelled {
+                    let desk = Arc::clone(&self.desk);
+                    let sure = tokio::task::spawn_blocking(move || desk.confirm_cancel()).await.unwrap_or(false);
+                    if !sure {
+                        return None;
+                    }
+                }
+            }
+            Wish::Terminate if self.options.cancel_on_term => {}
+            Wish::Detach | Wish::Terminate => {
+                let stop = Stop::new(6, format!("run {run} goes on without you"));
+                let stop = stop.remedy(format!("to see it: landfall attach {run}; to stop it: landfall cancel {run}"));
+                return Some(Finished::stopped(stop));
+            }
+        }
+        if self.cancelled {
+            let stop = Stop::new(6, format!("run {run} was told to stop, and has not confirmed it yet"));
+            return Some(Finished::stopped(stop.remedy(format!("to see it: landfall attach {run}"))));
+        }
+        self.cancelled = true;
+        for seat in self.seats.values().filter(|seat| seat.end.is_none()) {
+            let _ = seat.wanted.send(Wanted::Cancel { who: self.options.who.to_string() });
+        }
+        feed.tell(None, None, Body::Warning { text: "stopping it, and waiting until nothing of it is left".to_owned() });
+        None
+    }
+
+    fn heard(&mut self, host: &HostName, news: News, feed: &mut Feed<'_>) {
+        match news {
+            News::Accepted(run) => {
+                if run != self.entry.run {
+                    let text = format!("the key is known: this is run {run}, which was started before");
+                    feed.run = run;
+                    feed.tell(Some(host), None, Body::Warning { text });
+                    self.found = true;
+                }
+                self.entry.acknowledged.push(host.clone());
+                // What is lost here is only a convenience: the host knows the run.
+                let _ = self.journal.write(&self.entry);
+            }
+            News::Gone => {
+                if let Some(seat) = self.seats.get_mut(host) {
+                    seat.gone = true;
+                }
+            }
+            News::Event(event) => self.happened(host, &event, feed),
+            News::Ended(end, stop) => {
+                self.stops.extend(stop);
+                if let Some(seat) = self.seats.get_mut(host) {
+                    seat.end = Some(end);
+                }
+                self.migrating.remove(host);
+                self.answer_peers_of(host, None);
+            }
+        }
+    }
+
+    fn happened(&mut self, host: &HostName, event: &Event, feed: &mut Feed<'_>) {
+        let index = event.step.as_ref().and_then(|step| self.index(host, step));
+        match &event.body {
+            // The run's own first event has been told.
+            Body::RunStarted { .. } => return,
+            // What the client itself told of its own work comes back in the host's record.
+            Body::Output { .. } | Body::Check { .. } if index.is_some_and(|index| self.own.contains_key(&(host.clone(), index))) => {
+                return;
+            }
+            Body::Prepared { facts } => {
+                if let Some(seat) = self.seats.get_mut(host) {
+                    seat.facts = Some((**facts).clone());
+                }
+            }
+            Body::LockBusy { holder } => {
+                if let Some(seat) = self.seats.get_mut(host) {
+                    seat.locked = Some(Box::new(holder.clone()));
+                }
+            }
+            Body::StepStarted { kind, .. } => {
+                if kind == "migrate" {
+                    self.migrating.insert(host.clone());
+                }
+                if let Some(index) = index {
+                    self.work(host, index);
+                }
+            }
+            Body::StepFinished { status, detail, .. } => {
+                self.migrating.remove(host);
+                if let Some(step) = &event.step {
+                    self.answer_peers_of(host, Some((step, *status, detail.as_deref())));
+                }
+                let must = index.and_then(|index| self.host(host)?.steps.get(index)).is_some_and(|step| step.step.when == When::Success);
+                if let Some(seat) = self.seats.get_mut(host).filter(|_| must && !matches!(status, Status::Ok | Status::Skipped)) {
+                    seat.failed = true;
+                }
+            }
+            _ => {}
+        }
+        feed.pass(event);
+    }
+
+    fn index(&self, host: &HostName, step: &StepName) -> Option<usize> {
+        self.host(host)?.steps.iter().position(|of| of.step.name == *step)
+    }
+
+    /// Begins the client's own work of a step that a host has come to.
+    fn work(&mut self, host: &HostName, index: usize) {
+        let key = (host.clone(), index);
+        let Some(step) = self.host(host).and_then(|host| host.steps.get(index)) else { return };
+        let Work::Driver(work) = &step.work else { return };
+        if self.found || self.own.contains_key(&key) {
+            return;
+        }
+        self.own.insert(key, Vec::new());
+        let (work, kind): (DriverWork, String) = (work.clone(), step.step.kind.clone());
+        let limit = step.step.timeout_ms.map(Duration::from_millis);
+        let (told, host) = (self.told.0.clone(), host.clone());
+        tokio::task::spawn_local(async move {
+            let (tell, mut bodies) = mpsc::unbounded_channel();
+            let performing = drive::perform(&work, &kind, limit, tell);
+            tokio::pin!(performing);
+            let answer = loop {
+                tokio::select! {
+                    biased;
+                    Some(body) = bodies.recv() => drop(told.send((host.clone(), index, Told::Body(body)))),
+                    answer = &mut performing => break answer,
+                }
+            };
+            while let Ok(body) = bodies.try_recv() {
+                let _ = told.send((host.clone(), index, Told::Body(body)));
+            }
+            let _ = told.send((host, index, Told::Done(answer)));
+        });
+    }
+
+    fn own_news(&mut self, host: &HostName, index: usize, told: Told, feed: &mut Feed<'_>) {
+        let step = self.host(host).and_then(|host| host.steps.get(index)).map(|step| step.step.name.clone());
+        let key = (host.clone(), index);
+        match told {
+            Told::Body(body) => {
+                let event = feed.tell(Some(host), step.as_ref(), body);
+                self.own.entry(key).or_default().push(event);
+            }
+            Told::Done(mut answer) => {
+                answer.events = drive::kept(self.own.get(&key).cloned().unwrap_or_default());
+                self.answer(host, index, answer);
+            }
+        }
+    }
+
+    fn answer(&self, host: &HostName, index: usize, answer: Answer) {
+        let (Some(seat), Ok(step)) = (self.seats.get(host), u32::try_from(index)) else { return };
+        let _ = seat.wanted.send(Wanted::Answer { step, answer: Box::new(answer) });
+    }
+
+    /// Tells the hosts that wait for a step of another how it ended there: one step, or all that it will never come to.
+    fn answer_peers_of(&self, first: &HostName, step: Option<(&StepName, Status, Option<&str>)>) {
+        let failed = self.seats.get(first).is_some_and(|seat| seat.failed);
+        for host in &self.playbook.hosts {
+            for (index, waiting) in host.steps.iter().enumerate() {
+                let waits = matches!(&waiting.work, Work::Peer { first: of } if of == first);
+                if !waits || step.is_some_and(|(name, ..)| *name != waiting.step.name) {
+                    continue;
+                }
+                let (status, detail) = match step {
+                    // Nothing was said of it before its host ended; a first answer stays, so this one only fills gaps.
+                    None => (Status::Unknown, format!("{first} ended before it came to it")),
+                    Some((_, Status::Ok | Status::Skipped, _)) if !failed => (Status::Ok, format!("done on {first}")),
+                    Some((_, Status::Unknown, _)) => (Status::Unknown, format!("not known on {first}")),
+                    Some((_, _, why)) => (Status::Failed, format!("failed on {first}: {}", why.unwrap_or("see there"))),
+                };
+                self.answer(&host.name, index, Answer { status, exit_code: None, detail: Some(detail), events: Vec::new() });
+            }
+        }
+    }
+}

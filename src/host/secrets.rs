@@ -8,7 +8,7 @@ mod files;
 
 pub use error::{ShortSecret, SourceError};
 
-use crate::host::mask::{Needles, Plain, Secret, Verdict, WhyNot, is_secret_key};
+use crate::host::mask::{ANYWHERE, Needles, Plain, Secret, Verdict, WhyNot, is_secret_key};
 use crate::secret::{SecretSources, Value};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -153,23 +153,23 @@ impl Collection {
 
     fn add_file(&mut self, path: &Path, content: Vec<u8>) {
         let by_name = dotenv::is_named_like_one(path);
-        let assignments =
-            if by_name { dotenv::parse(&content) } else { dotenv::parse_if_all_assignments(&content).unwrap_or_default() };
-        let origin = Origin::EnvFile(path.to_owned());
+        let file = if by_name { Some(dotenv::parse(&content)) } else { dotenv::parse_if_all_assignments(&content) };
+        let mut file = file.unwrap_or_default();
         // `dGVzdA==` looks like an assignment, so a single line is taken for both.
-        if !by_name && assignments.len() < 2 {
+        if !by_name && file.assignments.len() < 2 {
             let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             self.add_forms(&stem, vec![content], &Origin::SecretFile(path.to_owned()));
-            for assignment in
-                assignments.into_iter().filter(|assignment| assignment.forms[0].len() >= crate::host::mask::ANYWHERE)
-            {
-                self.add_forms(&assignment.key, assignment.forms, &origin);
-            }
-            return;
+            file.assignments.retain(|assignment| assignment.forms[0].len() >= ANYWHERE);
+        } else {
+            wipe(content);
         }
-        wipe(content);
-        for assignment in assignments {
+        let origin = Origin::EnvFile(path.to_owned());
+        for assignment in file.assignments {
             self.add_forms(&assignment.key, assignment.forms, &origin);
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        for stray in file.strays {
+            self.add_forms(&name, vec![stray], &origin);
         }
     }
 

@@ -105,21 +105,24 @@ impl Family {
         self.rest(automaton);
     }
 
-    /// Wakes the readings that the next block may set apart. The compound ones come last in the list but must adopt what the
-    /// simple ones were before they adopt anything themselves; a simple one that sleeps is the plain one, so going backwards is
-    /// enough.
+    /// Wakes the readings that the next block may set apart. A reading can go on being read by another only if that other one agrees
+    /// with it now, and not if it has been set apart before. Going backwards, the compound readings look at what the simple ones are
+    /// before the block changes them.
     fn wake(&mut self, automaton: &Automaton, marks: Marks) {
         for index in (1..READINGS.len()).rev() {
             let (before, after) = self.members.split_at_mut(index);
             let Some(member) = after.first_mut() else { continue };
             let met = member.met | (marks & member.marks);
-            if met == member.marks
-                && !member.is_awake()
-                && let Some(reader) = before.iter().find(|other| other.marks == member.met)
-            {
-                member.view.adopt(automaton, &reader.view);
+            if met == member.met {
+                continue;
             }
-            member.met = met;
+            let next_is_apart = before.iter().any(|other| other.marks == met && other.is_awake());
+            if met != member.marks && !next_is_apart {
+                member.met = met;
+            } else if let Some(reader) = before.iter().find(|other| other.marks == member.met) {
+                member.view.adopt(automaton, &reader.view);
+                member.met = member.marks;
+            }
         }
     }
 

@@ -177,6 +177,14 @@ fn control_sequences_do_not_hide_and_links_do_not_leak() {
     check(&[("PW", "%41%42%43")], "%41%42%43 %2541%2542%2543", "[masked:PW] [masked:PW]");
 }
 
+/// Found by the random test: the reading without colours and with escapes undone agrees with the plain one while the one that only
+/// leaves out colours does not.
+#[test]
+fn a_reading_does_not_follow_one_that_has_been_set_apart() {
+    let text = r#"a?b\!c?d-\"xyz1"#.replace('?', "\x1b[m");
+    check(&[("PW", r#"ab\!cd-"xyz1"#)], &text, &text);
+}
+
 #[test]
 fn binary_is_kept() {
     let mut input: Vec<u8> = (0..=255).chain((0..=255).rev()).collect();
@@ -226,6 +234,35 @@ fn a_prompt_that_resembles_a_secret_a_little_appears() {
     masker.push(b"100%", &mut out);
     masker.idle_flush(3, &mut out);
     assert!(out.ends_with(b"100%"));
+}
+
+#[test]
+fn a_pause_inside_a_secret_lets_no_more_than_three_of_its_bytes_out() {
+    let needles = needles(&[("PW", "correct-horse")]);
+    for (written, width) in [("correct-horse", 1), ("%63%6F%72%72%65%63%74%2D%68%6F%72%73%65", 3), ("Y29ycmVjdC1ob3JzZQ", 1)] {
+        for cut in 0..written.len() {
+            let mut masker = Masker::new(Arc::clone(&needles));
+            let mut out = Vec::new();
+            masker.push(&written.as_bytes()[..cut], &mut out);
+            masker.idle_flush(3, &mut out);
+            masker.push(&written.as_bytes()[cut..], &mut out);
+            masker.finish(&mut out);
+            let out = String::from_utf8(out).unwrap();
+            let early = out.find("[masked:PW]").unwrap();
+            assert!(early < 4 * width && early <= cut, "{written} cut at {cut}: {out}");
+        }
+    }
+}
+
+#[test]
+fn streams_do_not_disturb_each_other() {
+    let needles = needles(&[("PW", "hunter22")]);
+    let (mut stdout, mut stderr) = (Masker::new(Arc::clone(&needles)), Masker::new(needles));
+    let mut out = Vec::new();
+    stdout.push(b"is hunt", &mut out);
+    stderr.push(b"a warning\n", &mut out);
+    stdout.push(b"er22\n", &mut out);
+    assert_eq!(out, b"is a warning\n[masked:PW]\n");
 }
 
 #[test]

@@ -20,26 +20,38 @@ pub(super) fn is_named_like_one(path: &Path) -> bool {
     name.starts_with(".env") || name.ends_with(".env")
 }
 
-/// All assignments in the text.
-pub(super) fn parse(text: &[u8]) -> Vec<Assignment> {
-    let mut assignments: Vec<Assignment> = Vec::new();
+/// What an env file holds.
+#[derive(Default)]
+pub(super) struct EnvFile {
+    /// All assignments, repeated keys included.
+    pub(super) assignments: Vec<Assignment>,
+    /// Lines that are neither assignments nor comments nor bare keys. Error messages quote them, whatever they are.
+    pub(super) strays: Vec<Vec<u8>>,
+}
+
+/// Takes the text apart.
+pub(super) fn parse(text: &[u8]) -> EnvFile {
+    let mut file = EnvFile::default();
     let mut rest = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     while !rest.is_empty() {
         let (line, after) = cut_line(rest);
         let Some((key, value_at)) = assignment_start(line) else {
+            if is_stray(line.trim_ascii()) {
+                file.strays.push(line.trim_ascii().to_vec());
+            }
             rest = after;
             continue;
         };
         let tail = &rest[value_at..];
-        let (forms, used) = read_value(tail, line.len() - value_at, &assignments);
-        assignments.push(Assignment { key, forms });
+        let (forms, used) = read_value(tail, line.len() - value_at, &file.assignments);
+        file.assignments.push(Assignment { key, forms });
         rest = if value_at + used < line.len() { after } else { cut_line(&rest[value_at + used..]).1 };
     }
-    assignments
+    file
 }
 
 /// All assignments, if the text holds nothing else but comments.
-pub(super) fn parse_if_all_assignments(text: &[u8]) -> Option<Vec<Assignment>> {
+pub(super) fn parse_if_all_assignments(text: &[u8]) -> Option<EnvFile> {
     let lines =
         text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty() && !line.starts_with(b"#"));
     let looks_right = |line: &[u8]| {
@@ -47,6 +59,11 @@ pub(super) fn parse_if_all_assignments(text: &[u8]) -> Option<Vec<Assignment>> {
             .is_some_and(|(key, _)| key.chars().all(|character| character.is_ascii_alphanumeric() || character == '_'))
     };
     lines.clone().all(looks_right).then(|| parse(text))
+}
+
+fn is_stray(line: &[u8]) -> bool {
+    let bare_key = line.strip_prefix(b"export ").unwrap_or(line);
+    !line.starts_with(b"#") && !bare_key.iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_')
 }
 
 /// The line without its end, and what comes after it.
@@ -95,6 +112,8 @@ fn read_value(text: &[u8], line: usize, earlier: &[Assignment]) -> (Vec<Vec<u8>>
             let uncommented = without_comment(raw).trim_ascii();
             forms.push(interpolate(uncommented, earlier));
             forms.push(uncommented.to_vec());
+            // A quote that nothing closes: who tolerates it may well drop it.
+            forms.extend(uncommented.strip_prefix(b"\"").or(uncommented.strip_prefix(b"'")).map(<[u8]>::to_vec));
         }
     }
     forms.push(raw.to_vec());
@@ -183,6 +202,7 @@ mod tests {
 
     fn forms(text: &str) -> Vec<(String, Vec<String>)> {
         parse(text.as_bytes())
+            .assignments
             .into_iter()
             .map(|one| (one.key, one.forms.into_iter().map(|form| String::from_utf8(form).unwrap()).collect()))
             .collect()
@@ -206,7 +226,7 @@ mod tests {
         check("A='it$x\\n' # c", &[("A", &["it$x\\n", "'it$x\\n' # c"])]);
         check(r#"A="a\"b\nc\$d""#, &[("A", &["a\"b\nc$d", r#"a\"b\nc\$d"#, r#""a\"b\nc\$d""#])]);
         check("A: yaml\nB=http://x", &[("A", &["yaml"]), ("B", &["http://x"])]);
-        check("A=\"open\nB=2\n", &[("A", &["\"open"]), ("B", &["2"])]);
+        check("A=\"open\nB=2\n", &[("A", &["\"open", "open"]), ("B", &["2"])]);
         check("A=\nB=''", &[("A", &[""]), ("B", &["", "''"])]);
         check("A=1\nA=2", &[("A", &["1"]), ("A", &["2"])]);
         check("A=pä$$w", &[("A", &["pä$$w"])]);
@@ -230,6 +250,12 @@ mod tests {
                 ("URL", &["x://app:pw@db/${N}$", "x://${U}:$P@${H:-db}/${N}$", "\"x://${U}:$P@${H:-db}/${N}$\""]),
             ],
         );
+    }
+
+    #[test]
+    fn strays() {
+        let file = parse(b"A=1\n# comment\nBARE_KEY\nexport B\nmy pass phrase = x\n hunter22\n");
+        assert_eq!(file.strays, [&b"my pass phrase = x"[..], b"hunter22"]);
     }
 
     #[test]

@@ -77,6 +77,16 @@ fn crlf_bom_duplicates_lines_and_dollars() {
 }
 
 #[test]
+fn what_an_error_message_quotes_is_masked_too() {
+    let project = Project::new(&[(".env", "DB_PASSWORD=\"hunter22\nmy pass phrase\n")]);
+    project.check(
+        r#"failed to read .env: unexpected character in "my pass phrase\n", value "\"hunter22""#,
+        r#"failed to read .env: unexpected character in "[masked:.env]\n", value [masked:DB_PASSWORD]""#,
+    );
+    project.check("hunter22", "[masked:DB_PASSWORD]");
+}
+
+#[test]
 fn public_keys_and_known_names_are_shown() {
     let mut project = Project::new(&[(".env", "NEXT_PUBLIC_URL=https://shop.example\nDB_NAME=orders-db\nOTHER=not-public\n")]);
     project.sources.public = vec!["NEXT_PUBLIC_*".into()];

@@ -4,6 +4,7 @@
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 label=landfall.testbed
 run_dir=/run/landfall-testbed
+[ "$(id -u)" = 0 ] || run_dir=${XDG_RUNTIME_DIR:-/tmp}/landfall-testbed-$(id -u)
 
 say() { printf 'testbed: %s\n' "$*" >&2; }
 die() {
@@ -23,7 +24,7 @@ wait_for() {
 
 # One testbed at a time changes what all of them share: packages, the daemon, images. Held until `unlock`.
 lock() {
-  mkdir -p -m 0700 "$run_dir"
+  (umask 077 && mkdir -p "$run_dir")
   exec 9>"$run_dir/lock"
   flock 9
 }

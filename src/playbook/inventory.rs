@@ -37,8 +37,8 @@ pub struct Inventory {
     pub hosts: Vec<Host>,
     /// Those that are declared; a host may name others, which are production and have no vars.
     pub groups: BTreeMap<GroupName, Group>,
-    /// The seeds.
-    pub seeds: BTreeMap<SeedName, Seed>,
+    /// The seeds, in the order of the text.
+    pub seeds: Vec<(SeedName, Seed)>,
     /// Whether the state may fall back to a folder of the user's own.
     pub private_state: bool,
     /// Of all hosts.
@@ -191,13 +191,13 @@ impl Inventory {
         let inventory = Self {
             path: path.to_path_buf(),
             project: project.unwrap_or_else(ProjectName::unnamed),
-            compose: reader.table("compose", "[compose]").map(|table| compose(table, true)),
+            compose: reader.table("compose", "[compose]").map(compose),
             database: reader.table("database", "[database]").and_then(database),
-            secrets: reader.table("secrets", "[secrets]").map(|table| secrets(table)).unwrap_or_default(),
+            secrets: reader.table("secrets", "[secrets]").map(secrets).unwrap_or_default(),
             ssh: reader.table("ssh", "[ssh]").map(|table| ssh(table, &root)).unwrap_or_default(),
             hosts: named(&reader, "hosts", host),
             groups: named(&reader, "groups", group).into_iter().collect(),
-            seeds: named(&reader, "seeds", seed).into_iter().collect(),
+            seeds: named(&reader, "seeds", seed),
             private_state: reader.table("state", "[state]").is_some_and(private),
             vars: vars(&reader),
             root,
@@ -213,12 +213,47 @@ impl Inventory {
             let place = reader.entry("hosts").map_or_else(|| reader.place().clone(), |entry| entry.key.place.clone());
             reader.error(&place, "the inventory names no host", help);
         }
+        self.check_compose(reader);
         for host in &self.hosts {
             let same = host.name.as_str().parse::<GroupName>().ok();
             if same.is_some_and(|name| self.group_names().contains(&name)) {
                 let message = format!("`{}` is both a host and a group", host.name);
                 reader.error(&reader.place_of("hosts"), message, "rename one of them: --on could not tell them apart");
             }
+        }
+    }
+
+    fn check_compose(&self, reader: &Reader<'_>) {
+        for host in &self.hosts {
+            let Some(compose) = self.compose_of(host) else { continue };
+            let place = compose.place.clone().unwrap_or_else(|| reader.place().clone());
+            let missing = [
+                (compose.dir.is_none(), "dir", "dir = \"/opt/etally/deployment\""),
+                (compose.files.is_none(), "files", "files = [\"docker-compose.prod.yml\"]"),
+            ];
+            for (_, key, example) in missing.into_iter().filter(|(missing, ..)| *missing) {
+                // A wrong type has been told already.
+                let message = format!("[compose] needs `{key}`");
+                if !reader.sink().has_error_about(key) {
+                    reader.error(&place, message, format!("say which, here or for each host: {example}"));
+                }
+            }
+        }
+        if self.secrets.files.iter().any(|file| !file.value.starts_with('/')) && self.compose.is_none() {
+            let relative = self.secrets.files.iter().find(|file| !file.value.starts_with('/'));
+            let hosts_have = !self.hosts.is_empty() && self.hosts.iter().all(|host| host.compose.dir.is_some());
+            if let Some(file) = relative.filter(|_| !hosts_have) {
+                let help = "write an absolute path, or add [compose] with `dir`";
+                reader.error(&file.place, "this path is relative to `compose.dir`, and there is none", help);
+            }
+        }
+    }
+
+    /// A host's compose project, its own settings above those of all.
+    pub fn compose_of(&self, host: &Host) -> Option<Compose> {
+        match &self.compose {
+            Some(compose) => Some(compose.with(&host.compose)),
+            None => host.compose.place.is_some().then(|| host.compose.clone()),
         }
     }
 
@@ -260,16 +295,9 @@ where
     all
 }
 
-fn compose(reader: Reader<'_>, whole: bool) -> Compose {
+fn compose(reader: Reader<'_>) -> Compose {
     let dir = reader.text("dir").filter(|dir| absolute(&reader, "dir", dir));
     let files = reader.text_or_texts("files");
-    if whole {
-        for (key, example) in [("dir", "dir = \"/opt/etally/deployment\""), ("files", "files = [\"docker-compose.prod.yml\"]")] {
-            if reader.entry(key).is_none() {
-                reader.missing(key, format!("say which: {example}"));
-            }
-        }
-    }
     if files.as_ref().is_some_and(Vec::is_empty) {
         reader.error(&reader.place_of("files"), "`files` is empty", "name the compose file");
     }
@@ -366,7 +394,7 @@ fn host(name: HostName, reader: &Reader<'_>) -> Option<Host> {
         port: reader.whole("port", 1..=65535).and_then(|port| u16::try_from(port.value).ok()),
         host_keys: host_keys.into_iter().map(|key| key.value).collect(),
         groups: reader.names("groups").unwrap_or_default().into_iter().map(|name| name.value).collect(),
-        compose: reader.table("compose", format!("[hosts.{name}.compose]")).map(|table| compose(table, false)).unwrap_or_default(),
+        compose: reader.table("compose", format!("[hosts.{name}.compose]")).map(compose).unwrap_or_default(),
         state_dir: reader.text("state_dir").filter(|dir| absolute(reader, "state_dir", dir)).map(|dir| dir.value),
         vars: vars(reader),
         name,

@@ -74,6 +74,13 @@ pub struct ResolvedHost {
     pub steps: Vec<ResolvedStep>,
 }
 
+impl ResolvedHost {
+    /// Whether anything of its part changes something: then it takes the project's lock.
+    pub fn effects(&self) -> bool {
+        !self.pull.is_empty() || self.steps.iter().any(|step| step.effects)
+    }
+}
+
 /// What the inventory says about reaching a host; what it leaves open is up to `ssh -G`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Target {

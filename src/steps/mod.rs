@@ -13,7 +13,6 @@ mod up;
 mod values;
 mod work;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use schemars::{Schema, SchemaGenerator};
@@ -66,7 +65,7 @@ pub struct Cx<'a> {
     /// Whether the inventory names files that hold secrets.
     pub has_secrets: bool,
     /// The seeds that the inventory declares.
-    pub seeds: &'a BTreeMap<SeedName, Seed>,
+    pub seeds: &'a [(SeedName, Seed)],
     /// The seeds named on the command line: what a `seed` step without `seeds` runs.
     pub asked_seeds: Option<&'a [SeedName]>,
     /// What to do with a seed that ran before.

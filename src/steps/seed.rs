@@ -71,7 +71,7 @@ pub(super) fn read(reader: &Reader<'_>, cx: &Cx<'_>) -> Option<Vec<Lowered>> {
         texts.iter().map(|text| text.with(scope.fill(text, reader.sink()))).collect()
     };
     let lower = |name: &Placed<SeedName>| {
-        let seed = cx.seeds.get(&name.value)?;
+        let seed = cx.seeds.iter().find(|(seed, _)| *seed == name.value).map(|(_, seed)| seed)?;
         let default = || cx.compose.and_then(|compose| compose.service.clone());
         let service = own.as_ref().map(|own| own.value.clone()).or_else(|| seed.service.clone()).or_else(default);
         let Some(service) = service else {
@@ -104,7 +104,7 @@ pub(super) fn read(reader: &Reader<'_>, cx: &Cx<'_>) -> Option<Vec<Lowered>> {
 fn names(reader: &Reader<'_>, cx: &Cx<'_>) -> Option<Vec<Placed<SeedName>>> {
     let place = reader.place().clone();
     let Some(entry) = reader.entry("seeds") else {
-        let names: Vec<SeedName> = cx.asked_seeds.map_or_else(|| cx.seeds.keys().cloned().collect(), <[_]>::to_vec);
+        let names: Vec<SeedName> = cx.asked_seeds.map_or_else(|| cx.seeds.iter().map(|(name, _)| name.clone()).collect(), <[_]>::to_vec);
         if names.is_empty() {
             reader.missing("seeds", "landfall.toml declares no seeds: add [seeds.NAME] with a `command`");
         }
@@ -115,8 +115,8 @@ fn names(reader: &Reader<'_>, cx: &Cx<'_>) -> Option<Vec<Placed<SeedName>>> {
         reader.error(&entry.value.place, "`seeds` is empty", "name a seed, or leave the key out for every declared one");
     }
     for (at, name) in names.iter().enumerate() {
-        if !cx.seeds.contains_key(&name.value) {
-            let help = nearest(name.value.as_str(), cx.seeds.keys()).map_or_else(
+        if !cx.seeds.iter().any(|(seed, _)| *seed == name.value) {
+            let help = nearest(name.value.as_str(), cx.seeds.iter().map(|(name, _)| name)).map_or_else(
                 || format!("declare it in landfall.toml: [seeds.{}] with a `command`", name.value),
                 |near| format!("did you mean `{near}`?"),
             );

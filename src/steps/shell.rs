@@ -47,6 +47,17 @@ pub(super) fn script(reader: &Reader<'_>) -> Option<String> {
         reader.error(&text.place, "`command` is empty", "say what to run");
         return None;
     }
+    if let Some(word) = ends_the_host(&text.value) {
+        let place = reader.sink().within(&text.place, word);
+        let help = "leave it out: the run would go down with the host, and how it ended could never be known";
+        reader.error(&place, format!("after `{word}` nothing can run"), help);
+    }
     refuse_forbidden(&Placed::new(vec![text.value.clone()], text.place), reader.sink());
     Some(text.value)
+}
+
+/// The word of a script that takes the host down, if it has one.
+fn ends_the_host(text: &str) -> Option<&str> {
+    let down = regex_lite::Regex::new(r"(?:^|[;&|\n(]|\bsudo)\s*((?:systemctl\s+)?(?:reboot|poweroff|halt)|shutdown)\b").ok()?;
+    Some(down.captures(text)?.get(1)?.as_str())
 }

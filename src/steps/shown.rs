@@ -171,18 +171,18 @@ mod tests {
         let env = BTreeMap::from([("TOKEN".to_owned(), Value::Secret(SecretRef("API_TOKEN".to_owned())))]);
         let argv = ["node", "-e", "console.log('it is')"].map(str::to_owned).to_vec();
         let command = ServiceCommand { service: api(), via: Via::Run, argv, env, judge: Judge::default() };
-        insta::assert_snapshot!(shown(&Action::Service(command.clone()), Some(&project())), @"");
+        insta::assert_snapshot!(shown(&Action::Service(command.clone()), Some(&project())), @r"cd /opt/etally/deployment && TAG=v2 docker compose --env-file ../.env -f docker-compose.prod.yml run --rm -T --no-deps -e 'TOKEN=[secret:API_TOKEN]' api node -e 'console.log('\''it is'\'')'");
         let command = ServiceCommand { via: Via::Exec, env: BTreeMap::new(), ..command };
-        insta::assert_snapshot!(shown(&Action::Service(command), Some(&project())), @"");
+        insta::assert_snapshot!(shown(&Action::Service(command), Some(&project())), @r"cd /opt/etally/deployment && TAG=v2 docker compose --env-file ../.env -f docker-compose.prod.yml exec -T api node -e 'console.log('\''it is'\'')'");
         let up = Action::Up(Up { services: vec![api()], back: true, wait_ms: 90_000 });
-        insta::assert_snapshot!(shown(&up, Some(&project())), @"");
+        insta::assert_snapshot!(shown(&up, Some(&project())), @"cd /opt/etally/deployment && TAG=v2 docker compose --env-file ../.env -f docker-compose.prod.yml up -d --no-deps --wait --wait-timeout 90 api");
         let script = HostScript {
             run: Script::Shell("docker compose logs \"$service\"".to_owned()),
             env: [("service", "api"), ("unused", "x")].map(|(k, v)| (k.to_owned(), Value::Plain(v.to_owned()))).into(),
             judge: Judge::default(),
         };
-        insta::assert_snapshot!(shown(&Action::Shell(script.clone()), Some(&project())), @"");
-        insta::assert_snapshot!(shown(&Action::Shell(script), None), @"");
-        insta::assert_snapshot!(shown(&Action::Probe(Probe::Container { service: api() }), Some(&project())), @"");
+        insta::assert_snapshot!(shown(&Action::Shell(script.clone()), Some(&project())), @r#"cd /opt/etally/deployment && COMPOSE_ENV_FILES=../.env COMPOSE_FILE=docker-compose.prod.yml service=api sh -c 'docker compose logs "$service"'"#);
+        insta::assert_snapshot!(shown(&Action::Shell(script), None), @r#"service=api sh -c 'docker compose logs "$service"'"#);
+        insta::assert_snapshot!(shown(&Action::Probe(Probe::Container { service: api() }), Some(&project())), @"cd /opt/etally/deployment && TAG=v2 docker compose --env-file ../.env -f docker-compose.prod.yml ps api  # expects healthy");
     }
 }

@@ -7,4 +7,6 @@ pub mod facts;
 pub mod name;
 pub mod protocol;
 pub mod record;
+#[cfg(feature = "client")]
+pub mod report;
 pub mod secret;

@@ -5,8 +5,14 @@ pub mod command;
 pub mod event;
 pub mod facts;
 pub mod name;
+#[cfg(feature = "client")]
+pub mod plan;
+#[cfg(feature = "client")]
+pub mod playbook;
 pub mod protocol;
 pub mod record;
 #[cfg(feature = "client")]
 pub mod report;
 pub mod secret;
+#[cfg(feature = "client")]
+pub mod source;

@@ -1,0 +1,195 @@
+//! A playbook after everything that can be known without contacting a host: which hosts, which steps, with which values.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::action::{HttpExpect, Retry, Script};
+use crate::name::{GroupName, HostName, PlaybookName, ProjectName, ServiceName, StepName};
+use crate::protocol::{ComposeProject, HostStep, StateDir};
+use crate::secret::SecretSources;
+
+/// A playbook with its hosts selected, its vars filled in and its steps lowered.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ResolvedPlaybook {
+    /// The stem of its file, or the subcommand that made it up (`exec`).
+    pub name: PlaybookName,
+    /// For people.
+    pub description: Option<String>,
+    /// Its file; none for one made up by a subcommand.
+    #[serde(skip)]
+    pub path: Option<PathBuf>,
+    /// SHA-256 over the text of its file and the values of its vars, in hex.
+    pub digest: String,
+    /// Names the lock.
+    pub project: ProjectName,
+    /// A production group that is touched: its name is the answer that confirms the run.
+    pub production: Option<GroupName>,
+    /// How many hosts go at once; none: all.
+    pub serial: Option<Serial>,
+    /// Leading `local` steps: run on the client before anything is contacted.
+    pub before: Vec<LocalStep>,
+    /// In the order of the inventory; the first is the run's home.
+    pub hosts: Vec<ResolvedHost>,
+}
+
+/// How many hosts of a run go side by side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Serial {
+    /// So many.
+    Hosts(usize),
+    /// So many of a hundred, at least one.
+    Percent(u8),
+}
+
+impl Serial {
+    /// The size of a batch for a run on `hosts` hosts; never 0.
+    pub fn batch(self, hosts: usize) -> usize {
+        match self {
+            Self::Hosts(count) => count.max(1),
+            Self::Percent(percent) => (hosts * usize::from(percent) / 100).max(1),
+        }
+    }
+}
+
+/// One host's part.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ResolvedHost {
+    /// Its name in the inventory.
+    pub name: HostName,
+    /// How to reach it.
+    pub target: Target,
+    /// The groups it is in.
+    pub groups: Vec<GroupName>,
+    /// Where it keeps its state.
+    pub state: StateDir,
+    /// The compose project; none where no step needs Docker.
+    pub compose: Option<ComposeProject>,
+    /// What must never leave it.
+    pub secrets: SecretSources,
+    /// Services of the leading `pull` steps: their images are pulled while preparing.
+    pub pull: Vec<ServiceName>,
+    /// In order, without the leading `local` and `pull` steps.
+    pub steps: Vec<ResolvedStep>,
+}
+
+/// What the inventory says about reaching a host; what it leaves open is up to `ssh -G`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Target {
+    /// An address, or a `Host` alias of `~/.ssh/config`.
+    pub address: String,
+    /// The login.
+    pub user: Option<String>,
+    /// The port.
+    pub port: Option<u16>,
+    /// A private key's file, absolute.
+    pub identity_file: Option<PathBuf>,
+    /// A known-hosts file, absolute.
+    pub known_hosts: Option<PathBuf>,
+    /// Pinned host keys, as in `known_hosts` without the host: `ssh-ed25519 AAAA…`.
+    pub host_keys: Vec<String>,
+    /// How long connecting may take.
+    pub connect_timeout_ms: Option<u64>,
+}
+
+/// A step as one host goes through it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ResolvedStep {
+    /// What the host does. Where the work is elsewhere its only action is a barrier.
+    pub step: HostStep,
+    /// Whether it changes anything.
+    pub effects: bool,
+    /// Who does the work.
+    pub work: Work,
+}
+
+/// Who does the work of a step.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "work", rename_all = "snake_case")]
+pub enum Work {
+    /// The host itself.
+    Host,
+    /// The client that drives the run.
+    Driver(DriverWork),
+    /// Another host: this one waits for its result.
+    Peer {
+        /// Which.
+        first: HostName,
+    },
+}
+
+/// What the client does for a step, while the host waits at a barrier.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "driver", rename_all = "snake_case")]
+pub enum DriverWork {
+    /// A command on the client's machine.
+    Local(LocalCommand),
+    /// A look at the application from the client's machine.
+    Here(HereProbe),
+}
+
+/// A command that runs on the client before anything is contacted.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LocalStep {
+    /// Its name in the playbook.
+    pub name: StepName,
+    /// The exact command, for people.
+    pub shown: String,
+    /// For these hosts; more than one where the command is the same for all of them.
+    pub hosts: Vec<HostName>,
+    /// What runs.
+    pub command: LocalCommand,
+    /// How long it may take.
+    pub timeout_ms: Option<u64>,
+}
+
+/// A command on the client's machine.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LocalCommand {
+    /// A text for `sh -c`, or an argv that passes through no shell.
+    pub run: Script,
+    /// Where, absolute: the inventory's folder unless said otherwise.
+    pub dir: PathBuf,
+    /// Added to the client's own environment.
+    pub env: BTreeMap<String, ClientValue>,
+}
+
+/// A request from the client's machine and what its answer must be.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct HereProbe {
+    /// Where to: http or https.
+    pub url: String,
+    /// GET, HEAD, POST, …
+    pub method: String,
+    /// Sent along.
+    pub headers: BTreeMap<String, ClientValue>,
+    /// Sent along.
+    pub body: Option<String>,
+    /// For one exchange.
+    pub timeout_ms: u64,
+    /// What the answer must be.
+    pub expect: HttpExpect,
+    /// How long it may be tried; none: once.
+    pub retry: Option<Retry>,
+}
+
+/// A value that the client uses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientValue {
+    /// As it stands.
+    Plain(String),
+    /// Looked up on the client when it is needed, masked in what is shown.
+    Secret(ClientSecret),
+}
+
+/// A secret of the client: the environment variable that holds it, and where it may go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ClientSecret {
+    /// The environment variable's name.
+    pub name: String,
+    /// The only origins that it may be sent to (`https://api.example.com`); empty for a `local` step, which sends nothing itself.
+    pub origins: Vec<String>,
+}

@@ -3,6 +3,6 @@
 mod resolved;
 
 pub use resolved::{
-    ClientSecret, ClientValue, DriverWork, HereProbe, LocalCommand, LocalStep, ResolvedHost, ResolvedPlaybook, ResolvedStep, Serial,
-    Target, Work,
+    ClientSecret, ClientValue, DriverWork, HereProbe, LocalCommand, LocalStep, ResolvedHost, ResolvedPlaybook, ResolvedStep,
+    Serial, Target, Work,
 };

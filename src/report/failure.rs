@@ -16,29 +16,27 @@ pub fn closing(summary: &Summary, program: &str, paint: Paint) -> Vec<String> {
     };
     let mut block = Block { lines: vec![headline(summary, code, paint)], paint };
     let began = summary.parts.iter().any(|part| part.steps.iter().any(|step| step.started));
-    for part in &summary.parts {
-        let on = |text: String| if summary.several() { format!("{}: {text}", place(part)) } else { text };
-        if let Some(step) = part.trouble() {
-            block.rows("reason", reasons(step).into_iter().map(on));
-            block.rows("hint", step.hints.iter().map(|hint| on(label(hint))));
-        }
-        if let Some(refusal) = &part.refusal {
-            block.rows("reason", [on(label(&refusal.message))]);
-            block.rows("help", refusal.remedy.iter().map(|remedy| on(label(remedy))));
-        }
-        if let Some(holder) = &part.locked {
-            block.rows("held by", [on(holder_story(holder))]);
-        }
-    }
+    // Rows of one kind stand together, over all hosts.
+    let mut rows = |name: &str, of: &dyn Fn(&Part) -> Vec<String>| {
+        let of_part =
+            |part| of(part).into_iter().map(move |row| if summary.several() { format!("{}: {row}", place(part)) } else { row });
+        block.rows(name, summary.parts.iter().flat_map(of_part));
+    };
+    rows("reason", &|part| {
+        let refusal = part.refusal.iter().map(|refusal| label(&refusal.message));
+        part.trouble().map(reasons).unwrap_or_default().into_iter().chain(refusal).collect()
+    });
+    rows("hint", &|part| part.trouble().iter().flat_map(|step| &step.hints).map(|hint| label(hint)).collect());
+    rows("help", &|part| part.refusal.iter().filter_map(|refusal| refusal.remedy.as_deref()).map(label).collect());
+    rows("held by", &|part| part.locked.iter().map(holder_story).collect());
     if began {
-        for part in &summary.parts {
-            let on = |text: String| if summary.several() { format!("{}: {text}", place(part)) } else { text };
-            block.rows("changed", changed(part).into_iter().map(on));
+        rows("changed", &changed);
+        rows("not run", &|part| {
             let rest: Vec<String> = part.not_run().map(|step| label(step.name.as_str())).collect();
-            block.rows("not run", (!rest.is_empty()).then(|| on(rest.join(", "))));
-            block.rows("serves", serving(part).into_iter().map(on));
-        }
-    } else if !matches!(code, 6) {
+            if rest.is_empty() { rest } else { vec![rest.join(", ")] }
+        });
+        rows("serves", &serving);
+    } else if code != 6 {
         block.rows("changed", ["nothing: no step began".to_owned()]);
     }
     let next = next(summary, code, program);

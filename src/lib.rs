@@ -1,6 +1,8 @@
 //! Landfall (chapter to come).
 
 pub mod action;
+#[cfg(feature = "client")]
+pub mod cli;
 pub mod command;
 pub mod event;
 pub mod facts;

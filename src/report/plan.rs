@@ -233,8 +233,8 @@ fn numbered(out: &mut String, n: usize, name: &str, more: &str, shown: &str) {
     // A command that holds a fence must not end its own.
     let longest = shown.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest.max(2) + 1);
-    let body: String = shown.lines().map(|line| format!("   {line}\n")).collect();
-    _ = write!(out, "\n{n}. **{}**{}\n\n   {fence}sh\n{body}   {fence}\n", markdown(name), markdown(more));
+    let body = shown.lines().collect::<Vec<_>>().join("\n   ");
+    _ = write!(out, "\n{n}. **{}**{}\n\n   {fence}sh\n   {body}\n   {fence}\n", markdown(name), markdown(more));
 }
 
 fn paragraph(out: &mut String, paragraph: &str) {

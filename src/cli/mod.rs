@@ -1,6 +1,7 @@
 //! The command line: from arguments to an exit code. One file a subcommand; what all of them share is the [`Context`].
 
 mod args;
+mod check;
 mod completions;
 #[allow(dead_code, reason = "for the commands that contact hosts")]
 mod confirm;
@@ -21,6 +22,7 @@ use self::args::{Cli, Command};
 use self::failure::Failure;
 use crate::command::quoted;
 use crate::event::timestamp;
+use crate::playbook::inventory;
 use crate::report::{Display, Environment, Output, Paint, Sink};
 
 /// Does what the process's arguments ask for.
@@ -44,6 +46,7 @@ pub fn main() -> ExitCode {
 fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
     match command {
         Command::Init(args) => init::run(context, args),
+        Command::Check(args) => check::run(context, args),
         Command::Completions(args) => completions::run(context, args),
         Command::Man(args) => man::run(context, args),
         _ => Err(Failure::usage("this command is not part of this build")),
@@ -74,6 +77,15 @@ impl Context {
     /// Colours for what goes to stderr.
     pub(crate) fn paint(&self) -> Paint {
         self.display.paint()
+    }
+
+    /// The inventory's file: the one that was named, or the nearest upwards from here.
+    fn inventory(&self) -> Result<PathBuf, Failure> {
+        if let Some(config) = &self.config {
+            return Ok(config.clone());
+        }
+        let here = std::env::current_dir().map_err(|error| Failure::usage(format!("failed to find out where this is: {error}")))?;
+        Ok(inventory::find(&here)?)
     }
 
     /// Tells why a command failed: a person on stderr, and with `--output json` also a program on stdout.

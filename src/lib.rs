@@ -6,6 +6,8 @@ pub mod cli;
 pub mod command;
 pub mod event;
 pub mod facts;
+#[cfg(feature = "client")]
+pub mod migration;
 pub mod name;
 #[cfg(feature = "client")]
 pub mod plan;
@@ -18,3 +20,5 @@ pub mod report;
 pub mod secret;
 #[cfg(feature = "client")]
 pub mod source;
+#[cfg(feature = "client")]
+pub mod steps;

@@ -102,6 +102,13 @@ fn is_run_id(text: &str) -> bool {
     text.len() == RunId::LEN && text.bytes().all(|b| (b'k'..=b'z').contains(&b))
 }
 
+impl ProjectName {
+    /// Stands in for a name that is missing, so that reading can go on to the next error.
+    pub fn unnamed() -> Self {
+        Self("unnamed".to_owned())
+    }
+}
+
 impl RunId {
     /// Letters in an id.
     pub const LEN: usize = 12;

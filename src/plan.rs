@@ -4,11 +4,14 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::json;
+use sha2::{Digest, Sha256};
 
-use crate::facts::{Facts, LockHolder, Refusal, Story};
+use crate::action::Action;
+use crate::facts::{Facts, LockHolder, Migrations, Refusal, ServiceFacts, Story};
 use crate::name::{GroupName, HostName, PlaybookName, ProjectName, RunId, ServiceName, StepName};
-use crate::playbook::{LocalStep, ResolvedPlaybook, Serial};
-use crate::protocol::{Approval, Submission, When, Who};
+use crate::playbook::{LocalStep, ResolvedHost, ResolvedPlaybook, ResolvedStep, Serial, Work, hex};
+use crate::protocol::{Approval, Seen, Submission, VERSION, When, Who};
 
 /// What a run would do, host by host.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -147,14 +150,52 @@ pub struct Order {
 }
 
 impl Plan {
-    /// Makes the plan of a playbook for hosts as they are now.
-    pub fn new(_playbook: &ResolvedPlaybook, _facts: BTreeMap<HostName, Facts>) -> Self {
-        unimplemented!("follows")
+    /// Makes the plan of a playbook for hosts as they are now. A host without facts was not asked: what its steps will do is not known.
+    pub fn new(playbook: &ResolvedPlaybook, mut facts: BTreeMap<HostName, Facts>) -> Self {
+        let found: Vec<(&ResolvedHost, Option<Facts>)> =
+            playbook.hosts.iter().map(|host| (host, facts.remove(&host.name))).collect();
+        Self {
+            playbook: playbook.name.clone(),
+            description: playbook.description.clone(),
+            project: playbook.project.clone(),
+            digest: digest(playbook),
+            production: playbook.production.clone(),
+            serial: playbook.serial,
+            before: playbook.before.clone(),
+            refusals: differing_images(&found),
+            hosts: found.into_iter().map(|(host, facts)| host_plan(host, facts)).collect(),
+            resolved: playbook.clone(),
+        }
     }
 
     /// What the host of this name is asked to do; none when it is not part of the plan.
-    pub fn submission(&self, _host: &HostName, _order: &Order) -> Option<Submission> {
-        unimplemented!("follows")
+    pub fn submission(&self, host: &HostName, order: &Order) -> Option<Submission> {
+        let resolved = self.resolved.hosts.iter().find(|resolved| resolved.name == *host)?;
+        Some(Submission {
+            v: VERSION,
+            run: order.run.clone(),
+            key: order.key.clone(),
+            project: self.project.clone(),
+            state: resolved.state.clone(),
+            host: resolved.name.clone(),
+            hosts: self.hosts.iter().map(|plan| plan.host.clone()).collect(),
+            playbook: self.playbook.to_string(),
+            plan: self.digest.clone(),
+            who: order.who.clone(),
+            note: order.note.clone(),
+            compose: resolved.compose.clone(),
+            secrets: resolved.secrets.clone(),
+            effects: resolved.effects(),
+            approval: order.approval,
+            answer_within_ms: order.answer_within_ms,
+            pull: resolved.pull.clone(),
+            steps: resolved.steps.iter().map(|step| step.step.clone()).collect(),
+        })
+    }
+
+    /// What the plan was made from.
+    pub fn resolved(&self) -> &ResolvedPlaybook {
+        &self.resolved
     }
 
     /// Everything that keeps the plan from running, with the host it concerns.
@@ -162,4 +203,157 @@ impl Plan {
         let own = self.refusals.iter().map(|refusal| (None, refusal));
         own.chain(self.hosts.iter().flat_map(|plan| plan.refusals.iter().map(|refusal| (Some(&plan.host), refusal))))
     }
+
+    /// The exit code of a plan that may not run: 5 where only locks are in the way, else 7. None: it may run.
+    pub fn refusal_code(&self) -> Option<u8> {
+        self.refusals().map(|(_, refusal)| refusal.code).max()
+    }
+
+    /// Migrations that will be applied, by name, each once.
+    pub fn pending(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for step in self.hosts.iter().flat_map(|host| &host.steps) {
+            let Will::Apply { names: own } = &step.will else { continue };
+            for name in own {
+                if !names.contains(&name.as_str()) {
+                    names.push(name);
+                }
+            }
+        }
+        names
+    }
 }
+
+/// SHA-256 over what is to happen, whatever the hosts are like: equal for equal playbooks, vars, hosts and seeds, on any client.
+pub fn digest(playbook: &ResolvedPlaybook) -> String {
+    let hosts: Vec<_> = playbook
+        .hosts
+        .iter()
+        .map(|host| json!([host.name, host.state, host.compose, host.secrets, host.pull, host.steps]))
+        .collect();
+    let whole = json!([VERSION, playbook.name, playbook.digest, playbook.project, playbook.serial, playbook.before, hosts]);
+    hex(&Sha256::digest(whole.to_string().as_bytes()))
+}
+
+/// A service that is pulled must become the same image everywhere.
+fn differing_images(found: &[(&ResolvedHost, Option<Facts>)]) -> Vec<Refusal> {
+    let mut by_service: BTreeMap<&ServiceName, BTreeMap<String, Vec<&str>>> = BTreeMap::new();
+    for (host, facts) in found {
+        let Some(facts) = facts else { continue };
+        for service in &host.pull {
+            // The digest tells images of a registry apart; one that was built on the host has only its id.
+            let image = facts.services.get(service).and_then(|service| service.digest.clone().or_else(|| service.image_id.clone()));
+            if let Some(image) = image {
+                by_service.entry(service).or_default().entry(image).or_default().push(host.name.as_str());
+            }
+        }
+    }
+    let differing = by_service.into_iter().filter(|(_, images)| images.len() > 1);
+    let refusal = |(service, images): (&ServiceName, BTreeMap<String, Vec<&str>>)| {
+        let each: Vec<String> = images.iter().map(|(image, hosts)| format!("{} on {}", short(image), hosts.join(", "))).collect();
+        let message = format!("the hosts do not hold the same image of {service}: {}", each.join("; "));
+        Refusal::unfit(message, "the tag moved between the pulls, or the hosts use different registries: run again, or name the image by its digest")
+    };
+    differing.map(refusal).collect()
+}
+
+/// An image id or digest, short enough for people.
+fn short(image: &str) -> &str {
+    let hash = image.rsplit_once("sha256:").map_or(image, |(_, hash)| hash);
+    hash.get(..12).unwrap_or(hash)
+}
+
+fn host_plan(host: &ResolvedHost, facts: Option<Facts>) -> HostPlan {
+    let asked = facts.is_some();
+    let facts = facts.unwrap_or_default();
+    let mut refusals = facts.refusals.clone();
+    for step in &host.steps {
+        let name = &step.step.name;
+        if let Some(Migrations::Failed { why }) = facts.migrations.get(name).filter(|_| matches!(step.work, Work::Host)) {
+            let remedy = "settle it by hand first: look at what the failed migration left in the database, then tell the tool";
+            refusals.push(Refusal::unfit(format!("{name}: the database is not in a state to migrate: {why}"), remedy));
+        }
+        if let Will::Refuse { story } = will(step, &facts, asked) {
+            let (said, remedy) = match story.ok {
+                Some(_) => ("ran before", "run it with --again if it is meant to run again"),
+                None => ("was started before and how it ended is not known", "find out, then say so: `landfall resolve RUN --as done|not-done --note TEXT`"),
+            };
+            let message = format!("{name} {said} (run {}, {}, by {})", story.run, story.when, story.who);
+            // The host may have refused for the same reason already, in its own words.
+            if !refusals.iter().any(|refusal| refusal.message.contains(story.run.as_str())) {
+                refusals.push(Refusal::unfit(message, remedy));
+            }
+        }
+    }
+    HostPlan {
+        host: host.name.clone(),
+        address: host.target.address.clone(),
+        effects: host.effects(),
+        images: images(host, &facts),
+        steps: host.steps.iter().map(|step| planned(step, &facts, asked)).collect(),
+        lock: facts.lock,
+        disk_free: asked.then_some(facts.disk_free),
+        warnings: facts.warnings,
+        refusals,
+    }
+}
+
+fn images(host: &ResolvedHost, facts: &Facts) -> Vec<ImageChange> {
+    let replaced = |service: &ServiceName| {
+        host.steps.iter().flat_map(|step| &step.step.actions).any(|action| match action {
+            Action::Up(up) => up.services.contains(service),
+            _ => false,
+        })
+    };
+    let change = |(service, facts): (&ServiceName, &ServiceFacts)| ImageChange {
+        service: service.clone(),
+        image: facts.image.clone(),
+        from: facts.running.clone(),
+        to: facts.image_id.clone(),
+        digest: facts.digest.clone(),
+        replaced: replaced(service) && facts.running != facts.image_id,
+    };
+    facts.services.iter().map(change).collect()
+}
+
+fn planned(step: &ResolvedStep, facts: &Facts, asked: bool) -> PlannedStep {
+    PlannedStep {
+        name: step.step.name.clone(),
+        kind: step.step.kind.clone(),
+        shown: step.step.shown.clone(),
+        when: step.step.when,
+        check: step.step.check,
+        will: will(step, facts, asked),
+    }
+}
+
+fn will(step: &ResolvedStep, facts: &Facts, asked: bool) -> Will {
+    match &step.work {
+        Work::Peer { first } => return Will::WaitFor { host: first.clone() },
+        Work::Driver(_) => return Will::RunHere,
+        Work::Host => {}
+    }
+    let name = &step.step.name;
+    let seen = step.step.ledger.as_ref().map(|ledger| ledger.seen);
+    if let (Some(seen), Some(story)) = (seen, facts.ledger.get(name)) {
+        match (seen, story.ok) {
+            // One whose outcome is unknown refuses, unless it is to run whatever was before.
+            (Seen::Skip | Seen::Refuse, None) | (Seen::Refuse, Some(true)) => return Will::Refuse { story: story.clone() },
+            (Seen::Skip, Some(true)) => return Will::Skip { story: story.clone() },
+            _ => {}
+        }
+    }
+    let migrates = step.step.actions.iter().any(|action| matches!(action, Action::Migrate(_)));
+    match facts.migrations.get(name) {
+        Some(Migrations::UpToDate) => Will::NothingPending,
+        Some(Migrations::Pending { names }) => Will::Apply { names: names.clone() },
+        Some(Migrations::NotKnown { why }) => Will::NotKnown { why: why.clone() },
+        Some(Migrations::Failed { why }) => Will::NotKnown { why: format!("a failed migration is in the way: {why}") },
+        None if migrates => Will::NotKnown { why: if asked { "its status was not asked" } else { "the host was not asked" }.to_owned() },
+        None => Will::Run,
+    }
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

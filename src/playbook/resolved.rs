@@ -1,14 +1,13 @@
 //! A playbook after everything that can be known without contacting a host: which hosts, which steps, with which values.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::action::{HttpExpect, Retry, Script};
 use crate::name::{GroupName, HostName, PlaybookName, ProjectName, ServiceName, StepName};
 use crate::protocol::{ComposeProject, HostStep, StateDir};
 use crate::secret::SecretSources;
+use crate::steps::{DriverWork, LocalCommand};
 
 /// A playbook with its hosts selected, its vars filled in and its steps lowered.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -75,6 +74,13 @@ pub struct ResolvedHost {
     pub steps: Vec<ResolvedStep>,
 }
 
+impl ResolvedHost {
+    /// Whether anything of its part changes something: then it takes the project's lock.
+    pub fn effects(&self) -> bool {
+        !self.pull.is_empty() || self.steps.iter().any(|step| step.effects)
+    }
+}
+
 /// What the inventory says about reaching a host; what it leaves open is up to `ssh -G`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Target {
@@ -120,16 +126,6 @@ pub enum Work {
     },
 }
 
-/// What the client does for a step, while the host waits at a barrier.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(tag = "driver", rename_all = "snake_case")]
-pub enum DriverWork {
-    /// A command on the client's machine.
-    Local(LocalCommand),
-    /// A look at the application from the client's machine.
-    Here(HereProbe),
-}
-
 /// A command that runs on the client before anything is contacted.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LocalStep {
@@ -143,53 +139,4 @@ pub struct LocalStep {
     pub command: LocalCommand,
     /// How long it may take.
     pub timeout_ms: Option<u64>,
-}
-
-/// A command on the client's machine.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct LocalCommand {
-    /// A text for `sh -c`, or an argv that passes through no shell.
-    pub run: Script,
-    /// Where, absolute: the inventory's folder unless said otherwise.
-    pub dir: PathBuf,
-    /// Added to the client's own environment.
-    pub env: BTreeMap<String, ClientValue>,
-}
-
-/// A request from the client's machine and what its answer must be.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct HereProbe {
-    /// Where to: http or https.
-    pub url: String,
-    /// GET, HEAD, POST, …
-    pub method: String,
-    /// Sent along.
-    pub headers: BTreeMap<String, ClientValue>,
-    /// Sent along.
-    pub body: Option<String>,
-    /// For one exchange.
-    pub timeout_ms: u64,
-    /// What the answer must be.
-    pub expect: HttpExpect,
-    /// How long it may be tried; none: once.
-    pub retry: Option<Retry>,
-}
-
-/// A value that the client uses.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ClientValue {
-    /// As it stands.
-    Plain(String),
-    /// Looked up on the client when it is needed, masked in what is shown.
-    Secret(ClientSecret),
-}
-
-/// A secret of the client: the environment variable that holds it, and where it may go.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ClientSecret {
-    /// The environment variable's name.
-    pub name: String,
-    /// The only origins that it may be sent to (`https://api.example.com`); empty for a `local` step, which sends nothing itself.
-    pub origins: Vec<String>,
 }

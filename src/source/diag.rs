@@ -269,6 +269,27 @@ impl Sink {
         self.found.borrow().is_empty()
     }
 
+    /// How much was found wrong.
+    pub fn len(&self) -> usize {
+        self.found.borrow().len()
+    }
+
+    /// Keeps what was found elsewhere.
+    pub fn take(&self, diags: Diags) {
+        self.found.borrow_mut().merge(diags);
+    }
+
+    /// Gives what was found to another sink, which knows the files already.
+    pub fn pour_into(self, other: &Self) {
+        other.take(self.found.into_inner());
+    }
+
+    /// Whether something was found wrong with a key of this name.
+    pub fn has_error_about(&self, key: &str) -> bool {
+        let quoted = format!("`{key}`");
+        self.found.borrow().list.iter().any(|diag| diag.message.contains(&quoted))
+    }
+
     /// The text that stands at a place.
     pub fn text_at(&self, place: &Place) -> Option<String> {
         let found = self.found.borrow();

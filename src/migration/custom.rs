@@ -1,0 +1,50 @@
+//! A migration tool that a playbook describes itself: its commands, exit codes and lines.
+
+use crate::action::{Judge, Migrate, Pattern, Signs, StatusReading};
+
+use super::Start;
+
+/// What a playbook says about its own tool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Custom {
+    /// Asks what is pending; changes nothing.
+    pub status: Vec<String>,
+    /// Applies what is pending.
+    pub apply: Vec<String>,
+    /// The exit code of `status` when migrations wait.
+    pub pending_code: i32,
+    /// A line of `status` that must go with it.
+    pub pending: Option<String>,
+    /// A line of `status` that must go with exit code 0 when nothing waits.
+    pub up_to_date: Option<String>,
+    /// A line of `status` that tells of a failure.
+    pub failed: Option<String>,
+    /// A line that `apply` must print.
+    pub success: Option<String>,
+}
+
+impl Custom {
+    /// The action that applies what is pending and proves it.
+    pub fn action(self, start: Start) -> Migrate {
+        let pattern = |regex: String, means: &str| Pattern { regex, means: means.to_owned() };
+        Migrate {
+            service: start.service,
+            via: start.via,
+            tool: "custom".to_owned(),
+            status: self.status,
+            apply: self.apply,
+            env: start.env,
+            reading: StatusReading {
+                failed: self.failed.into_iter().map(|regex| pattern(regex, "the playbook's sign of a failure")).collect(),
+                pending: Signs { codes: vec![self.pending_code], line: self.pending },
+                up_to_date: Signs { codes: vec![0], line: self.up_to_date },
+                names: None,
+            },
+            applied: Judge {
+                codes: vec![0],
+                require: self.success.into_iter().map(|regex| pattern(regex, "the line that tells success")).collect(),
+                forbid: Vec::new(),
+            },
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Commands that have no place on a host that serves people: refused by name, wherever a command is given.
+
+/// A command that is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forbidden {
+    /// Its name: `prisma db push`.
+    pub name: &'static str,
+    /// What it would do.
+    pub why: &'static str,
+    /// What to do instead.
+    pub instead: &'static str,
+    tool: &'static str,
+    words: &'static [&'static str],
+    option: Option<&'static str>,
+}
+
+const FORBIDDEN: [Forbidden; 5] = [
+    Forbidden {
+        name: "prisma db push",
+        why: "it changes the schema without a migration, and may drop data",
+        instead: "make a migration (`prisma migrate dev` on a development machine) and let a `migrate` step apply it",
+        tool: "prisma",
+        words: &["db", "push"],
+        option: None,
+    },
+    Forbidden {
+        name: "prisma migrate dev",
+        why: "it is for development: it may reset the database",
+        instead: "use a `migrate` step: it runs `prisma migrate deploy`",
+        tool: "prisma",
+        words: &["migrate", "dev"],
+        option: None,
+    },
+    Forbidden {
+        name: "prisma migrate reset",
+        why: "it drops the database",
+        instead: "use a `migrate` step; to settle a failed migration use `prisma migrate resolve`",
+        tool: "prisma",
+        words: &["migrate", "reset"],
+        option: None,
+    },
+    Forbidden {
+        name: "prisma migrate diff --shadow-database-url",
+        why: "Prisma resets the shadow database, and a host's DATABASE_URL is production",
+        instead: "read the pending migrations' SQL in `landfall plan`",
+        tool: "prisma",
+        words: &["migrate", "diff"],
+        option: Some("--shadow-database-url"),
+    },
+    Forbidden {
+        name: "drizzle-kit push",
+        why: "it changes the schema without a migration, and may drop data",
+        instead: "generate a migration (`drizzle-kit generate`) and let a `migrate` step apply it",
+        tool: "drizzle-kit",
+        words: &["push"],
+        option: None,
+    },
+];
+
+/// The forbidden command that a command or a shell text contains, if any.
+pub fn find<S: AsRef<str>>(words: &[S]) -> Option<Forbidden> {
+    let words: Vec<Vec<String>> = words.iter().map(|word| simple_words(word.as_ref())).collect();
+    // A word of a list may be a whole shell text (`sh -c TEXT`), and a list may be one simple command: both are looked at.
+    let flat: Vec<String> = words.concat();
+    flat.split(|word| word == SEPARATOR).find_map(in_simple_command)
+}
+
+const SEPARATOR: &str = ";";
+
+/// The words of a shell text, without quotes; what ends a simple command becomes a separator.
+fn simple_words(text: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let joined = text.replace("\\\n", " ");
+    for c in joined.chars() {
+        match c {
+            ';' | '|' | '&' | '\n' | '(' | ')' | '`' | '{' | '}' => words.extend([SEPARATOR.to_owned(), String::new()]),
+            c if c.is_whitespace() => words.push(String::new()),
+            '"' | '\'' | '\\' => {}
+            c => {
+                if let Some(word) = words.last_mut() {
+                    word.push(c);
+                }
+            }
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+fn in_simple_command(words: &[String]) -> Option<Forbidden> {
+    words.iter().enumerate().find_map(|(at, word)| {
+        let after = &words[at + 1..];
+        FORBIDDEN.into_iter().find(|forbidden| {
+            let plain: Vec<&str> = after.iter().filter(|word| !word.starts_with('-')).map(String::as_str).collect();
+            is_tool(word, forbidden.tool)
+                && plain.windows(forbidden.words.len()).any(|window| window == forbidden.words)
+                && forbidden.option.is_none_or(|option| after.iter().any(|word| word.starts_with(option)))
+        })
+    })
+}
+
+/// Whether a word starts this tool: by name, by path, or with a version behind it.
+fn is_tool(word: &str, tool: &str) -> bool {
+    let file = word.rsplit('/').next().unwrap_or(word);
+    file.strip_prefix(tool).is_some_and(|rest| rest.is_empty() || rest.starts_with('@') || rest.starts_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(words: &[&str]) -> Option<&'static str> {
+        find(words).map(|forbidden| forbidden.name)
+    }
+
+    #[test]
+    fn finds_them_however_they_are_written() {
+        assert_eq!(name(&["npx", "prisma", "db", "push"]), Some("prisma db push"));
+        assert_eq!(name(&["npx", "-y", "prisma@6.19.3", "db", "push", "--accept-data-loss"]), Some("prisma db push"));
+        assert_eq!(name(&["node_modules/.bin/prisma", "--schema", "x.prisma", "migrate", "reset"]), Some("prisma migrate reset"));
+        assert_eq!(name(&["sh", "-c", "cd /app && npx prisma migrate dev --name x"]), Some("prisma migrate dev"));
+        assert_eq!(name(&["echo ok; \"prisma\" db \\\n push"]), Some("prisma db push"));
+        assert_eq!(name(&["x=$(pnpm drizzle-kit push)"]), Some("drizzle-kit push"));
+        assert_eq!(
+            name(&["npx prisma migrate diff --from-migrations p --shadow-database-url \"$DATABASE_URL\" --script"]),
+            Some("prisma migrate diff --shadow-database-url")
+        );
+    }
+
+    #[test]
+    fn leaves_everything_else_alone() {
+        for fine in [
+            "npx prisma migrate deploy",
+            "npx prisma migrate status",
+            "npx prisma migrate resolve --rolled-back 20240101_reset",
+            "npx prisma migrate diff --from-config-datasource --to-schema x --exit-code",
+            "git push && npx prisma generate",
+            "npx prisma generate; git push",
+            "docker push api",
+            "npx drizzle-kit migrate",
+            "npx tsx prisma/seeds/db.ts push",
+        ] {
+            assert_eq!(name(&[fine]), None, "{fine}");
+            assert_eq!(name(&fine.split(' ').collect::<Vec<_>>()), None, "{fine}");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! `migrate`: applies what is pending with a migration tool inside a service, and proves it.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+
+use crate::action::{self, Action};
+use crate::migration::{Custom, Start, TOOLS, Tool, common_hints};
+use crate::source::{Placed, Reader};
+
+use super::values::{HostValueWords, Keys, on_host};
+use super::{Cx, Lowered, service, via, words};
+
+/// Applies pending migrations: asks what is pending, applies it, and asks again. It succeeded only with the accepted exit code, the
+/// line that tells success, and nothing pending afterwards.
+#[derive(JsonSchema)]
+#[allow(dead_code)]
+pub(super) struct Migrate {
+    /// The tool: "prisma". Without it `status` and `apply` are needed.
+    tool: Option<String>,
+    /// The command that asks what is pending and changes nothing; in place of the tool's own.
+    status: Option<Vec<String>>,
+    /// The command that applies what is pending; in place of the tool's own.
+    apply: Option<Vec<String>>,
+    /// Without a tool: the exit code of `status` when migrations wait; default 1.
+    pending_code: Option<i32>,
+    /// Without a tool: a regular expression for a line of `status` that must go with that code.
+    pending: Option<String>,
+    /// Without a tool: one for a line that must go with exit code 0 when nothing waits.
+    up_to_date: Option<String>,
+    /// Without a tool: one for a line of `status` that tells of a failed migration; then nothing is applied.
+    failed: Option<String>,
+    /// Without a tool: one for a line that `apply` must print.
+    success: Option<String>,
+    /// Whose image holds tool and migrations; default: the `service` of [compose].
+    service: Option<String>,
+    /// "run" (default): in a one-off container of the service's image; "exec": in its running container.
+    via: Option<String>,
+    /// Added to the environment of both commands.
+    env: Option<BTreeMap<String, HostValueWords>>,
+}
+
+pub(super) fn read(reader: &Reader<'_>, cx: &Cx<'_>) -> Option<Vec<Lowered>> {
+    let names: Vec<(&str, &Tool)> = TOOLS.iter().map(|tool| (tool.name, *tool)).collect();
+    let tool_given = reader.entry("tool").is_some();
+    let tool = reader.choice("tool", &names).map(|tool| tool.value);
+    let command = |key| reader.command(key).map(|command| words(&command, reader.sink()));
+    let (status, apply) = (command("status"), command("apply"));
+    let own = own_reading(reader, tool);
+    if !tool_given {
+        for key in ["status", "apply"].into_iter().filter(|key| reader.entry(key).is_none()) {
+            reader.missing(key, "name a tool (tool = \"prisma\"), or give both `status` and `apply` as lists");
+        }
+    }
+    let via = via(reader);
+    let env = on_host(reader, "env", Keys::Env, cx);
+    let service = service(reader, cx)?;
+    let start = |status, apply| Start { service: service.clone(), via, env, status, apply };
+    let (migrate, hints): (action::Migrate, _) = match tool {
+        Some(tool) => (tool.action(start(status, apply)), tool.hints()),
+        None if tool_given => return None,
+        None => (Custom { status: status?, apply: apply?, ..own }.action(start(None, None)), common_hints()),
+    };
+    Some(vec![Lowered { hints, ..Lowered::host(Action::Migrate(migrate), Some(service.clone()), cx) }])
+}
+
+/// How the answers of a playbook's own commands are read.
+fn own_reading(reader: &Reader<'_>, tool: Option<&Tool>) -> Custom {
+    let code: Option<Placed<i64>> = reader.whole("pending_code", 0..=255);
+    let [pending, up_to_date, failed, success] = ["pending", "up_to_date", "failed", "success"].map(|key| reader.regex(key));
+    if let Some(tool) = tool {
+        for key in ["pending_code", "pending", "up_to_date", "failed", "success"] {
+            if reader.entry(key).is_some() {
+                let message = format!("`{key}` cannot go with `tool`: what {} prints is known", tool.name);
+                reader.error(&reader.place_of(key), message, "leave the one or the other out");
+            }
+        }
+    }
+    if let Some(code) = code.as_ref().filter(|code| code.value == 0 && pending.is_none()) {
+        let help = "exit code 0 is also that of nothing pending: add `pending`, a regular expression for the line that tells them apart";
+        reader.error(&code.place, "`pending_code = 0` needs `pending`", help);
+    }
+    Custom {
+        status: Vec::new(),
+        apply: Vec::new(),
+        pending_code: code.and_then(|code| i32::try_from(code.value).ok()).unwrap_or(1),
+        pending: pending.map(|regex| regex.value),
+        up_to_date: up_to_date.map(|regex| regex.value),
+        failed: failed.map(|regex| regex.value),
+        success: success.map(|regex| regex.value),
+    }
+}

@@ -1,0 +1,188 @@
+//! The command a person would type on the host to do what an action does: what plans, records and failed runs show. Secrets stand there
+//! by name; what Landfall adds for itself (names, labels, pinned image ids, `npm_config_yes=false`) is left out.
+
+use std::collections::BTreeMap;
+
+use crate::action::{Action, Compare, HostScript, HttpExpect, HttpProbe, Probe, Script, Via};
+use crate::command::{quoted, shell_line};
+use crate::name::ServiceName;
+use crate::protocol::ComposeProject;
+use crate::secret::Value;
+
+/// An action as a command line.
+pub fn shown(action: &Action, project: Option<&ComposeProject>) -> String {
+    match action {
+        Action::Service(command) => in_service(project, &command.service, command.via, &command.env, &command.argv),
+        Action::Migrate(migrate) => in_service(project, &migrate.service, migrate.via, &migrate.env, &migrate.apply),
+        Action::Shell(script) => script_line(project, script),
+        Action::Pull { services } => compose(project, &with_services(&["pull"], services)),
+        Action::Start { services } => compose(project, &with_services(&["up", "-d", "--no-recreate", "--no-deps", "--wait"], services)),
+        Action::Up(up) => {
+            let seconds = up.wait_ms.div_ceil(1000).to_string();
+            compose(project, &with_services(&["up", "-d", "--no-deps", "--wait", "--wait-timeout", &seconds], &up.services))
+        }
+        Action::Probe(probe) => look(project, probe),
+        Action::Barrier => "wait for the client".to_owned(),
+    }
+}
+
+/// A request as a command line, with what is expected of its answer.
+pub(super) fn request<V: std::fmt::Display>(
+    method: &str,
+    url: &str,
+    headers: &BTreeMap<String, V>,
+    body: Option<&str>,
+    expect: &HttpExpect,
+) -> String {
+    let mut words = vec!["curl".to_owned(), "-sS".to_owned()];
+    match method {
+        "GET" => {}
+        "HEAD" => words.push("-I".to_owned()),
+        other => words.extend(["-X".to_owned(), other.to_owned()]),
+    }
+    for (name, value) in headers {
+        words.extend(["-H".to_owned(), format!("{name}: {value}")]);
+    }
+    if let Some(body) = body {
+        words.extend(["--data-raw".to_owned(), body.to_owned()]);
+    }
+    words.push(url.to_owned());
+    format!("{}  # expects {}", shell_line(&words), expected(expect))
+}
+
+/// What an answer must be, in words.
+pub fn expected(expect: &HttpExpect) -> String {
+    let codes: Vec<String> = expect.status.iter().map(ToString::to_string).collect();
+    let mut parts = vec![codes.join(" or ")];
+    parts.extend(expect.json.iter().map(|json| {
+        let op = match json.op {
+            Compare::Eq => "=",
+            Compare::Ne => "!=",
+            Compare::Lt => "<",
+            Compare::Le => "<=",
+            Compare::Gt => ">",
+            Compare::Ge => ">=",
+        };
+        format!("{} {op} {}", json.path, json.value)
+    }));
+    parts.extend(expect.body.iter().map(|regex| format!("a body like /{regex}/")));
+    parts.extend(expect.latency_ms.map(|ms| format!("within {ms} ms")));
+    parts.join(", ")
+}
+
+fn in_service(
+    project: Option<&ComposeProject>,
+    service: &ServiceName,
+    via: Via,
+    env: &BTreeMap<String, Value>,
+    argv: &[String],
+) -> String {
+    let mut words: Vec<String> = match via {
+        Via::Run => ["run", "--rm", "-T", "--no-deps"].map(str::to_owned).to_vec(),
+        Via::Exec => ["exec", "-T"].map(str::to_owned).to_vec(),
+    };
+    for (name, value) in env {
+        words.extend(["-e".to_owned(), format!("{name}={value}")]);
+    }
+    words.push(service.to_string());
+    words.extend_from_slice(argv);
+    compose(project, &words)
+}
+
+fn with_services(words: &[&str], services: &[ServiceName]) -> Vec<String> {
+    words.iter().map(ToString::to_string).chain(services.iter().map(ToString::to_string)).collect()
+}
+
+fn compose<S: AsRef<str>>(project: Option<&ComposeProject>, words: &[S]) -> String {
+    let mut all: Vec<String> = vec!["docker".to_owned(), "compose".to_owned()];
+    let mut line = String::new();
+    if let Some(project) = project {
+        line = format!("cd {} && {}", quoted(&project.dir), assignments(&project.env));
+        if let Some(file) = &project.env_file {
+            all.extend(["--env-file".to_owned(), file.clone()]);
+        }
+        for file in &project.files {
+            all.extend(["-f".to_owned(), file.clone()]);
+        }
+    }
+    all.extend(words.iter().map(|word| word.as_ref().to_owned()));
+    line + &shell_line(&all)
+}
+
+fn assignments<V: std::fmt::Display>(env: &BTreeMap<String, V>) -> String {
+    env.iter().fold(String::new(), |line, (name, value)| line + name + "=" + &quoted(&value.to_string()) + " ")
+}
+
+fn script_line(project: Option<&ComposeProject>, script: &HostScript) -> String {
+    let text = match &script.run {
+        Script::Shell(text) => text.clone(),
+        Script::Argv(words) => shell_line(words),
+    };
+    // Vars reach every script; only those it names are worth a reader's time.
+    let named = |name: &str| text.contains(&format!("${name}")) || text.contains(&format!("${{{name}"));
+    let env: BTreeMap<String, String> =
+        script.env.iter().filter(|(name, _)| named(name)).map(|(name, value)| (name.clone(), value.to_string())).collect();
+    let run = match &script.run {
+        Script::Shell(text) => shell_line(&["sh", "-c", text]),
+        Script::Argv(words) => shell_line(words),
+    };
+    let Some(project) = project else { return assignments(&env) + &run };
+    let mut settings = BTreeMap::from([("COMPOSE_FILE".to_owned(), project.files.join(":"))]);
+    settings.extend(project.env_file.iter().map(|file| ("COMPOSE_ENV_FILES".to_owned(), file.clone())));
+    if !text.contains("compose") {
+        settings.clear();
+    }
+    format!("cd {} && {}{}{run}", quoted(&project.dir), assignments(&settings), assignments(&env))
+}
+
+fn look(project: Option<&ComposeProject>, probe: &Probe) -> String {
+    let http = |http: &HttpProbe| request(&http.method, &http.url, &http.headers, http.body.as_deref(), &http.expect);
+    match probe {
+        Probe::Host(probe) => http(probe),
+        Probe::Network { service, http: probe } => format!("{}, from the network of {service}", http(probe)),
+        Probe::Container { service } => {
+            format!("{}  # expects healthy", compose(project, &["ps", service.as_str()]))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::action::{Judge, ServiceCommand, Up};
+    use crate::secret::SecretRef;
+
+    fn project() -> ComposeProject {
+        ComposeProject {
+            dir: "/opt/etally/deployment".to_owned(),
+            files: vec!["docker-compose.prod.yml".to_owned()],
+            env_file: Some("../.env".to_owned()),
+            env: BTreeMap::from([("TAG".to_owned(), "v2".to_owned())]),
+            service: None,
+        }
+    }
+
+    fn api() -> ServiceName {
+        "api".parse().expect("a name")
+    }
+
+    #[test]
+    fn is_what_a_person_would_type() {
+        let env = BTreeMap::from([("TOKEN".to_owned(), Value::Secret(SecretRef("API_TOKEN".to_owned())))]);
+        let argv = ["node", "-e", "console.log('it is')"].map(str::to_owned).to_vec();
+        let command = ServiceCommand { service: api(), via: Via::Run, argv, env, judge: Judge::default() };
+        insta::assert_snapshot!(shown(&Action::Service(command.clone()), Some(&project())), @r"cd /opt/etally/deployment && TAG=v2 docker compose --env-file ../.env -f docker-compose.prod.yml run --rm -T --no-deps -e 'TOKEN=[secret:API_TOKEN]' api node -e 'console.log('\''it is'\'')'");
+        let command = ServiceCommand { via: Via::Exec, env: BTreeMap::new(), ..command };
+        insta::assert_snapshot!(shown(&Action::Service(command), Some(&project())), @r"cd /opt/etally/deployment && TAG=v2 docker compose --env-file ../.env -f docker-compose.prod.yml exec -T api node -e 'console.log('\''it is'\'')'");
+        let up = Action::Up(Up { services: vec![api()], back: true, wait_ms: 90_000 });
+        insta::assert_snapshot!(shown(&up, Some(&project())), @"cd /opt/etally/deployment && TAG=v2 docker compose --env-file ../.env -f docker-compose.prod.yml up -d --no-deps --wait --wait-timeout 90 api");
+        let script = HostScript {
+            run: Script::Shell("docker compose logs \"$service\"".to_owned()),
+            env: [("service", "api"), ("unused", "x")].map(|(k, v)| (k.to_owned(), Value::Plain(v.to_owned()))).into(),
+            judge: Judge::default(),
+        };
+        insta::assert_snapshot!(shown(&Action::Shell(script.clone()), Some(&project())), @r#"cd /opt/etally/deployment && COMPOSE_ENV_FILES=../.env COMPOSE_FILE=docker-compose.prod.yml service=api sh -c 'docker compose logs "$service"'"#);
+        insta::assert_snapshot!(shown(&Action::Shell(script), None), @r#"service=api sh -c 'docker compose logs "$service"'"#);
+        insta::assert_snapshot!(shown(&Action::Probe(Probe::Container { service: api() }), Some(&project())), @"cd /opt/etally/deployment && TAG=v2 docker compose --env-file ../.env -f docker-compose.prod.yml ps api  # expects healthy");
+    }
+}

@@ -2,6 +2,8 @@
 
 pub mod action;
 pub mod check;
+#[cfg(feature = "client")]
+pub mod cli;
 pub mod command;
 pub mod event;
 pub mod facts;
@@ -16,6 +18,12 @@ pub mod plan;
 pub mod playbook;
 pub mod protocol;
 pub mod record;
+#[cfg(feature = "client")]
+pub mod report;
+#[cfg(feature = "client")]
+pub mod run;
+#[cfg(feature = "client")]
+pub mod runtime;
 pub mod secret;
 #[cfg(feature = "client")]
 pub mod source;

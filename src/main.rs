@@ -1,1 +1,7 @@
-fn main() {}
+//! The client's program: everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    landfall::cli::main()
+}

@@ -1,0 +1,91 @@
+//! What a user sees of a run: reporters that are fed from one linear stream of events, live, attached later or replayed.
+//! Reporters hold the display settings, events do not. Knows nothing of connections, of hosts or of how a run is carried out.
+
+mod display;
+mod failure;
+mod json;
+mod lines;
+mod narrate;
+mod plain;
+mod plan;
+mod sanitize;
+mod screen;
+mod sink;
+mod style;
+mod summary;
+mod terminal;
+
+#[cfg(test)]
+mod samples;
+
+use crate::event::Event;
+
+pub use display::{Colours, Display, Environment, Face, Mode, Output};
+pub use failure::closing;
+pub use json::Json;
+pub use plain::Plain;
+pub use plan::{plan_json, plan_markdown, plan_text};
+pub use sanitize::{label, line, text};
+pub use sink::Sink;
+pub use style::{Paint, Tone, duration};
+pub use summary::{Part, Step, Summary};
+pub use terminal::Terminal;
+
+/// Shows or writes down a run. Called synchronously, in the order of the events.
+pub trait Reporter: Send {
+    /// Takes the next event.
+    fn event(&mut self, event: &Event);
+
+    /// Takes live lines off the screen, so that something else may write there. The next event brings them back.
+    fn pause(&mut self) {}
+
+    /// Nothing follows: the run is over, or this client's part in it.
+    fn finish(&mut self);
+}
+
+/// All reporters of a run, in the order in which they are called.
+#[derive(Default)]
+pub struct Reporters(Vec<Box<dyn Reporter>>);
+
+impl Reporters {
+    /// Nobody is told anything.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The one reporter that `display` asks for.
+    pub fn for_display(display: &Display) -> Self {
+        let mut reporters = Self::new();
+        match display.mode {
+            Mode::Terminal => reporters.add(Terminal::on_stderr(display)),
+            Mode::Plain => reporters.add(Plain::on_standard_streams(display)),
+            Mode::Json => reporters.add(Json::new(Sink::stdout())),
+        }
+        reporters
+    }
+
+    /// Adds one, to be called after those that are there.
+    pub fn add(&mut self, reporter: impl Reporter + 'static) {
+        self.0.push(Box::new(reporter));
+    }
+}
+
+impl Reporter for Reporters {
+    fn event(&mut self, event: &Event) {
+        for reporter in &mut self.0 {
+            reporter.event(event);
+        }
+    }
+
+    fn pause(&mut self) {
+        for reporter in &mut self.0 {
+            reporter.pause();
+        }
+    }
+
+    fn finish(&mut self) {
+        for reporter in &mut self.0 {
+            reporter.finish();
+        }
+    }
+}

@@ -33,7 +33,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             None => writeln!(missing, "    ({arch:?}, {target:?}),")?,
         }
     }
-    let text = format!("static BUILT: &[Payload] = {table}];\nstatic MISSING: &[(&str, &str)] = {missing}];\n");
+    let text = format!(
+        "#[allow(clippy::unreadable_literal)]\nstatic BUILT: &[Payload] = {table}];\nstatic MISSING: &[(&str, &str)] = {missing}];\n"
+    );
     fs::write(build.out.join("payloads.rs"), text)?;
     Ok(())
 }
@@ -87,7 +89,9 @@ impl Build {
         }
         match self.cargo(&self.host, None) {
             Ok(program) => {
-                println!("cargo::warning=the program for {arch} droplets is static against glibc, for {target} is missing ({advice})");
+                println!(
+                    "cargo::warning=the program for {arch} droplets is static against glibc, for {target} is missing ({advice})"
+                );
                 Ok(Some(program))
             }
             // A machine without the static C library. Any other failure is one of the program itself.

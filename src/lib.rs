@@ -8,4 +8,6 @@ pub mod facts;
 pub mod name;
 pub mod protocol;
 pub mod record;
+#[cfg(feature = "client")]
+pub mod runtime;
 pub mod secret;

@@ -2,6 +2,7 @@
 //! made of is behind [`Host`], so that all of it can be tried against a local shell. Knows nothing of playbooks or reports.
 
 pub mod bootstrap;
+pub mod link;
 #[cfg(test)]
 mod local;
 pub mod payload;
@@ -11,6 +12,7 @@ use std::future::Future;
 use bytes::Bytes;
 
 pub use bootstrap::{OpenError, Opened};
+pub use link::{Hello, Link, LinkError, Lost, OpenFailure, Stream, StreamItem};
 pub use payload::{MissingTarget, Payload, Programs};
 
 /// What comes out of a command's channel. The last is `Closed` or `Lost`, and is repeated.

@@ -242,7 +242,8 @@ fn differing_images(found: &[(&ResolvedHost, Option<Facts>)]) -> Vec<Refusal> {
         let Some(facts) = facts else { continue };
         for service in &host.pull {
             // The digest tells images of a registry apart; one that was built on the host has only its id.
-            let image = facts.services.get(service).and_then(|service| service.digest.clone().or_else(|| service.image_id.clone()));
+            let image =
+                facts.services.get(service).and_then(|service| service.digest.clone().or_else(|| service.image_id.clone()));
             if let Some(image) = image {
                 by_service.entry(service).or_default().entry(image).or_default().push(host.name.as_str());
             }
@@ -252,7 +253,10 @@ fn differing_images(found: &[(&ResolvedHost, Option<Facts>)]) -> Vec<Refusal> {
     let refusal = |(service, images): (&ServiceName, BTreeMap<String, Vec<&str>>)| {
         let each: Vec<String> = images.iter().map(|(image, hosts)| format!("{} on {}", short(image), hosts.join(", "))).collect();
         let message = format!("the hosts do not hold the same image of {service}: {}", each.join("; "));
-        Refusal::unfit(message, "the tag moved between the pulls, or the hosts use different registries: run again, or name the image by its digest")
+        Refusal::unfit(
+            message,
+            "the tag moved between the pulls, or the hosts use different registries: run again, or name the image by its digest",
+        )
     };
     differing.map(refusal).collect()
 }
@@ -276,7 +280,10 @@ fn host_plan(host: &ResolvedHost, facts: Option<Facts>) -> HostPlan {
         if let Will::Refuse { story } = will(step, &facts, asked) {
             let (said, remedy) = match story.ok {
                 Some(_) => ("ran before", "run it with --again if it is meant to run again"),
-                None => ("was started before and how it ended is not known", "find out, then say so: `landfall resolve RUN --as done|not-done --note TEXT`"),
+                None => (
+                    "was started before and how it ended is not known",
+                    "find out, then say so: `landfall resolve RUN --as done|not-done --note TEXT`",
+                ),
             };
             let message = format!("{name} {said} (run {}, {}, by {})", story.run, story.when, story.who);
             // The host may have refused for the same reason already, in its own words.
@@ -349,7 +356,9 @@ fn will(step: &ResolvedStep, facts: &Facts, asked: bool) -> Will {
         Some(Migrations::Pending { names }) => Will::Apply { names: names.clone() },
         Some(Migrations::NotKnown { why }) => Will::NotKnown { why: why.clone() },
         Some(Migrations::Failed { why }) => Will::NotKnown { why: format!("a failed migration is in the way: {why}") },
-        None if migrates => Will::NotKnown { why: if asked { "its status was not asked" } else { "the host was not asked" }.to_owned() },
+        None if migrates => {
+            Will::NotKnown { why: if asked { "its status was not asked" } else { "the host was not asked" }.to_owned() }
+        }
         None => Will::Run,
     }
 }

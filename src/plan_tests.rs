@@ -64,7 +64,9 @@ fn says_what_will_happen() {
     let plan = Plan::new(&playbook(), hosts(first, facts("aaaaaaaaaaaaaaaa")));
     assert_eq!(plan.refusal_code(), None);
     assert_eq!(plan.pending(), ["20240101000000_init"]);
-    let will = |host: usize| plan.hosts[host].steps.iter().map(|step| serde_json::to_string(&step.will).expect("json")).collect::<Vec<_>>().join("\n");
+    let will = |host: usize| {
+        plan.hosts[host].steps.iter().map(|step| serde_json::to_string(&step.will).expect("json")).collect::<Vec<_>>().join("\n")
+    };
     insta::assert_snapshot!(will(0), @r#"
     {"will":"apply","names":["20240101000000_init"]}
     {"will":"skip","story":{"run":"kkkkkkkkkkkk","when":"2026-11-20T12:00:00Z","who":"ada@laptop","ok":true}}

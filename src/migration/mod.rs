@@ -56,11 +56,6 @@ pub struct Start {
 }
 
 impl Tool {
-    /// The tool of a name.
-    pub fn named(name: &str) -> Option<&'static Self> {
-        TOOLS.into_iter().find(|tool| tool.name == name)
-    }
-
     /// The action that applies what is pending and proves it.
     pub fn action(&self, start: Start) -> Migrate {
         let words = |words: &[&str]| words.iter().map(ToString::to_string).collect();

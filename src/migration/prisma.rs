@@ -9,7 +9,10 @@ pub const PRISMA: Tool = Tool {
     apply: &["npx", "prisma", "migrate", "deploy"],
     failed: &[
         (r"^Following migrations? have failed:", "a migration failed earlier"),
-        (r"^Your local migration history and the migrations table from your database are different", "files and history have parted"),
+        (
+            r"^Your local migration history and the migrations table from your database are different",
+            "files and history have parted",
+        ),
         (r"^The current database is not managed by Prisma Migrate", "the database has tables but no history (baseline it first)"),
     ],
     pending: (1, r"^Following migrations? have not yet been applied:"),
@@ -17,13 +20,31 @@ pub const PRISMA: Tool = Tool {
     names: (r"^Following migrations? have not yet been applied:", r"^(\S+)$"),
     success: r"^(All migrations have been successfully applied\.|No pending migrations to apply\.)$",
     hints: &[
-        (r"\bP1001\b", "the database cannot be reached from the container: is its service up and in the same network, and is the host in DATABASE_URL the service's name?"),
-        (r"\bP1002\b", "another migration holds the database's lock, or the database answers too slowly: wait for the other one, or look for a session that hangs"),
-        (r"\bP3005\b", "the database has tables but no migration history: baseline it once with `prisma migrate resolve --applied NAME` for each migration that it already holds"),
-        (r"\bP3009\b|^Following migrations? have failed:", "a migration failed earlier and blocks all others: look at what it left in the database, then settle it with `prisma migrate resolve --applied NAME` or `--rolled-back NAME`"),
-        (r"\bP3018\b", "the migration's SQL failed: what it did before the error may still be there; look before you settle it with `prisma migrate resolve`"),
+        (
+            r"\bP1001\b",
+            "the database cannot be reached from the container: is its service up and in the same network, and is the host in DATABASE_URL the service's name?",
+        ),
+        (
+            r"\bP1002\b",
+            "another migration holds the database's lock, or the database answers too slowly: wait for the other one, or look for a session that hangs",
+        ),
+        (
+            r"\bP3005\b",
+            "the database has tables but no migration history: baseline it once with `prisma migrate resolve --applied NAME` for each migration that it already holds",
+        ),
+        (
+            r"\bP3009\b|^Following migrations? have failed:",
+            "a migration failed earlier and blocks all others: look at what it left in the database, then settle it with `prisma migrate resolve --applied NAME` or `--rolled-back NAME`",
+        ),
+        (
+            r"\bP3018\b",
+            "the migration's SQL failed: what it did before the error may still be there; look before you settle it with `prisma migrate resolve`",
+        ),
         (r"\bP2021\b", "a table does not exist: migrate first, or the image is older or newer than the database"),
-        (r"(?i)segmentation fault", "the program crashed: often an engine built for another libc or OpenSSL than the image's; compare `binaryTargets` of the schema with the image"),
+        (
+            r"(?i)segmentation fault",
+            "the program crashed: often an engine built for another libc or OpenSSL than the image's; compare `binaryTargets` of the schema with the image",
+        ),
     ],
 };
 

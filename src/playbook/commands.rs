@@ -66,6 +66,9 @@ pub fn seeds(inventory: &Inventory, names: &[String], options: &Options) -> Resu
             }
         }
     }
+    if !sink.is_empty() {
+        return finish(sink, None);
+    }
     let mut options = Options { seeds: Some(asked.clone()), ..options.clone() };
     let path = inventory.path.with_file_name("playbooks").join("seed.toml");
     let playbook = if path.is_file() {
@@ -97,7 +100,13 @@ fn is_seed(table: &Table) -> bool {
 }
 
 /// `landfall exec SERVICE -- CMD…`: one command in a service's image, or in its running container.
-pub fn exec(inventory: &Inventory, service: &str, argv: &[String], in_running: bool, options: &Options) -> Result<ResolvedPlaybook, Diags> {
+pub fn exec(
+    inventory: &Inventory,
+    service: &str,
+    argv: &[String],
+    in_running: bool,
+    options: &Options,
+) -> Result<ResolvedPlaybook, Diags> {
     let text = |text: &str| Node::Text(text.to_owned());
     let table = Table::made_of([
         ("kind", text("exec")),

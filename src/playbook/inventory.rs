@@ -64,6 +64,7 @@ pub struct Compose {
 
 impl Compose {
     /// This, with what a host says above it.
+    #[must_use]
     pub fn with(&self, host: &Self) -> Self {
         let mut env = self.env.clone();
         env.retain(|(key, _)| !host.env.iter().any(|(own, _)| own.value == key.value));
@@ -273,7 +274,7 @@ impl Inventory {
 }
 
 /// Reads each table of `[key.NAME]`.
-fn named<N, T>(reader: &Reader<'_>, key: &'static str, read: impl Fn(N, &Reader<'_>) -> Option<T>) -> Vec<T>
+fn named<N, T>(reader: &Reader<'_>, key: &'static str, read: impl Fn(N, &Reader<'_>) -> T) -> Vec<T>
 where
     N: std::str::FromStr<Err: std::fmt::Display>,
 {
@@ -287,8 +288,8 @@ where
             continue;
         };
         let inner = Reader::new(table, format!("[{key}.{}]", entry.key.value), None, reader.sink());
-        if let Some(value) = name.and_then(|name| read(name.value, &inner)) {
-            all.push(value);
+        if let Some(name) = name {
+            all.push(read(name.value, &inner));
             inner.finish();
         }
     }
@@ -303,7 +304,11 @@ fn compose(reader: Reader<'_>) -> Compose {
     }
     let env = reader.text_map("env");
     for (key, _) in env.iter().filter(|(key, _)| !is_var_name(&key.value)) {
-        reader.error(&key.place, format!("{:?} cannot be the name of an environment variable", key.value), "use letters, digits and `_`");
+        reader.error(
+            &key.place,
+            format!("{:?} cannot be the name of an environment variable", key.value),
+            "use letters, digits and `_`",
+        );
     }
     let compose = Compose {
         place: Some(reader.place().clone()),
@@ -367,14 +372,18 @@ fn local_path(path: &str, root: &Path) -> PathBuf {
     }
 }
 
-fn host(name: HostName, reader: &Reader<'_>) -> Option<Host> {
+fn host(name: HostName, reader: &Reader<'_>) -> Host {
     let word = |key| {
         let text = reader.text(key)?;
         let fits = !text.value.is_empty()
             && !text.value.starts_with('-')
             && !text.value.contains(|c: char| c.is_whitespace() || c.is_control() || "@/'\"`$\\;".contains(c));
         if !fits {
-            reader.error(&text.place, format!("{:?} cannot be a host's {key}", text.value), "write it alone: no blanks, no `user@`, no `ssh://`");
+            reader.error(
+                &text.place,
+                format!("{:?} cannot be a host's {key}", text.value),
+                "write it alone: no blanks, no `user@`, no `ssh://`",
+            );
         }
         fits.then_some(text.value)
     };
@@ -382,13 +391,14 @@ fn host(name: HostName, reader: &Reader<'_>) -> Option<Host> {
     for key in &host_keys {
         let words: Vec<&str> = key.value.split_whitespace().collect();
         if words.len() < 2 || !words[1].starts_with("AAAA") {
-            let help = "write the key's type and its base64: \"ssh-ed25519 AAAA…\", as `ssh-keyscan HOST` prints it after the host";
+            let help =
+                "write the key's type and its base64: \"ssh-ed25519 AAAA…\", as `ssh-keyscan HOST` prints it after the host";
             reader.error(&key.place, "this is not a host key", help);
         }
     }
     let address = word("address");
     let user = word("user");
-    Some(Host {
+    Host {
         address: address.unwrap_or_else(|| name.to_string()),
         user,
         port: reader.whole("port", 1..=65535).and_then(|port| u16::try_from(port.value).ok()),
@@ -398,17 +408,17 @@ fn host(name: HostName, reader: &Reader<'_>) -> Option<Host> {
         state_dir: reader.text("state_dir").filter(|dir| absolute(reader, "state_dir", dir)).map(|dir| dir.value),
         vars: vars(reader),
         name,
-    })
+    }
 }
 
-fn group(name: GroupName, reader: &Reader<'_>) -> Option<(GroupName, Group)> {
+fn group(name: GroupName, reader: &Reader<'_>) -> (GroupName, Group) {
     let production = reader.flag("production").is_none_or(|flag| flag.value);
-    Some((name, Group { production, vars: vars(reader) }))
+    (name, Group { production, vars: vars(reader) })
 }
 
-fn seed(name: SeedName, reader: &Reader<'_>) -> Option<(SeedName, Seed)> {
+fn seed(name: SeedName, reader: &Reader<'_>) -> (SeedName, Seed) {
     let seed = Seed::read(reader);
-    Some((name, seed.unwrap_or(Seed { command: Vec::new(), files: Vec::new(), service: None })))
+    (name, seed.unwrap_or(Seed { command: Vec::new(), files: Vec::new(), service: None }))
 }
 
 fn private(reader: Reader<'_>) -> bool {

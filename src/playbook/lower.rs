@@ -41,7 +41,12 @@ pub(super) struct HostView {
 }
 
 /// The values of vars on a host: playbook, inventory, groups, host, `--var`; the later wins. None: it has no value.
-pub(super) fn values(inventory: &Inventory, playbook: &Playbook, host: &Host, given: &[(String, String)]) -> BTreeMap<String, Option<Placed<String>>> {
+pub(super) fn values(
+    inventory: &Inventory,
+    playbook: &Playbook,
+    host: &Host,
+    given: &[(String, String)],
+) -> BTreeMap<String, Option<Placed<String>>> {
     let mut values: BTreeMap<String, Option<Placed<String>>> =
         playbook.vars.iter().map(|var| (var.name.value.clone(), var.default.clone())).collect();
     let groups = host.groups.iter().filter_map(|group| inventory.groups.get(group)).flat_map(|group| &group.vars);
@@ -97,12 +102,12 @@ pub(super) fn view(inventory: &Inventory, playbook: &Playbook, host: &Host, opti
 /// Whether a step touches the compose project.
 fn needs_docker(draft: &Draft) -> bool {
     let needs = draft.common.needs.as_ref().is_some_and(|needs| !needs.is_empty());
-    needs || matches!(&draft.lowered.body, Body::Host(action) if !matches!(action, Action::Probe(Probe::Host(_)) | Action::Barrier))
+    needs
+        || matches!(&draft.lowered.body, Body::Host(action) if !matches!(action, Action::Probe(Probe::Host(_)) | Action::Barrier))
 }
 
 fn compose_project(inventory: &Inventory, host: &Host, scope: &Scope, sink: &Sink, unset: &Sink) -> Option<ComposeProject> {
     let compose = inventory.compose_of(host)?;
-    let before = unset.len();
     let mut env = BTreeMap::new();
     for (key, value) in &compose.env {
         let known = unset.len();
@@ -111,7 +116,6 @@ fn compose_project(inventory: &Inventory, host: &Host, scope: &Scope, sink: &Sin
             env.insert(key.value.clone(), filled);
         }
     }
-    debug_assert!(unset.len() >= before);
     Some(ComposeProject {
         dir: scope.fill(&compose.dir?, sink),
         files: compose.files?.iter().map(|file| scope.fill(file, sink)).collect(),
@@ -121,7 +125,13 @@ fn compose_project(inventory: &Inventory, host: &Host, scope: &Scope, sink: &Sin
     })
 }
 
-fn secret_sources(inventory: &Inventory, host: &Host, compose: Option<&ComposeProject>, scope: &Scope, sink: &Sink) -> SecretSources {
+fn secret_sources(
+    inventory: &Inventory,
+    host: &Host,
+    compose: Option<&ComposeProject>,
+    scope: &Scope,
+    sink: &Sink,
+) -> SecretSources {
     let mut known: BTreeSet<String> = [inventory.project.to_string(), host.name.to_string(), host.address.clone()].into();
     known.extend(host.user.clone());
     known.extend(host.groups.iter().map(ToString::to_string));
@@ -146,7 +156,7 @@ fn drafts(inventory: &Inventory, playbook: &Playbook, host: &Host, cx: &Cx<'_>, 
     for (entry, raw) in playbook.steps.iter().enumerate() {
         let unread = Reader::new(&raw.table, "a step", Some(scope), sink);
         let Some(kind) = Kind::of(&unread) else { continue };
-        let reader = Reader::new(&raw.table, format!("a `{}` step", kind.name), Some(scope), sink);
+        let reader = Reader::new(&raw.table, kind.a_step(), Some(scope), sink);
         reader.entry("kind");
         let common = Common::read(&reader, kind);
         let lowered = kind.read(&reader, cx);
@@ -218,7 +228,11 @@ fn check_common(reader: &Reader<'_>, kind: &Kind, common: &Common, cx: &Cx<'_>) 
     if let Some(needs) = common.needs.as_ref().and_then(|needs| needs.first())
         && cx.compose.is_none()
     {
-        reader.error(&needs.place, "`needs` names services, and landfall.toml has no [compose]", "add [compose] with `dir` and `files`");
+        reader.error(
+            &needs.place,
+            "`needs` names services, and landfall.toml has no [compose]",
+            "add [compose] with `dir` and `files`",
+        );
     }
 }
 
@@ -242,7 +256,8 @@ fn remember(lowered: &mut Lowered, kind: &Kind, common: &Common, cx: &Cx<'_>, pl
     match (&mut lowered.ledger, repeat) {
         (Some(ledger), Some(_)) => ledger.seen = Seen::Repeat,
         (None, Some(repeat)) => {
-            let help = "leave it out: only seeds and steps with `once = \"release\"` are kept in the ledger; this one always runs";
+            let help =
+                "leave it out: only seeds and steps with `once = \"release\"` are kept in the ledger; this one always runs";
             sink.error(&repeat.place, "`repeat` means nothing here", Some(help.to_owned()));
         }
         _ => {}

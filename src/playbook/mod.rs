@@ -10,14 +10,17 @@ mod select;
 mod shipped;
 mod vars;
 
-pub use crate::source::{diag, diag::{Diag, Diags}};
+pub use crate::source::{
+    diag,
+    diag::{Diag, Diags},
+};
 pub use crate::steps::{ClientSecret, ClientValue, DriverWork, HereProbe, LocalCommand};
 pub use commands::{check, exec, named, open, seeds};
 pub use inventory::Inventory;
 pub use parse::{Playbook, RawStep, Var, all, locate};
 pub use resolve::{Options, resolve};
-pub use shipped::{INVENTORY, PLAYBOOKS, inventory_schema, playbook_schema};
 pub use resolved::{LocalStep, ResolvedHost, ResolvedPlaybook, ResolvedStep, Serial, Target, Work};
+pub use shipped::{INVENTORY, PLAYBOOKS, inventory_schema, playbook_schema};
 
 /// Bytes as hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
@@ -29,4 +32,5 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::too_many_lines)]
 pub(crate) mod tests;

@@ -52,8 +52,7 @@ pub struct RawStep {
     pub when: Option<When>,
 }
 
-const LISTS: [(&str, Option<When>); 3] =
-    [("steps", None), ("on_failure", Some(When::Failure)), ("always", Some(When::Always))];
+const LISTS: [(&str, Option<When>); 3] = [("steps", None), ("on_failure", Some(When::Failure)), ("always", Some(When::Always))];
 
 /// The file of a playbook: a path, or the stem of a file under `playbooks/` beside the inventory.
 pub fn locate(inventory: &Inventory, name: &str) -> Result<PathBuf, crate::source::Diags> {

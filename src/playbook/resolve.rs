@@ -43,6 +43,7 @@ pub fn resolve(inventory: &Inventory, playbook: &Playbook, options: &Options, si
     missing_vars(inventory, playbook, &read_for, options, sink);
     unused_vars(playbook, inventory, &views, options, sink);
     once_or_per_host(&views, sink);
+    leading_steps(&views, sink);
     if options.checks_only && !views.is_empty() && views.iter().all(|view| view.drafts.is_empty()) {
         let help = "add a step that only looks: [[steps]] with kind = \"health\"".to_owned();
         sink.error(&Place::nowhere(), format!("nothing in the playbook `{}` only looks", playbook.name), Some(help));
@@ -64,7 +65,8 @@ pub fn resolve(inventory: &Inventory, playbook: &Playbook, options: &Options, si
 fn missing_vars(inventory: &Inventory, playbook: &Playbook, hosts: &[&Host], options: &Options, sink: &Sink) {
     for var in &playbook.vars {
         let name = &var.name.value;
-        let lacks = |host: &&&Host| lower::values(inventory, playbook, host, &options.vars).get(name).is_some_and(Option::is_none);
+        let lacks =
+            |host: &&&Host| lower::values(inventory, playbook, host, &options.vars).get(name).is_some_and(Option::is_none);
         let without: Vec<&str> = hosts.iter().filter(lacks).map(|host| host.name.as_str()).collect();
         if without.is_empty() {
             continue;
@@ -126,6 +128,23 @@ fn leading(drafts: &[Draft]) -> (usize, usize) {
     let locals = drafts.iter().take_while(|draft| runs(draft, "local")).count();
     let pulls = drafts[locals..].iter().take_while(|draft| runs(draft, "pull")).count();
     (locals, pulls)
+}
+
+/// Leading steps have no host step that could keep a time or start services.
+fn leading_steps(views: &[HostView], sink: &Sink) {
+    for view in views {
+        let (locals, pulls) = leading(&view.drafts);
+        for draft in &view.drafts[..locals + pulls] {
+            let timeout =
+                draft.common.timeout.as_ref().filter(|_| draft.kind.name == "pull").map(|timeout| ("timeout", &timeout.place));
+            let needs = draft.common.needs.as_ref().and_then(|needs| needs.first()).map(|needs| ("needs", &needs.place));
+            for (key, place) in timeout.into_iter().chain(needs) {
+                let message = format!("a leading `{}` cannot have `{key}`", draft.kind.name);
+                let help = "it runs before the first step; leave the key out, or put the step behind another one".to_owned();
+                sink.error(place, message, Some(help));
+            }
+        }
+    }
 }
 
 fn before(views: &[HostView]) -> Vec<LocalStep> {

@@ -22,10 +22,8 @@ pub(super) fn hosts_of(inventory: &Inventory, name: &Placed<String>, sink: &Sink
     }
     let known: Vec<&str> =
         groups.iter().map(GroupName::as_str).chain(inventory.hosts.iter().map(|host| host.name.as_str())).collect();
-    let help = nearest(&name.value, &known).map_or_else(
-        || format!("landfall.toml has {}", known.join(", ")),
-        |near| format!("did you mean `{near}`?"),
-    );
+    let help = nearest(&name.value, &known)
+        .map_or_else(|| format!("landfall.toml has {}", known.join(", ")), |near| format!("did you mean `{near}`?"));
     sink.error(&name.place, format!("there is no host or group `{}`", name.value), Some(help));
     Vec::new()
 }
@@ -38,9 +36,8 @@ pub(super) fn select<'a>(
     everywhere: bool,
     sink: &Sink,
 ) -> Vec<&'a Host> {
-    let expand = |names: &[Placed<String>]| -> Vec<HostName> {
-        names.iter().flat_map(|name| hosts_of(inventory, name, sink)).collect()
-    };
+    let expand =
+        |names: &[Placed<String>]| -> Vec<HostName> { names.iter().flat_map(|name| hosts_of(inventory, name, sink)).collect() };
     let on: Vec<Placed<String>> = on
         .iter()
         .flat_map(|part| part.split(','))
@@ -48,7 +45,8 @@ pub(super) fn select<'a>(
         .filter(|name| !name.is_empty())
         .map(|name| Placed::nowhere(name.to_owned()))
         .collect();
-    let said = said.map(expand);
+    // An empty list has been told already.
+    let said = said.filter(|names| !names.is_empty()).map(expand);
     let chosen = if on.is_empty() {
         let groups = inventory.group_names();
         if said.is_none() && groups.len() > 1 && !everywhere {

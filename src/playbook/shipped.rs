@@ -82,7 +82,7 @@ struct Compose {
 /// `[hosts.NAME]`.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
-#[allow(dead_code)]
+#[allow(dead_code, clippy::struct_field_names)]
 struct Host {
     /// An address, or a `Host` alias of ~/.ssh/config; default: the name.
     address: Option<String>,

@@ -12,7 +12,10 @@ pub(super) fn check_name(name: &Placed<String>, sink: &Sink) -> bool {
     let upper = name.value.to_uppercase();
     let prefixed = ["LD_", "COMPOSE_", "DOCKER_", "NPM_CONFIG_", "LANDFALL_"].iter().any(|prefix| upper.starts_with(prefix));
     let (message, help) = if !is_var_name(&name.value) {
-        ("cannot be the name of a var", "use letters, digits and `_`, not starting with a digit: it becomes an environment variable of scripts")
+        (
+            "cannot be the name of a var",
+            "use letters, digits and `_`, not starting with a digit: it becomes an environment variable of scripts",
+        )
     } else if prefixed || RESERVED.contains(&name.value.as_str()) {
         ("means something to other programs", "use another name: a var becomes an environment variable of scripts")
     } else {

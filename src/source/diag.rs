@@ -159,8 +159,8 @@ impl Diags {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         let sources: Vec<(Arc<str>, String)> =
             self.sources.iter().map(|(file, text)| (file.clone(), self.without_hidden(file, text))).collect();
-        let rendered: Vec<String> = self.list.iter().map(|diag| Self::render_one(diag, &sources, &renderer)).collect();
-        rendered.join("\n\n")
+        let texts: Vec<String> = self.list.iter().map(|diag| Self::render_one(diag, &sources, &renderer)).collect();
+        texts.join("\n\n")
     }
 
     fn render_one(diag: &Diag, sources: &[(Arc<str>, String)], renderer: &Renderer) -> String {
@@ -190,6 +190,27 @@ impl Diags {
             }
         }
         String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// What must not be shown is not quoted by messages either.
+    fn hide_in_words(&mut self) {
+        let at = |diag: &Diag| {
+            let (_, text) = self.sources.iter().find(|(file, _)| Some(file) == diag.file.as_ref())?;
+            Some(text.get(diag.span.clone()?)?.trim_matches(['"', '\'', '\n']).to_owned())
+        };
+        let hidden: Vec<String> =
+            self.list.iter().filter(|diag| diag.hide).filter_map(at).filter(|text| !text.is_empty()).collect();
+        for diag in self.list.iter_mut().filter(|diag| !diag.hide) {
+            for text in &hidden {
+                // A list of single words quotes it in parts.
+                for part in std::iter::once(text.as_str())
+                    .chain(text.split_whitespace().filter(|part| super::looks_secret(part).is_some()))
+                {
+                    diag.message = diag.message.replace(part, "***");
+                    diag.help = diag.help.take().map(|help| help.replace(part, "***"));
+                }
+            }
+        }
     }
 
     /// All of them as values for JSON.
@@ -312,12 +333,13 @@ impl Sink {
         if found.is_empty() {
             return Ok(value);
         }
+        found.hide_in_words();
         let order = |diag: &Diag| {
             let file = found.sources.iter().position(|(name, _)| Some(name) == diag.file.as_ref());
             (file, diag.span.as_ref().map(|span| span.start))
         };
         let mut keyed: Vec<_> = found.list.iter().map(|diag| (order(diag), diag.clone())).collect();
-        keyed.sort_by(|(a, _), (b, _)| a.cmp(b));
+        keyed.sort_by_key(|(order, _)| *order);
         found.list = keyed.into_iter().map(|(_, diag)| diag).collect();
         Err(found)
     }

@@ -80,6 +80,12 @@ impl<'a> Reader<'a> {
 
     fn wrong(&self, key: &str, found: &Placed<Node>, expected: &str) {
         let help = match &found.value {
+            Node::Text(text) if key == "command" || key == "status" || key == "apply" => {
+                format!(
+                    "write each word by itself, it passes through no shell: `{key} = {:?}`",
+                    text.split_whitespace().collect::<Vec<_>>()
+                )
+            }
             Node::Text(text) if expected.starts_with("a list") => format!("put it in brackets: `{key} = [{text:?}]`"),
             Node::Whole(number) if expected.starts_with("a duration") => format!("say the unit: `{key} = \"{number}s\"`"),
             Node::Whole(_) | Node::Float(_) | Node::Flag(_) | Node::Date(_) if expected.starts_with("a string") => {
@@ -103,13 +109,11 @@ impl<'a> Reader<'a> {
     }
 
     fn node_text(&self, key: &str, node: &Placed<Node>, expected: &str) -> Option<Placed<String>> {
-        match &node.value {
-            Node::Text(text) => Some(self.filled(text, &node.place)),
-            _ => {
-                self.wrong(key, node, expected);
-                None
-            }
-        }
+        let Node::Text(text) = &node.value else {
+            self.wrong(key, node, expected);
+            return None;
+        };
+        Some(self.filled(text, &node.place))
     }
 
     /// A string.
@@ -120,13 +124,11 @@ impl<'a> Reader<'a> {
     /// A string in which vars are not filled in.
     pub fn raw_text(&self, key: &'static str) -> Option<Placed<String>> {
         let node = &self.entry(key)?.value;
-        match &node.value {
-            Node::Text(text) => Some(Placed::new(text.clone(), node.place.clone())),
-            _ => {
-                self.wrong(key, node, "a string");
-                None
-            }
-        }
+        let Node::Text(text) = &node.value else {
+            self.wrong(key, node, "a string");
+            return None;
+        };
+        Some(node.with(text.clone()))
     }
 
     /// A list of strings.
@@ -186,13 +188,11 @@ impl<'a> Reader<'a> {
     /// True or false.
     pub fn flag(&self, key: &'static str) -> Option<Placed<bool>> {
         let node = &self.entry(key)?.value;
-        match node.value {
-            Node::Flag(flag) => Some(node.with(flag)),
-            _ => {
-                self.wrong(key, node, "true or false");
-                None
-            }
-        }
+        let Node::Flag(flag) = node.value else {
+            self.wrong(key, node, "true or false");
+            return None;
+        };
+        Some(node.with(flag))
     }
 
     /// A whole number within bounds.
@@ -235,8 +235,10 @@ impl<'a> Reader<'a> {
             return Some(text.with(*value));
         }
         let all: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
-        let help = nearest(&text.value, words.iter().map(|(word, _)| *word))
-            .map_or_else(|| format!("use one of {}", all.join(", ")), |near| format!("did you mean \"{near}\"? It can be {}", all.join(", ")));
+        let help = match nearest(&text.value, words.iter().map(|(word, _)| *word)) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => format!("use {}{}", if all.len() > 1 { "one of " } else { "" }, all.join(", ")),
+        };
         self.error(&text.place, format!("`{key}` cannot be {:?}", text.value), help);
         None
     }
@@ -267,13 +269,11 @@ impl<'a> Reader<'a> {
     }
 
     fn node_table(&self, key: &str, node: &'a Placed<Node>) -> Option<&'a Table> {
-        match &node.value {
-            Node::Table(table) => Some(table),
-            _ => {
-                self.wrong(key, node, "a table");
-                None
-            }
-        }
+        let Node::Table(table) = &node.value else {
+            self.wrong(key, node, "a table");
+            return None;
+        };
+        Some(table)
     }
 
     /// A list of tables (`[[key]]`).

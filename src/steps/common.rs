@@ -116,7 +116,11 @@ impl Common {
             reader.error(&timeout.place, "`timeout` ends before `retry.for` does", help);
         }
         if common.hosts.as_ref().is_some_and(Vec::is_empty) {
-            reader.error(&reader.place_of("hosts"), "`hosts` is empty: the step could run nowhere", "name a host or group, or leave it out");
+            reader.error(
+                &reader.place_of("hosts"),
+                "`hosts` is empty: the step could run nowhere",
+                "name a host or group, or leave it out",
+            );
         }
         common
     }
@@ -175,7 +179,11 @@ fn retry(reader: &Reader<'_>) -> Option<Placed<Retry>> {
     if let (Some(whole), Some(every)) = (&whole, &every)
         && every.value > whole.value
     {
-        table.error(&every.place, "`every` is longer than `for`: there would be no second attempt", "lower `every`, or raise `for`");
+        table.error(
+            &every.place,
+            "`every` is longer than `for`: there would be no second attempt",
+            "lower `every`, or raise `for`",
+        );
     }
     let result = whole.map(|whole| Retry {
         for_ms: milliseconds(whole.value),

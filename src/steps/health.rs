@@ -89,7 +89,11 @@ pub(super) fn read(reader: &Reader<'_>, cx: &Cx<'_>) -> Option<Vec<Lowered>> {
     if side != From::Network
         && let Some(entry) = reader.entry("service")
     {
-        reader.error(&entry.key.place, "`service` is for `from = \"container\"` and `from = \"network\"`", "leave it out, or say from where");
+        reader.error(
+            &entry.key.place,
+            "`service` is for `from = \"container\"` and `from = \"network\"`",
+            "leave it out, or say from where",
+        );
     }
     let url = checked_url(reader, side);
     let method = method(reader);
@@ -117,7 +121,8 @@ pub(super) fn read(reader: &Reader<'_>, cx: &Cx<'_>) -> Option<Vec<Lowered>> {
 fn container(reader: &Reader<'_>, cx: &Cx<'_>) -> Option<Vec<Lowered>> {
     for key in ["url", "method", "headers", "body", "expect"] {
         if let Some(entry) = reader.entry(key) {
-            let help = "leave it out: `from = \"container\"` asks Docker for the container's health; for a request use \"network\"";
+            let help =
+                "leave it out: `from = \"container\"` asks Docker for the container's health; for a request use \"network\"";
             reader.error(&entry.key.place, format!("`{key}` cannot go with `from = \"container\"`"), help);
         }
     }
@@ -162,7 +167,11 @@ fn checked_url(reader: &Reader<'_>, side: From) -> Option<Placed<String>> {
             return None;
         }
         other => {
-            reader.error(&url.place, format!("a health check cannot speak {other:?}"), "use http, or https with `from = \"here\"`");
+            reader.error(
+                &url.place,
+                format!("a health check cannot speak {other:?}"),
+                "use http, or https with `from = \"here\"`",
+            );
             return None;
         }
     }
@@ -183,7 +192,8 @@ fn checked_url(reader: &Reader<'_>, side: From) -> Option<Placed<String>> {
         None
     };
     if let Some(wrong) = wrong {
-        reader.error(&url.place, format!("{:?} is not a URL to ask", url.value), wrong);
+        let shown = if authority.contains('@') { "this".to_owned() } else { format!("{:?}", url.value) };
+        reader.error(&url.place, format!("{shown} is not a URL to ask"), wrong);
         return None;
     }
     Some(url)
@@ -222,7 +232,11 @@ fn status(table: &Reader<'_>) -> Option<Vec<u16>> {
                 Node::Whole(number) => number.to_string(),
                 other => other.what().to_owned(),
             };
-            table.error(&item.place, format!("`status` must be a number from 100 to 599 or a list of them, not {shown}"), "such as `status = 200`");
+            table.error(
+                &item.place,
+                format!("`status` must be a number from 100 to 599 or a list of them, not {shown}"),
+                "such as `status = 200`",
+            );
         }
         code
     };

@@ -6,11 +6,11 @@ use schemars::JsonSchema;
 
 use crate::action::Script;
 use crate::command::{quoted, shell_line};
-use crate::source::{Node, Reader};
+use crate::source::{Node, Reader, Scope};
 
 use super::shell::script;
 use super::values::{ClientValueWords, Keys, on_client};
-use super::{Body, ClientValue, Cx, DriverWork, Lowered, LocalCommand, words};
+use super::{Body, ClientValue, Cx, DriverWork, LocalCommand, Lowered, words};
 
 /// Runs a command on this machine. Leading ones run before anything is contacted: if one fails, nothing has happened.
 #[derive(JsonSchema)]
@@ -42,7 +42,7 @@ pub(super) fn read(reader: &Reader<'_>, cx: &Cx<'_>) -> Option<Vec<Lowered>> {
             return None;
         }
         Some(Node::Text(_)) => {
-            let vars = reader.scope().map(|scope| scope.values()).unwrap_or_default();
+            let vars = reader.scope().map(Scope::values).unwrap_or_default();
             env.extend(vars.into_iter().map(|(name, value)| (name, ClientValue::Plain(value))));
             Script::Shell(script(reader)?)
         }

@@ -77,7 +77,8 @@ fn own_reading(reader: &Reader<'_>, tool: Option<&Tool>) -> Custom {
         }
     }
     if let Some(code) = code.as_ref().filter(|code| code.value == 0 && pending.is_none()) {
-        let help = "exit code 0 is also that of nothing pending: add `pending`, a regular expression for the line that tells them apart";
+        let help =
+            "exit code 0 is also that of nothing pending: add `pending`, a regular expression for the line that tells them apart";
         reader.error(&code.place, "`pending_code = 0` needs `pending`", help);
     }
     Custom {

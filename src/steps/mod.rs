@@ -114,6 +114,12 @@ impl Kind {
         ALL.iter().find(|kind| kind.name == name)
     }
 
+    /// A step of this kind, in words.
+    pub fn a_step(&self) -> String {
+        let article = if self.name.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+        format!("{article} `{}` step", self.name)
+    }
+
     /// Reads and lowers a step of this kind. None: something is wrong with it, and was told.
     pub fn read(&self, reader: &Reader<'_>, cx: &Cx<'_>) -> Option<Vec<Lowered>> {
         (self.read)(reader, cx)

@@ -104,7 +104,8 @@ pub(super) fn read(reader: &Reader<'_>, cx: &Cx<'_>) -> Option<Vec<Lowered>> {
 fn names(reader: &Reader<'_>, cx: &Cx<'_>) -> Option<Vec<Placed<SeedName>>> {
     let place = reader.place().clone();
     let Some(entry) = reader.entry("seeds") else {
-        let names: Vec<SeedName> = cx.asked_seeds.map_or_else(|| cx.seeds.iter().map(|(name, _)| name.clone()).collect(), <[_]>::to_vec);
+        let names: Vec<SeedName> =
+            cx.asked_seeds.map_or_else(|| cx.seeds.iter().map(|(name, _)| name.clone()).collect(), <[_]>::to_vec);
         if names.is_empty() {
             reader.missing("seeds", "landfall.toml declares no seeds: add [seeds.NAME] with a `command`");
         }

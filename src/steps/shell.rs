@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 
 use crate::action::{Action, HostScript, Judge, Script};
 use crate::secret::Value;
-use crate::source::{Placed, Reader, mentions_var};
+use crate::source::{Node, Placed, Reader, Scope, mentions_var};
 
 use super::values::{HostValueWords, Keys, on_host};
 use super::{Cx, Lowered, refuse_forbidden};
@@ -27,9 +27,15 @@ pub(super) fn read(reader: &Reader<'_>, cx: &Cx<'_>) -> Option<Vec<Lowered>> {
         reader.missing("command", "say what to run: command = \"docker compose logs --tail 50 api\"");
     }
     let own = on_host(reader, "env", Keys::Env, cx);
+    if let Some(entry) = reader.entry("command").filter(|entry| matches!(entry.value.value, Node::List(_))) {
+        let help =
+            "write the script as one string; a list, which passes through no shell, is for `exec` (in a service) and `local`";
+        reader.error(&entry.value.place, "`command` of a `shell` step must be a string, not a list", help);
+        return None;
+    }
     let text = script(reader)?;
     let mut env: BTreeMap<String, Value> =
-        reader.scope().map(|scope| scope.values()).unwrap_or_default().into_iter().map(|(k, v)| (k, Value::Plain(v))).collect();
+        reader.scope().map(Scope::values).unwrap_or_default().into_iter().map(|(k, v)| (k, Value::Plain(v))).collect();
     env.extend(own);
     let action = Action::Shell(HostScript { run: Script::Shell(text), env, judge: Judge::default() });
     Some(vec![Lowered::host(action, None, cx)])
@@ -40,7 +46,8 @@ pub(super) fn script(reader: &Reader<'_>) -> Option<String> {
     let text = reader.raw_text("command")?;
     if let Some((whole, name)) = mentions_var(&text.value) {
         let place = reader.sink().within(&text.place, whole);
-        let help = format!("use \"${name}\": vars reach a shell as environment variables, so that nothing in them can become a command");
+        let help =
+            format!("use \"${name}\": vars reach a shell as environment variables, so that nothing in them can become a command");
         reader.error(&place, format!("`{whole}` is not filled in in a text for the shell"), help);
     }
     if text.value.trim().is_empty() {

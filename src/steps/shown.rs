@@ -16,7 +16,9 @@ pub fn shown(action: &Action, project: Option<&ComposeProject>) -> String {
         Action::Migrate(migrate) => in_service(project, &migrate.service, migrate.via, &migrate.env, &migrate.apply),
         Action::Shell(script) => script_line(project, script),
         Action::Pull { services } => compose(project, &with_services(&["pull"], services)),
-        Action::Start { services } => compose(project, &with_services(&["up", "-d", "--no-recreate", "--no-deps", "--wait"], services)),
+        Action::Start { services } => {
+            compose(project, &with_services(&["up", "-d", "--no-recreate", "--no-deps", "--wait"], services))
+        }
         Action::Up(up) => {
             let seconds = up.wait_ms.div_ceil(1000).to_string();
             compose(project, &with_services(&["up", "-d", "--no-deps", "--wait", "--wait-timeout", &seconds], &up.services))

@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use crate::secret::{SecretRef, Value};
 use crate::source::{Entry, Node, Placed, Reader, is_var_name};
 
-use super::work::{ClientSecret, ClientValue};
 use super::Cx;
+use super::work::{ClientSecret, ClientValue};
 
 /// A value on the host: a string, or `{ secret = "NAME" }`, which the host looks up among its own secrets.
 #[derive(JsonSchema)]
@@ -60,9 +60,12 @@ pub(super) enum Keys {
 
 impl Keys {
     fn check(self, key: &Placed<String>, reader: &Reader<'_>) -> bool {
-        let token = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c));
+        let token =
+            |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c));
         let (fits, what, rule) = match self {
-            Self::Env => (is_var_name(&key.value), "an environment variable", "use letters, digits and `_`, not starting with a digit"),
+            Self::Env => {
+                (is_var_name(&key.value), "an environment variable", "use letters, digits and `_`, not starting with a digit")
+            }
             Self::Headers => (token(&key.value), "a header", "use letters, digits and `-`"),
         };
         if !fits {
@@ -74,7 +77,8 @@ impl Keys {
 
 /// Values for what runs on the host.
 pub(super) fn on_host(reader: &Reader<'_>, key: &'static str, keys: Keys, cx: &Cx<'_>) -> BTreeMap<String, Value> {
-    let side = "`{ client_secret = … }` is for `local` steps and checks from here: what runs on the host takes `{ secret = \"NAME\" }`";
+    let side =
+        "`{ client_secret = … }` is for `local` steps and checks from here: what runs on the host takes `{ secret = \"NAME\" }`";
     each(reader, key, keys, |entry| {
         let secret = match by_name(entry, reader, "secret", "client_secret", side)? {
             Named::Plain(text) => return Some(Value::Plain(text)),
@@ -92,7 +96,12 @@ pub(super) fn on_host(reader: &Reader<'_>, key: &'static str, keys: Keys, cx: &C
 }
 
 /// Values for what runs on the client. `url`: where they are sent, if anywhere.
-pub(super) fn on_client(reader: &Reader<'_>, key: &'static str, keys: Keys, url: Option<&Placed<String>>) -> BTreeMap<String, ClientValue> {
+pub(super) fn on_client(
+    reader: &Reader<'_>,
+    key: &'static str,
+    keys: Keys,
+    url: Option<&Placed<String>>,
+) -> BTreeMap<String, ClientValue> {
     let side = "`{ secret = … }` never leaves the host: here use `{ client_secret = \"NAME\" }`, an environment variable of this machine";
     each(reader, key, keys, |entry| {
         let (name, table) = match by_name(entry, reader, "client_secret", "secret", side)? {
@@ -118,7 +127,11 @@ fn origins(table: &Reader<'_>, url: Option<&Placed<String>>, name: &Placed<Strin
     if let Some(said) = said {
         let origins: Vec<String> = said.iter().filter_map(|text| origin(&text.value)).collect();
         for wrong in said.iter().filter(|text| origin(&text.value).as_deref() != Some(text.value.trim_end_matches('/'))) {
-            table.error(&wrong.place, format!("{:?} is not an origin", wrong.value), "use scheme, host and port only: \"https://api.example.com\"");
+            table.error(
+                &wrong.place,
+                format!("{:?} is not an origin", wrong.value),
+                "use scheme, host and port only: \"https://api.example.com\"",
+            );
         }
         if target.as_ref().is_some_and(|target| !origins.contains(target)) {
             let help = format!("add {:?} to `origins`, if the secret may go there", target.unwrap_or_default());
@@ -128,7 +141,8 @@ fn origins(table: &Reader<'_>, url: Option<&Placed<String>>, name: &Placed<Strin
     }
     let spelt_out = table.sink().text_at(&url.place).is_none_or(|raw| !raw.split('?').next().unwrap_or("").contains("{{"));
     if !spelt_out {
-        let help = "the URL is made of vars: say where the secret may go, `{ client_secret = \"NAME\", origins = [\"https://…\"] }`";
+        let help =
+            "the URL is made of vars: say where the secret may go, `{ client_secret = \"NAME\", origins = [\"https://…\"] }`";
         table.error(&name.place, format!("`{}` needs `origins`", name.value), help);
         return None;
     }
@@ -142,12 +156,7 @@ fn origin(url: &str) -> Option<String> {
     (!host.is_empty()).then(|| format!("{scheme}://{host}").to_lowercase())
 }
 
-fn each<T>(
-    reader: &Reader<'_>,
-    key: &'static str,
-    keys: Keys,
-    mut read: impl FnMut(&Entry) -> Option<T>,
-) -> BTreeMap<String, T> {
+fn each<T>(reader: &Reader<'_>, key: &'static str, keys: Keys, mut read: impl FnMut(&Entry) -> Option<T>) -> BTreeMap<String, T> {
     let Some(table) = reader.map(key) else { return BTreeMap::new() };
     let entries = table.entries.iter().filter(|entry| keys.check(&entry.key, reader));
     entries.filter_map(|entry| Some((entry.key.value.clone(), read(entry)?))).collect()
@@ -176,13 +185,18 @@ fn by_name<'a>(entry: &'a Entry, reader: &Reader<'a>, own: &'static str, other: 
                 return None;
             }
             let Some(name) = inner.raw_text(own) else {
-                if table.get(own).is_none() {
+                if table.entries.is_empty() {
                     inner.missing(own, format!("write `{key} = {{ {own} = \"NAME\" }}`"));
                 }
+                inner.finish();
                 return None;
             };
             if !is_secret_name(&name.value) {
-                reader.error(&name.place, "this is not the name of a secret", "use the key of an env file, or a file's name without its ending");
+                reader.error(
+                    &name.place,
+                    "this is not the name of a secret",
+                    "use the key of an env file, or a file's name without its ending",
+                );
                 return None;
             }
             Some(Named::Secret(name, inner))

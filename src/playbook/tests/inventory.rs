@@ -222,7 +222,7 @@ command = "npx tsx seed.ts"
     18 | command = "npx tsx seed.ts"
        |           ^^^^^^^^^^^^^^^^^
        |
-       = help: put it in brackets: `command = ["npx tsx seed.ts"]`
+       = help: write each word by itself, it passes through no shell: `command = ["npx", "tsx", "seed.ts"]`
     "#);
 }
 

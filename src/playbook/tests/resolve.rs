@@ -241,8 +241,16 @@ kind = "seed"
 "#;
     let resolved = resolved(INVENTORY, playbook, &on("stage")).expect("fine");
     let names: Vec<&str> = resolved.hosts[0].steps.iter().map(|step| step.step.name.as_str()).collect();
-    let expected =
-        ["health", "health 2", "health 3", "data configurations", "data email-templates", "one", "seed configurations", "seed email-templates"];
+    let expected = [
+        "health",
+        "health 2",
+        "health 3",
+        "data configurations",
+        "data email-templates",
+        "one",
+        "seed configurations",
+        "seed email-templates",
+    ];
     assert_eq!(names, expected);
 }
 
@@ -271,7 +279,10 @@ hosts = ["prod-2", "staging"]
     ");
     let once = &resolved.hosts[1].steps[0].step;
     let ledger = once.ledger.as_ref().expect("the ledger keeps it");
-    assert_eq!((ledger.name.as_str(), ledger.service.as_str(), ledger.files.len(), ledger.seen), ("exec 2", "api", 0, Seen::Skip));
+    assert_eq!(
+        (ledger.name.as_str(), ledger.service.as_str(), ledger.files.len(), ledger.seen),
+        ("exec 2", "api", 0, Seen::Skip)
+    );
     let peer = &resolved.hosts[2].steps[1];
     assert!(matches!(&peer.work, Work::Peer { first } if first.as_str() == "prod-2"));
     assert_eq!((peer.step.actions.as_slice(), &peer.step.ledger), (&[Action::Barrier][..], &None));

@@ -68,7 +68,7 @@ kind = "pull"
     13 | tool = "prizma"
        |        ^^^^^^^^
        |
-       = help: did you mean "prisma"? It can be "prisma"
+       = help: did you mean "prisma"?
 
     error: unknown key `tiemout` in a `migrate` step
       --> playbooks/release.toml:14:1
@@ -186,7 +186,7 @@ once = true
        |
        = help: put it in brackets: `needs = ["postgres"]`
 
-    error: a `up` step cannot have `retry`: a step with effects is never retried by itself
+    error: an `up` step cannot have `retry`: a step with effects is never retried by itself
       --> playbooks/release.toml:11:1
        |
     11 | retry = { for = "1m" }
@@ -392,10 +392,6 @@ b = [1]
 [[steps]]
 kind = "up"
 "#), @r#"
-    error: --on stage is not among the hosts of the playbook
-     |
-     = help: its `hosts` are 
-
     error: `description` must be a string, not a whole number
      --> playbooks/release.toml:2:15
       |
@@ -557,6 +553,79 @@ service = "a b"
        |           ^^^^^
        |
        = help: use 1 to 64 letters, digits, `_`, `.` and `-`, starting with a letter or digit
+    "#);
+}
+
+#[test]
+fn leading_steps_keep_no_time_and_start_nothing() {
+    insta::assert_snapshot!(wrong(r#"
+[[steps]]
+kind = "local"
+command = ["npm", "test"]
+needs = ["postgres"]
+[[steps]]
+kind = "pull"
+timeout = "5m"
+"#), @r#"
+    error: a leading `local` cannot have `needs`
+     --> playbooks/release.toml:5:10
+      |
+    5 | needs = ["postgres"]
+      |          ^^^^^^^^^^
+      |
+      = help: it runs before the first step; leave the key out, or put the step behind another one
+
+    error: a leading `pull` cannot have `timeout`
+     --> playbooks/release.toml:8:11
+      |
+    8 | timeout = "5m"
+      |           ^^^^
+      |
+      = help: it runs before the first step; leave the key out, or put the step behind another one
+    "#);
+}
+
+#[test]
+fn messages_do_not_quote_secrets() {
+    insta::assert_snapshot!(wrong(r#"
+[[steps]]
+kind = "exec"
+command = "psql postgres://app:hunter2@db/x"
+[[steps]]
+kind = "health"
+url = "http://app:hunter2@127.0.0.1/"
+"#), @r#"
+    error: a password in a URL is written down here
+     --> playbooks/release.toml:4:11
+      |
+    4 | command = "********************************"
+      |           ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: name it instead: `{ secret = "NAME" }` is looked up on the host among the files of [secrets], `{ client_secret = "NAME" }` in this machine's environment; then change the secret, for this file has seen it
+
+    error: `command` must be a list of strings, not a string
+     --> playbooks/release.toml:4:11
+      |
+    4 | command = "********************************"
+      |           ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: write each word by itself, it passes through no shell: `command = ["psql", "***"]`
+
+    error: a password in a URL is written down here
+     --> playbooks/release.toml:7:7
+      |
+    7 | url = "*****************************"
+      |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: name it instead: `{ secret = "NAME" }` is looked up on the host among the files of [secrets], `{ client_secret = "NAME" }` in this machine's environment; then change the secret, for this file has seen it
+
+    error: this is not a URL to ask
+     --> playbooks/release.toml:7:7
+      |
+    7 | url = "*****************************"
+      |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: credentials do not belong in a URL: use a header with `{ secret = "NAME" }`
     "#);
 }
 
@@ -753,7 +822,7 @@ env = { T = { secret = "X" }, U = { client_secret = "U", origins = ["https://exa
 [[steps]]
 kind = "local"
 "#), @r#"
-    error: a `exec` step needs `command`
+    error: an `exec` step needs `command`
      --> playbooks/release.toml:4:1
       |
     4 | [[steps]]
@@ -767,7 +836,7 @@ kind = "local"
     8 | command = "npm run job"
       |           ^^^^^^^^^^^^^
       |
-      = help: put it in brackets: `command = ["npm run job"]`
+      = help: write each word by itself, it passes through no shell: `command = ["npm", "run", "job"]`
 
     error: "A-B" cannot be the name of an environment variable
      --> playbooks/release.toml:9:9
@@ -801,21 +870,21 @@ kind = "local"
       |
       = help: use the key of an env file, or a file's name without its ending
 
-    error: `U` needs `secret`
-     --> playbooks/release.toml:9:87
+    error: unknown key `sercet` in `U`
+     --> playbooks/release.toml:9:89
       |
     9 | env = { "A-B" = "x", TOKEN = { client_secret = "T" }, N = 1, S = { secret = "" }, U = { sercet = "X" } }
-      |                                                                                       ^^^^^^^^^^^^^^^^
+      |                                                                                         ^^^^^^
       |
-      = help: write `U = { secret = "NAME" }`
+      = help: did you mean `secret`?
 
-    error: `command` must be a string, not a list
+    error: `command` of a `shell` step must be a string, not a list
       --> playbooks/release.toml:12:11
        |
     12 | command = ["ls"]
        |           ^^^^^^
        |
-       = help: write `command = …` with a string
+       = help: write the script as one string; a list, which passes through no shell, is for `exec` (in a service) and `local`
 
     error: `{{ vars.x }}` is not filled in in a text for the shell
       --> playbooks/release.toml:15:17
@@ -957,7 +1026,7 @@ url = "http://127.0.0.1/"
     18 | method = "get"
        |          ^^^^^
        |
-       = help: did you mean "GET"? It can be "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
+       = help: did you mean "GET"?
 
     error: a health check cannot speak "ftp"
       --> playbooks/release.toml:21:7
@@ -967,7 +1036,7 @@ url = "http://127.0.0.1/"
        |
        = help: use http, or https with `from = "here"`
 
-    error: "http://user@127.0.0.1/" is not a URL to ask
+    error: this is not a URL to ask
       --> playbooks/release.toml:24:7
        |
     24 | url = "http://user@127.0.0.1/"
@@ -1242,7 +1311,7 @@ needs = ["postgres"]
 env = { X = { secret = "X" } }
 "#;
     insta::assert_snapshot!(resolved(inventory, playbook, &Options::default()).expect_err("wrong"), @r#"
-    error: a `exec` step needs Docker Compose, and landfall.toml says nothing about it
+    error: an `exec` step needs Docker Compose, and landfall.toml says nothing about it
      --> playbooks/release.toml:2:1
       |
     2 | [[steps]]
@@ -1250,7 +1319,7 @@ env = { X = { secret = "X" } }
       |
       = help: add a [compose] table with `dir` and `files`
 
-    error: a `up` step needs Docker Compose, and landfall.toml says nothing about it
+    error: an `up` step needs Docker Compose, and landfall.toml says nothing about it
      --> playbooks/release.toml:5:1
       |
     5 | [[steps]]

@@ -57,7 +57,7 @@ impl Contact {
 
     /// Asks for something that has one answer.
     pub async fn ask(&self, request: &Request) -> Result<Reply, Stop> {
-        match self.link.call(request).await {
+        match self.link.call(request.clone()).await {
             Ok(Reply::Refused { code, message, remedy }) => Err(Stop::from(Refusal { code, message, remedy }).on(&self.host)),
             Ok(reply) => Ok(reply),
             Err(error) => Err(Stop::from(error).on(&self.host)),

@@ -187,7 +187,7 @@ impl HostRun {
 
     /// Reads the record over one connection.
     async fn read(&mut self, contact: &Contact) -> Break {
-        let mut stream = match contact.link.stream(&self.request()) {
+        let mut stream = match contact.link.stream(self.request()) {
             Ok(stream) => stream,
             Err(error) => return Break::Lost(error),
         };
@@ -229,7 +229,7 @@ impl HostRun {
                 answer: (**answer).clone(),
             },
         };
-        match contact.link.call(&request).await {
+        match contact.link.call(request).await {
             Ok(Reply::Refused { message, .. }) => self.tell(Body::Warning { text: message }).await,
             Ok(_) if matches!(wanted, Wanted::Go) => {
                 let _ = self.news.send((self.part.host.clone(), News::Gone)).await;

@@ -28,11 +28,11 @@ use crate::name::{HostName, RunId, StepName};
 use crate::plan::{Order, Plan};
 use crate::playbook::{DriverWork, LocalStep, ResolvedPlaybook, Work};
 use crate::protocol::{Approval, Reply, Request, Who};
-use crate::report::Reporters;
+use crate::report::{Reporter, Reporters};
 use crate::runtime::StreamItem;
 
 use flight::Flight;
-use signals::{Signals, Wish};
+use signals::Signals;
 
 /// How a run is to be run.
 #[derive(Debug, Clone)]
@@ -250,7 +250,7 @@ async fn wait_for(
     let Some(of) = playbook.hosts.iter().find(|of| of.name == *host) else { return Ok(()) };
     let contact = Contact::make(reach, host, &of.target).await?;
     let request = Request::Follow { state: of.state.clone(), run: holder.run.clone(), offset: 0, driver: None };
-    let mut stream = contact.link.stream(&request)?;
+    let mut stream = contact.link.stream(request)?;
     let over = async {
         loop {
             match stream.next().await {

@@ -50,6 +50,9 @@ impl Failure {
     pub(super) fn render(&self, err: &mut Sink, paint: Paint) {
         if let Some(diagnostics) = &self.diagnostics {
             err.line(&diagnostics.render(paint.colour));
+            if diagnostics.len() == 1 {
+                return;
+            }
             err.line("");
         }
         let (first, rest) = shown(&self.message);
@@ -95,9 +98,9 @@ fn shown(message: &str) -> (String, Vec<String>) {
 
 impl From<Diags> for Failure {
     fn from(diagnostics: Diags) -> Self {
-        let message = match diagnostics.len() {
-            1 => "1 error was found; nothing was contacted".to_owned(),
-            count => format!("{count} errors were found; nothing was contacted"),
+        let message = match (diagnostics.len(), diagnostics.iter().next()) {
+            (1, Some(only)) => only.message.clone(),
+            (count, _) => format!("{count} errors were found; nothing was contacted"),
         };
         Self { code: diagnostics.code(), message, remedy: None, diagnostics: Some(diagnostics) }
     }
@@ -147,15 +150,25 @@ mod tests {
 
     #[test]
     fn errors_of_files_come_first_and_are_counted() {
-        let failure = Failure::from(Diags::one("`--on` names no host", Some("known are: droplet-1".into())));
+        let one = Diags::one("`--on` names no host", Some("known are: droplet-1".into()));
+        let mut two = one.clone();
+        two.merge(Diags::one("another", None));
+        assert_snapshot!(rendered(&Failure::from(two)), @r"
+        error: `--on` names no host
+         |
+         = help: known are: droplet-1
+
+        error: another
+
+        error: 2 errors were found; nothing was contacted
+        ");
+        let failure = Failure::from(one);
         assert_eq!(failure.code(), 2);
         assert_snapshot!(rendered(&failure), @r"
         error: `--on` names no host
          |
          = help: known are: droplet-1
-
-        error: 1 error was found; nothing was contacted
         ");
-        assert_snapshot!(failure.to_json("T"), @r#"{"diagnostics":[{"code":2,"help":"known are: droplet-1","message":"`--on` names no host"}],"exit_code":2,"message":"1 error was found; nothing was contacted","time":"T","type":"error","v":1}"#);
+        assert_snapshot!(failure.to_json("T"), @r#"{"diagnostics":[{"code":2,"help":"known are: droplet-1","message":"`--on` names no host"}],"exit_code":2,"message":"`--on` names no host","time":"T","type":"error","v":1}"#);
     }
 }

@@ -6,15 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::args::InitArgs;
 use super::{Context, Failure, exit};
+use crate::playbook::{INVENTORY, PLAYBOOKS};
 use crate::report::Tone;
-
-const INVENTORY: &str = include_str!("init/landfall.toml");
-/// The ready playbooks, the very files of this package.
-const PLAYBOOKS: [(&str, &str); 3] = [
-    ("playbooks/release.toml", include_str!("../../playbooks/release.toml")),
-    ("playbooks/seed.toml", include_str!("../../playbooks/seed.toml")),
-    ("playbooks/validate.toml", include_str!("../../playbooks/validate.toml")),
-];
 
 pub(super) fn run(context: &Context, _args: &InitArgs) -> Result<u8, Failure> {
     let inventory = context.config.clone().unwrap_or_else(|| PathBuf::from("landfall.toml"));
@@ -33,8 +26,9 @@ pub(super) fn run(context: &Context, _args: &InitArgs) -> Result<u8, Failure> {
 
 /// Writes the files that are missing, and tells of each whether it was written.
 fn write_all(inventory: &Path) -> Result<Vec<(PathBuf, bool)>, Failure> {
-    let dir = inventory.parent().unwrap_or(Path::new(""));
-    let files = [(inventory.to_owned(), INVENTORY)].into_iter().chain(PLAYBOOKS.map(|(path, text)| (dir.join(path), text)));
+    let folder = inventory.with_file_name("playbooks");
+    let playbooks = PLAYBOOKS.iter().map(|(name, text)| (folder.join(name), *text));
+    let files = [(inventory.to_owned(), INVENTORY)].into_iter().chain(playbooks);
     files
         .map(|(path, text)| match write_new(&path, text) {
             Ok(written) => Ok((path, written)),
@@ -75,9 +69,11 @@ mod tests {
     }
 
     #[test]
-    fn the_files_are_toml() {
-        for text in PLAYBOOKS.map(|(_, text)| text).into_iter().chain([INVENTORY]) {
-            text.parse::<toml::Table>().unwrap();
-        }
+    fn a_fresh_project_passes_its_check() {
+        let dir = tempfile::tempdir().unwrap();
+        let inventory = dir.path().join("landfall.toml");
+        write_all(&inventory).unwrap();
+        let checked = crate::playbook::check(&inventory, &[], &crate::playbook::Options::default()).unwrap();
+        assert_eq!(checked.len(), 4);
     }
 }

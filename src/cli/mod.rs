@@ -10,6 +10,7 @@ mod exit;
 mod failure;
 mod init;
 mod man;
+mod schema;
 #[allow(dead_code, reason = "for the commands that contact hosts")]
 mod who;
 
@@ -48,6 +49,7 @@ fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
         Command::Init(args) => init::run(context, args),
         Command::Check(args) => check::run(context, args),
         Command::Completions(args) => completions::run(context, args),
+        Command::Schema(args) => schema::run(context, args),
         Command::Man(args) => man::run(context, args),
         _ => Err(Failure::usage("this command is not part of this build")),
     }
@@ -84,7 +86,8 @@ impl Context {
         if let Some(config) = &self.config {
             return Ok(config.clone());
         }
-        let here = std::env::current_dir().map_err(|error| Failure::usage(format!("failed to find out where this is: {error}")))?;
+        let here =
+            std::env::current_dir().map_err(|error| Failure::usage(format!("failed to find out where this is: {error}")))?;
         Ok(inventory::find(&here)?)
     }
 

@@ -389,6 +389,61 @@ mod tests {
         ");
     }
 
+    /// The plan of a shipped playbook for a host of which nothing is known.
+    fn whole() -> Plan {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("landfall.toml"), crate::playbook::INVENTORY).unwrap();
+        std::fs::write(at("validate.toml"), "[[steps]]\nkind = \"health\"\nurl = \"http://127.0.0.1/\"\nfrom = \"host\"\n")
+            .unwrap();
+        let inventory = crate::playbook::Inventory::read(&at("landfall.toml")).unwrap();
+        let playbook = crate::playbook::open(&inventory, &at("validate.toml"), &crate::playbook::Options::default()).unwrap();
+        let facts = playbook.hosts.iter().map(|host| (host.name.clone(), crate::facts::Facts::default())).collect();
+        let mut plan = Plan::new(&playbook, facts);
+        plan.digest = "ab".repeat(32);
+        plan
+    }
+
+    #[test]
+    fn a_whole_plan_as_text() {
+        assert_snapshot!(plan_text(&whole(), Paint { colour: false }), @r"
+        validate of example on prod-1  plan abababababab
+          production of the group prod
+
+        prod-1  203.0.113.10
+          lock       not needed: nothing of it has effects
+          disk       0 bytes free
+          1. health  health  runs
+               $ curl -sS http://127.0.0.1/  # expects 200
+
+        Nothing is in the way.
+        ");
+    }
+
+    #[test]
+    fn a_whole_plan_as_markdown() {
+        assert_snapshot!(plan_markdown(&whole()), @r"
+        # validate of example
+
+        Plan `abababababababababababababababababababababababababababababababab`. Touches the production group `prod`.
+
+        ## On prod-1 (`203.0.113.10`)
+
+        1. **health** (health): runs
+
+           ```sh
+           curl -sS http://127.0.0.1/  # expects 200
+           ```
+        ");
+    }
+
+    #[test]
+    fn a_whole_plan_as_json() {
+        let value: serde_json::Value = serde_json::from_str(&plan_json(&whole())).unwrap();
+        assert_eq!(value["playbook"], "validate");
+        assert_eq!(value["hosts"][0]["steps"][0]["will"]["will"], "run");
+    }
+
     #[test]
     fn sizes_are_short() {
         let table = [(0, "0 bytes"), (1023, "1023 bytes"), (1536, "1.5 KiB"), (u64::MAX, "17179869183.9 GiB")];

@@ -31,7 +31,13 @@ pub struct Look {
 }
 
 /// Follows a run on its hosts to the end.
-pub async fn attach(reach: &Arc<Reach>, run: &RunId, hosts: Vec<(Look, Contact)>, reconnect_for: Duration, reporters: &mut Reporters) -> Finished {
+pub async fn attach(
+    reach: &Arc<Reach>,
+    run: &RunId,
+    hosts: Vec<(Look, Contact)>,
+    reconnect_for: Duration,
+    reporters: &mut Reporters,
+) -> Finished {
     let mut signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => return Finished::stopped(Stop::new(6, format!("signals cannot be heard: {error}"))),

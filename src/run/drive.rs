@@ -21,7 +21,7 @@ const KEPT: usize = 256 << 10;
 const LINE: usize = 32 << 10;
 
 /// Does it. What happens meanwhile goes to `tell`.
-pub async fn perform(work: &DriverWork, kind: &str, limit: Option<Duration>, tell: mpsc::UnboundedSender<Body>) -> Answer {
+pub(super) async fn perform(work: &DriverWork, kind: &str, limit: Option<Duration>, tell: mpsc::UnboundedSender<Body>) -> Answer {
     let done = async {
         match work {
             DriverWork::Local(command) => local(command, &tell).await,
@@ -38,7 +38,7 @@ pub async fn perform(work: &DriverWork, kind: &str, limit: Option<Duration>, tel
 }
 
 /// Trims a step's events to what may travel.
-pub fn kept(events: Vec<crate::event::Event>) -> Vec<crate::event::Event> {
+pub(super) fn kept(events: Vec<crate::event::Event>) -> Vec<crate::event::Event> {
     let mut size = 0;
     let fits = |event: &crate::event::Event| {
         size += match &event.body {
@@ -65,13 +65,16 @@ fn values(named: &BTreeMap<String, ClientValue>) -> Result<Vec<(String, String)>
 }
 
 /// Runs a command on the client's machine.
-pub async fn local(command: &LocalCommand, tell: &mpsc::UnboundedSender<Body>) -> Answer {
+pub(super) async fn local(command: &LocalCommand, tell: &mpsc::UnboundedSender<Body>) -> Answer {
     let env = match values(&command.env) {
         Ok(env) => env,
         Err(why) => return failed(why),
     };
-    let secrets: Vec<String> =
-        env.iter().filter(|(key, _)| matches!(command.env.get(key), Some(ClientValue::Secret(_)))).map(|(_, value)| value.clone()).collect();
+    let secrets: Vec<String> = env
+        .iter()
+        .filter(|(key, _)| matches!(command.env.get(key), Some(ClientValue::Secret(_))))
+        .map(|(_, value)| value.clone())
+        .collect();
     let mut process = match &command.run {
         Script::Shell(text) => {
             let mut process = Command::new("sh");
@@ -91,11 +94,8 @@ pub async fn local(command: &LocalCommand, tell: &mpsc::UnboundedSender<Body>) -
         Err(error) => return failed(format!("could not be started: {error}")),
     };
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let ((), (), status) = tokio::join!(
-        lines(stdout, Stream::Stdout, &secrets, tell),
-        lines(stderr, Stream::Stderr, &secrets, tell),
-        child.wait()
-    );
+    let ((), (), status) =
+        tokio::join!(lines(stdout, Stream::Stdout, &secrets, tell), lines(stderr, Stream::Stderr, &secrets, tell), child.wait());
     match status.map(|status| status.code()) {
         Ok(Some(0)) => Answer { status: Status::Ok, exit_code: Some(0), detail: None, events: Vec::new() },
         Ok(Some(code)) => Answer { exit_code: Some(code), ..failed(format!("exit code {code}")) },

@@ -166,7 +166,10 @@ impl<'a> Flight<'a> {
         };
         if tokio::time::timeout(Duration::from_secs(15), all).await.is_err() {
             let left = self.seats.iter().filter(|(_, seat)| seat.end.is_none()).map(|(host, _)| host.as_str());
-            let text = format!("{} did not say that the run is withdrawn; without a word to go it ends by itself", left.collect::<Vec<_>>().join(", "));
+            let text = format!(
+                "{} did not say that the run is withdrawn; without a word to go it ends by itself",
+                left.collect::<Vec<_>>().join(", ")
+            );
             feed.tell(None, None, Body::Warning { text });
         }
     }
@@ -281,7 +284,9 @@ impl<'a> Flight<'a> {
             // The run's own first event has been told.
             Body::RunStarted { .. } => return,
             // What the client itself told of its own work comes back in the host's record.
-            Body::Output { .. } | Body::Check { .. } if index.is_some_and(|index| self.own.contains_key(&(host.clone(), index))) => {
+            Body::Output { .. } | Body::Check { .. }
+                if index.is_some_and(|index| self.own.contains_key(&(host.clone(), index))) =>
+            {
                 return;
             }
             Body::Prepared { facts } => {
@@ -307,7 +312,8 @@ impl<'a> Flight<'a> {
                 if let Some(step) = &event.step {
                     self.answer_peers_of(host, Some((step, *status, detail.as_deref())));
                 }
-                let must = index.and_then(|index| self.host(host)?.steps.get(index)).is_some_and(|step| step.step.when == When::Success);
+                let must =
+                    index.and_then(|index| self.host(host)?.steps.get(index)).is_some_and(|step| step.step.when == When::Success);
                 if let Some(seat) = self.seats.get_mut(host).filter(|_| must && !matches!(status, Status::Ok | Status::Skipped)) {
                     seat.failed = true;
                 }

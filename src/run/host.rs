@@ -24,7 +24,7 @@ const PAUSES: [u64; 6] = [0, 1, 2, 4, 8, 15];
 
 /// What is read from a host.
 #[derive(Debug, Clone)]
-pub enum Source {
+pub(super) enum Source {
     /// A new run, by its submission's text.
     Submission(String),
     /// A run that is there.
@@ -33,7 +33,7 @@ pub enum Source {
 
 /// What there is to know about a host's part.
 #[derive(Debug, Clone)]
-pub struct Part {
+pub(super) struct Part {
     /// The host.
     pub host: HostName,
     /// How to reach it.
@@ -52,7 +52,7 @@ pub struct Part {
 
 /// What the run wants of a host. Each may be said twice.
 #[derive(Debug, Clone)]
-pub enum Wanted {
+pub(super) enum Wanted {
     /// Go.
     Go,
     /// The answer of a barrier.
@@ -71,7 +71,7 @@ pub enum Wanted {
 
 /// What a host's part tells.
 #[derive(Debug)]
-pub enum News {
+pub(super) enum News {
     /// The run is on the host: another one than was submitted where the key was known.
     Accepted(RunId),
     /// It let itself be told to go.
@@ -83,7 +83,7 @@ pub enum News {
 }
 
 /// A host's part of a run under way.
-pub struct HostRun {
+pub(super) struct HostRun {
     reach: Arc<Reach>,
     part: Part,
     news: mpsc::Sender<(HostName, News)>,
@@ -101,7 +101,7 @@ enum Break {
 
 impl HostRun {
     /// A part that is about to begin.
-    pub fn new(
+    pub(super) fn new(
         reach: Arc<Reach>,
         part: Part,
         news: mpsc::Sender<(HostName, News)>,
@@ -113,7 +113,7 @@ impl HostRun {
     }
 
     /// Plays the part to its end.
-    pub async fn play(mut self, contact: Contact) {
+    pub(super) async fn play(mut self, contact: Contact) {
         let mut contact = Some(contact);
         let mut lost_since = None;
         let (end, stop) = loop {
@@ -288,7 +288,8 @@ impl HostRun {
         let (end, stop) = match state {
             RunState::Done { code, .. } => (HostEnd::Done(code), None),
             RunState::Lost => {
-                let message = format!("{host}: run {run} is lost: its supervisor died (was the host restarted?), and nothing of it runs");
+                let message =
+                    format!("{host}: run {run} is lost: its supervisor died (was the host restarted?), and nothing of it runs");
                 (HostEnd::Unknown, Some(Stop::new(6, message).remedy(settle)))
             }
             RunState::Orphaned { left } => {

@@ -133,7 +133,13 @@ fn random() -> Result<(RunId, String), Stop> {
 }
 
 /// Runs a playbook.
-pub async fn run(playbook: &ResolvedPlaybook, options: &Options, reach: &Arc<Reach>, desk: Arc<dyn Desk>, reporters: &mut Reporters) -> Finished {
+pub async fn run(
+    playbook: &ResolvedPlaybook,
+    options: &Options,
+    reach: &Arc<Reach>,
+    desk: Arc<dyn Desk>,
+    reporters: &mut Reporters,
+) -> Finished {
     let (mut id, mut driver) = match random() {
         Ok(made) => made,
         Err(stop) => return Finished::stopped(stop),
@@ -322,7 +328,8 @@ impl Attempt<'_> {
                 Err(stop) => stops.push(stop),
             }
         }
-        if let Some(code) = stops.iter().map(|stop| stop.code).max_by_key(|code| [2, 7, 3].iter().position(|known| known == code)) {
+        if let Some(code) = stops.iter().map(|stop| stop.code).max_by_key(|code| [2, 7, 3].iter().position(|known| known == code))
+        {
             return Err(Finished { code, stops });
         }
         self.in_order(contacts).map_err(Finished::stopped)
@@ -337,7 +344,10 @@ impl Attempt<'_> {
         contacts.sort_by_key(|contact| state(contact));
         let twins = contacts.windows(2).find(|pair| state(&pair[0]) == state(&pair[1]));
         if let Some(pair) = twins {
-            let message = format!("{} and {} are the same machine with the same state folder: the run would meet itself", pair[0].host, pair[1].host);
+            let message = format!(
+                "{} and {} are the same machine with the same state folder: the run would meet itself",
+                pair[0].host, pair[1].host
+            );
             return Err(Stop::new(7, message).remedy("name one of them, or give them different `state_dir`s"));
         }
         Ok(contacts)
@@ -362,7 +372,9 @@ impl Attempt<'_> {
             Ok(journal) => journal,
             Err(error) => {
                 let stop = Stop::new(6, format!("the run cannot be written down here first: {error}"));
-                return Ended::Over(Finished::stopped(stop.remedy("make room, or set XDG_STATE_HOME to a folder that can be written")));
+                return Ended::Over(Finished::stopped(
+                    stop.remedy("make room, or set XDG_STATE_HOME to a folder that can be written"),
+                ));
             }
         };
         let mut flight = Flight::new(self.playbook, self.options, Arc::clone(self.reach), Arc::clone(self.desk), journal, entry);
@@ -390,7 +402,13 @@ impl Attempt<'_> {
     }
 
     /// Shows the plan and asks; gives an end where it may not be.
-    async fn approve(&self, plan: &Arc<Plan>, flight: &mut Flight<'_>, feed: &mut Feed<'_>, signals: &mut Signals) -> Option<Finished> {
+    async fn approve(
+        &self,
+        plan: &Arc<Plan>,
+        flight: &mut Flight<'_>,
+        feed: &mut Feed<'_>,
+        signals: &mut Signals,
+    ) -> Option<Finished> {
         if flight.is_found() {
             return None;
         }

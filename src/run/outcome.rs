@@ -38,7 +38,7 @@ pub fn exit_code(ends: &BTreeMap<HostName, HostEnd>) -> u8 {
 }
 
 /// The word that goes with it.
-pub fn status(code: u8) -> Status {
+pub(super) fn status(code: u8) -> Status {
     match code {
         0 => Status::Ok,
         6 => Status::Unknown,

@@ -9,7 +9,7 @@ const TWICE: Duration = Duration::from_secs(3);
 
 /// What is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
+pub(super) enum Wish {
     /// Ctrl-C for the first time: what it means is decided by whether it comes again.
     First,
     /// It did not come again: leave it running.
@@ -22,7 +22,7 @@ pub enum Wish {
 
 /// Listens for signals, from before a lock is taken until after the end.
 #[derive(Debug)]
-pub struct Signals {
+pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
@@ -31,7 +31,7 @@ pub struct Signals {
 
 impl Signals {
     /// Begins to listen.
-    pub fn listen() -> std::io::Result<Self> {
+    pub(super) fn listen() -> std::io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
@@ -41,7 +41,7 @@ impl Signals {
     }
 
     /// The next wish. May be cancelled without loss.
-    pub async fn wish(&mut self) -> Wish {
+    pub(super) async fn wish(&mut self) -> Wish {
         let undecided = self.first;
         let alone = async {
             match undecided {

@@ -333,3 +333,6 @@ pub(super) fn plain(bytes: &[u8]) -> String {
 #[cfg(test)]
 #[path = "bootstrap_tests.rs"]
 mod tests;
+pub fn command_for_measure(p: &Programs) -> String {
+    command(p, "0123456789abcdef0123456789abcdef", "/var")
+}

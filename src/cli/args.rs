@@ -265,14 +265,8 @@ pub(super) struct AttachArgs {
     /// The run, or as much of its id as tells it apart [default: the newest]
     #[arg(value_parser = run_prefix)]
     pub(super) run: Option<String>,
-    /// Leave out what happened before now
-    #[arg(long, help_heading = THIS_RUN)]
-    pub(super) from_now: bool,
-    /// Take over what the run's own client did, if that is gone; needs the very playbook that was started
-    #[arg(long, help_heading = THIS_RUN)]
-    pub(super) drive: bool,
     #[command(flatten)]
-    pub(super) selection: Selection,
+    pub(super) on: On,
     #[command(flatten)]
     pub(super) reconnect: Reconnect,
 }
@@ -477,8 +471,7 @@ mod tests {
             "landfall validate",
             "landfall validate smoke --on a",
             "landfall attach",
-            "landfall attach kl --from-now",
-            "landfall attach kl --drive --var release=1.5",
+            "landfall attach kl --on a",
             "landfall cancel klm --yes",
             "landfall runs --on a --output json",
             "landfall lock status",

@@ -4,6 +4,7 @@
 use crate::facts::Refusal;
 use crate::name::NameError;
 use crate::report::{Paint, Sink, Tone, text};
+use crate::run::Stop;
 use crate::source::Diags;
 
 use super::exit;
@@ -29,7 +30,6 @@ impl Failure {
     }
 
     /// It was refused before anything was done.
-    #[allow(dead_code, reason = "for the commands that contact hosts")]
     pub(super) fn refused(message: impl Into<String>) -> Self {
         Self::new(exit::REFUSED, message)
     }
@@ -109,6 +109,18 @@ impl From<Diags> for Failure {
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         Self { code: refusal.code, message: refusal.message, remedy: refusal.remedy, diagnostics: None }
+    }
+}
+
+impl From<Stop> for Failure {
+    fn from(stop: Stop) -> Self {
+        Self { code: stop.code, message: stop.message, remedy: stop.remedy, diagnostics: None }
+    }
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self { code: failure.code, message: failure.message, remedy: failure.remedy }
     }
 }
 

@@ -1,17 +1,24 @@
 //! The command line: from arguments to an exit code. One file a subcommand; what all of them share is the [`Context`].
 
+mod act;
 mod args;
+mod attach;
 mod check;
 mod completions;
-#[allow(dead_code, reason = "for the commands that contact hosts")]
 mod confirm;
-#[allow(dead_code, reason = "for the commands that contact hosts")]
+mod desk;
+mod doctor;
 mod exit;
 mod failure;
+mod found;
 mod init;
 mod man;
+mod plan;
+mod reach;
+mod runs;
 mod schema;
-#[allow(dead_code, reason = "for the commands that contact hosts")]
+mod start;
+mod trust;
 mod who;
 
 use std::path::PathBuf;
@@ -19,7 +26,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use self::args::{Cli, Command};
+use self::args::{Cli, Command, LockCommand};
 use self::failure::Failure;
 use crate::command::quoted;
 use crate::event::timestamp;
@@ -51,7 +58,19 @@ fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
         Command::Completions(args) => completions::run(context, args),
         Command::Schema(args) => schema::run(context, args),
         Command::Man(args) => man::run(context, args),
-        _ => Err(Failure::usage("this command is not part of this build")),
+        Command::Plan(args) => plan::run(context, args),
+        Command::Run(args) => start::playbook(context, args),
+        Command::Seed(args) => start::seed(context, args),
+        Command::Exec(args) => start::exec(context, args),
+        Command::Validate(args) => start::validate(context, args),
+        Command::Attach(args) => attach::run(context, args),
+        Command::Cancel(args) => act::cancel(context, args),
+        Command::Resolve(args) => act::resolve(context, args),
+        Command::Runs(args) => runs::run(context, args),
+        Command::Lock(LockCommand::Status(args)) => runs::lock_status(context, args),
+        Command::Lock(LockCommand::Break(args)) => act::break_lock(context, args),
+        Command::Trust(args) => trust::run(context, args),
+        Command::Doctor(args) => doctor::run(context, args),
     }
 }
 
@@ -79,6 +98,11 @@ impl Context {
     /// Colours for what goes to stderr.
     pub(crate) fn paint(&self) -> Paint {
         self.display.paint()
+    }
+
+    /// Colours for what goes to stdout.
+    pub(crate) fn display_out(&self) -> Paint {
+        Paint { colour: self.display.out.colour }
     }
 
     /// The inventory's file: the one that was named, or the nearest upwards from here.

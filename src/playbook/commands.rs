@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use crate::name::{PlaybookName, SeedName};
 use crate::source::{Diags, Node, Place, Placed, Sink, Table, nearest};
 
-use super::inventory::Inventory;
+use super::inventory::{Host, Inventory};
 use super::parse::{Playbook, all, locate};
-use super::resolve::{Options, resolve};
-use super::resolved::ResolvedPlaybook;
+use super::resolve::{self, Options, resolve};
+use super::resolved::{HostAt, ResolvedPlaybook};
+use super::select;
 
 /// Resolves the playbook of a file.
 pub fn open(inventory: &Inventory, path: &Path, options: &Options) -> Result<ResolvedPlaybook, Diags> {
@@ -121,4 +122,17 @@ pub fn exec(
 
 fn made_up(name: &str, step: Table) -> Option<Playbook> {
     Some(Playbook::made_up(name.parse::<PlaybookName>().ok()?, step))
+}
+
+/// The hosts that `--on` names, or all of them: for commands that only look, or act on a run that is there.
+pub fn hosts(inventory: &Inventory, on: &[String]) -> Result<Vec<HostAt>, Diags> {
+    let sink = Sink::default();
+    let chosen = select::select(inventory, None, on, true, &sink);
+    let at = |host: &Host| HostAt {
+        name: host.name.clone(),
+        target: resolve::target(inventory, host),
+        state: resolve::state(inventory, host),
+    };
+    let chosen: Vec<HostAt> = chosen.into_iter().map(at).collect();
+    sink.finish(chosen)
 }

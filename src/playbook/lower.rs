@@ -88,10 +88,9 @@ pub(super) fn view(inventory: &Inventory, playbook: &Playbook, host: &Host, opti
     }
     let needed = drafts.iter().any(|draft| draft.applies && needs_docker(draft));
     let secrets = secret_sources(inventory, host, compose.as_ref(), &scope, sink);
-    let default_state = || format!("/var/lib/landfall/{}", inventory.project);
     HostView {
         name: host.name.clone(),
-        state: StateDir { path: host.state_dir.clone().unwrap_or_else(default_state), private: inventory.private_state },
+        state: super::resolve::state(inventory, host),
         secrets,
         compose: compose.filter(|_| needed),
         drafts,

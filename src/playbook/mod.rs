@@ -15,11 +15,11 @@ pub use crate::source::{
     diag::{Diag, Diags},
 };
 pub use crate::steps::{ClientSecret, ClientValue, DriverWork, HereProbe, LocalCommand};
-pub use commands::{check, exec, named, open, seeds};
+pub use commands::{check, exec, hosts, named, open, seeds};
 pub use inventory::Inventory;
 pub use parse::{Playbook, RawStep, Var, all, locate};
 pub use resolve::{Options, resolve};
-pub use resolved::{LocalStep, ResolvedHost, ResolvedPlaybook, ResolvedStep, Serial, Target, Work};
+pub use resolved::{HostAt, LocalStep, ResolvedHost, ResolvedPlaybook, ResolvedStep, Serial, Target, Work};
 pub use shipped::{INVENTORY, PLAYBOOKS, inventory_schema, playbook_schema};
 
 /// Bytes as hexadecimal digits.

@@ -13,6 +13,8 @@ use crate::steps::{Body, DriverWork, Once};
 use super::inventory::{Host, Inventory};
 use super::lower::{self, Draft, HostView};
 use super::parse::Playbook;
+use crate::protocol::StateDir;
+
 use super::resolved::{LocalStep, ResolvedHost, ResolvedPlaybook, ResolvedStep, Target, Work};
 use super::{select, vars};
 
@@ -183,15 +185,7 @@ fn resolve_host(inventory: &Inventory, host: &Host, view: &HostView, views: &[Ho
     let steps = applied(rest).into_iter().map(|at| resolve_step(&rest[at], &view.name, views)).collect();
     ResolvedHost {
         name: host.name.clone(),
-        target: Target {
-            address: host.address.clone(),
-            user: host.user.clone(),
-            port: host.port,
-            identity_file: inventory.ssh.identity_file.clone(),
-            known_hosts: inventory.ssh.known_hosts.clone(),
-            host_keys: host.host_keys.clone(),
-            connect_timeout_ms: inventory.ssh.connect_timeout.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
-        },
+        target: target(inventory, host),
         groups: host.groups.clone(),
         state: view.state.clone(),
         compose: view.compose.clone(),
@@ -199,6 +193,25 @@ fn resolve_host(inventory: &Inventory, host: &Host, view: &HostView, views: &[Ho
         pull,
         steps,
     }
+}
+
+/// How to reach a host.
+pub(super) fn target(inventory: &Inventory, host: &Host) -> Target {
+    Target {
+        address: host.address.clone(),
+        user: host.user.clone(),
+        port: host.port,
+        identity_file: inventory.ssh.identity_file.clone(),
+        known_hosts: inventory.ssh.known_hosts.clone(),
+        host_keys: host.host_keys.clone(),
+        connect_timeout_ms: inventory.ssh.connect_timeout.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+    }
+}
+
+/// Where a host keeps its state.
+pub(super) fn state(inventory: &Inventory, host: &Host) -> StateDir {
+    let path = host.state_dir.clone().unwrap_or_else(|| format!("/var/lib/landfall/{}", inventory.project));
+    StateDir { path, private: inventory.private_state }
 }
 
 fn resolve_step(draft: &Draft, host: &HostName, views: &[HostView]) -> ResolvedStep {

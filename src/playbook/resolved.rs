@@ -53,6 +53,17 @@ impl Serial {
     }
 }
 
+/// A host that is only looked at: no playbook is about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostAt {
+    /// Its name in the inventory.
+    pub name: HostName,
+    /// How to reach it.
+    pub target: Target,
+    /// Where it keeps its state.
+    pub state: StateDir,
+}
+
 /// One host's part.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ResolvedHost {

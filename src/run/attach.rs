@@ -15,26 +15,14 @@ use super::stop::Stop;
 use super::{Feed, Finished};
 use crate::event::Body;
 use crate::name::{HostName, RunId};
-use crate::playbook::Target;
-use crate::protocol::StateDir;
+use crate::playbook::HostAt;
 use crate::report::Reporters;
-
-/// A host to look at.
-#[derive(Debug, Clone)]
-pub struct Look {
-    /// Its name in the inventory.
-    pub host: HostName,
-    /// How to reach it.
-    pub target: Target,
-    /// Where its state is.
-    pub state: StateDir,
-}
 
 /// Follows a run on its hosts to the end.
 pub async fn attach(
     reach: &Arc<Reach>,
     run: &RunId,
-    hosts: Vec<(Look, Contact)>,
+    hosts: Vec<(HostAt, Contact)>,
     reconnect_for: Duration,
     reporters: &mut Reporters,
 ) -> Finished {
@@ -47,11 +35,11 @@ pub async fn attach(
     let mut ends: BTreeMap<HostName, Option<HostEnd>> = BTreeMap::new();
     // Kept so that a watcher's side of the channel stays open; nothing is ever ordered.
     let mut orders = Vec::new();
-    for (look, contact) in hosts {
+    for (at, contact) in hosts {
         let part = Part {
-            host: look.host.clone(),
-            target: look.target,
-            state: look.state,
+            host: at.name.clone(),
+            target: at.target,
+            state: at.state,
             run: run.clone(),
             source: Source::Run,
             driver: None,
@@ -59,7 +47,7 @@ pub async fn attach(
         };
         let (order, wanted) = mpsc::unbounded_channel();
         orders.push(order);
-        ends.insert(look.host, None);
+        ends.insert(at.name, None);
         tokio::task::spawn_local(HostRun::new(Arc::clone(reach), part, sender.clone(), wanted).play(contact));
     }
     let (mut stops, mut started) = (Vec::new(), false);

@@ -38,17 +38,7 @@ pub struct Contact {
 impl Contact {
     /// Connects, and opens the host program.
     pub async fn make(reach: &Reach, host: &HostName, target: &Target) -> Result<Self, Stop> {
-        let target = ssh::Target {
-            name: host.to_string(),
-            address: target.address.clone(),
-            user: target.user.clone(),
-            port: target.port,
-            identity_file: target.identity_file.clone(),
-            known_hosts: target.known_hosts.clone(),
-            host_keys: target.host_keys.clone(),
-            connect_timeout: target.connect_timeout_ms.map(Duration::from_millis),
-        };
-        let settings = ssh::resolve(&target, &reach.sources).await.map_err(|error| Stop::from(error).on(host))?;
+        let settings = ssh::resolve(&ssh_target(host, target), &reach.sources).await.map_err(|error| Stop::from(error).on(host))?;
         let connection = ssh::connect(&settings, &reach.operator).await.map_err(|error| Stop::from(error).on(host))?;
         let link = Link::open(&connection, &reach.programs).await.map_err(|error| Stop::from(error).on(host))?;
         let address = format!("{}:{}", settings.address.value, settings.port.value);
@@ -68,6 +58,20 @@ impl Contact {
     pub async fn close(self) {
         drop(self.link);
         self.connection.close().await;
+    }
+}
+
+/// What the SSH layer is told of a host.
+pub fn ssh_target(host: &HostName, target: &Target) -> ssh::Target {
+    ssh::Target {
+        name: host.to_string(),
+        address: target.address.clone(),
+        user: target.user.clone(),
+        port: target.port,
+        identity_file: target.identity_file.clone(),
+        known_hosts: target.known_hosts.clone(),
+        host_keys: target.host_keys.clone(),
+        connect_timeout: target.connect_timeout_ms.map(Duration::from_millis),
     }
 }
 

@@ -16,8 +16,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-pub use attach::{Look, attach};
-pub use contact::{Contact, Reach};
+pub use attach::attach;
+pub use contact::{Contact, Reach, ssh_target};
 pub use journal::{Entry, Journal};
 pub use outcome::{HostEnd, exit_code};
 pub use stop::Stop;
@@ -425,6 +425,7 @@ impl Attempt<'_> {
         }
         let (desk, shown) = (Arc::clone(self.desk), Arc::clone(plan));
         let ask = self.approval() == Approval::Awaited && !self.options.yes && plan.hosts.iter().any(|host| host.effects);
+        feed.reporters.pause();
         let asking = tokio::task::spawn_blocking(move || {
             desk.show(&shown);
             if ask { desk.confirm(&shown) } else { Ok(()) }

@@ -57,12 +57,16 @@ const DENSE: u16 = u16::MAX;
 const LEAF: u16 = u16::MAX - 1;
 /// Class of the bytes that are in no needle.
 const FOREIGN: u16 = 0;
+/// States of at most this depth are numbered first and own a row: ordinary text seldom leaves them, and nothing ends in them.
+const NEAR: usize = 2;
 
 /// The finished machine: immutable, shared by all streams.
 pub(super) struct Automaton {
     class: [u16; 256],
     starts: [bool; 256],
     classes: usize,
+    /// How many states are near; the row of each starts at its number times `classes`.
+    near: u32,
     nodes: Vec<Node>,
     rows: Vec<u32>,
     outputs: Vec<Output>,
@@ -77,6 +81,7 @@ impl Automaton {
             class,
             starts: [false; 256],
             classes,
+            near: 0,
             nodes: Vec::new(),
             rows: Vec::new(),
             outputs: vec![Output::default()],
@@ -93,7 +98,17 @@ impl Automaton {
     /// The state after `byte`.
     #[inline]
     pub(super) fn step(&self, state: u32, byte: u8) -> u32 {
-        self.step_class(state, self.class[usize::from(byte)])
+        let class = self.class[usize::from(byte)];
+        if state < self.near {
+            return self.rows[state as usize * self.classes + usize::from(class)];
+        }
+        self.step_class(state, class)
+    }
+
+    /// Whether the state is so close to the root that nothing ends in it.
+    #[inline]
+    pub(super) fn is_near(&self, state: u32) -> bool {
+        state < self.near
     }
 
     /// Whether `byte` can begin a match.
@@ -163,36 +178,49 @@ impl Automaton {
     fn plant(&mut self, needles: &[Needle]) -> Trie {
         let mut keyed: Vec<(Vec<u16>, &Needle)> = needles
             .iter()
-            .filter(|needle| !needle.bytes.is_empty())
+            .filter(|needle| needle.bytes.len() > NEAR)
             .map(|needle| (needle.bytes.iter().map(|&byte| self.class[usize::from(byte)]).collect(), needle))
             .collect();
         keyed.sort_by(|(a, left), (b, right)| a.cmp(b).then(right.strict.cmp(&left.strict)).then(left.label.cmp(&right.label)));
         keyed.dedup_by(|(later, _), (earlier, _)| later == earlier);
 
+        let mut ends: Vec<u32> = Vec::with_capacity(keyed.len());
         let blank = Node { fail: 0, next: 0, depth: 0, output: 0, only: LEAF };
         self.nodes.push(blank.clone());
         let mut trie = Trie::default();
         trie.add(None, FOREIGN);
-        let mut path: Vec<u32> = vec![0];
-        let mut last: &[u16] = &[];
-        for (key, needle) in &keyed {
-            let shared = key.iter().zip(last).take_while(|(a, b)| a == b).count();
-            path.truncate(shared + 1);
-            for &class in &key[shared..] {
-                self.nodes.push(Node { depth: number(path.len()), ..blank.clone() });
-                path.push(trie.add(path.last().copied(), class));
+        for deepest in [NEAR, usize::MAX] {
+            let mut path: Vec<u32> = vec![0];
+            let mut last: &[u16] = &[];
+            for (key, _) in &keyed {
+                let shared = key.iter().zip(last).take_while(|(a, b)| a == b).count();
+                path.truncate(shared + 1);
+                for &class in key.iter().take(deepest).skip(path.len() - 1) {
+                    let parent = path.last().copied().unwrap_or_default();
+                    let known = if path.len() <= NEAR { trie.child(parent, class) } else { None };
+                    let child = known.unwrap_or_else(|| {
+                        self.nodes.push(Node { depth: number(path.len()), ..blank.clone() });
+                        trie.add(Some(parent), class)
+                    });
+                    path.push(child);
+                }
+                last = key;
+                if let Some(&end) = path.get(key.len()) {
+                    ends.push(end);
+                }
             }
-            if let Some(&end) = path.last() {
-                self.nodes[end as usize].output = number(self.outputs.len());
-                self.outputs.push(Output::of(needle));
-            }
-            last = key;
+            self.near = if deepest == NEAR { number(self.nodes.len()) } else { self.near };
+        }
+        for ((_, needle), end) in keyed.iter().zip(ends) {
+            self.nodes[end as usize].output = number(self.outputs.len());
+            self.outputs.push(Output::of(needle));
         }
         trie
     }
 
     /// Adds the fallbacks, the rows and the inherited outputs, from the root outwards.
     fn link(&mut self, trie: &Trie) {
+        self.rows = vec![0; self.near as usize * self.classes];
         let mut queue = VecDeque::from([0u32]);
         while let Some(state) = queue.pop_front() {
             let index = state as usize;
@@ -203,7 +231,7 @@ impl Automaton {
                 self.nodes[child as usize].fail = if state == 0 { 0 } else { self.step_class(fail, class) };
                 queue.push_back(child);
             }
-            if self.nodes[index].depth <= 1 || children.clone().count() > 1 {
+            if state < self.near || children.clone().count() > 1 {
                 self.add_row(state, fail, children);
             } else if let Some((class, child)) = children.next() {
                 self.nodes[index].only = class;
@@ -213,11 +241,14 @@ impl Automaton {
     }
 
     fn add_row(&mut self, state: u32, fail: u32, children: impl Iterator<Item = (u16, u32)>) {
-        let offset = self.rows.len();
-        for class in 0..self.classes {
-            let class = u16::try_from(class).unwrap_or(FOREIGN);
-            let target = if state == 0 { 0 } else { self.step_class(fail, class) };
-            self.rows.push(target);
+        let row: Vec<u32> =
+            (0u16..).take(self.classes).map(|class| if state == 0 { 0 } else { self.step_class(fail, class) }).collect();
+        let mut offset = state as usize * self.classes;
+        if state < self.near {
+            self.rows[offset..offset + self.classes].copy_from_slice(&row);
+        } else {
+            offset = self.rows.len();
+            self.rows.extend(row);
         }
         for (class, child) in children {
             self.rows[offset + usize::from(class)] = child;
@@ -280,6 +311,10 @@ impl Trie {
         let older = parent.map_or(0, |parent| std::mem::replace(&mut self.first_child[parent as usize], id));
         self.next_sibling.push(older);
         id
+    }
+
+    fn child(&self, parent: u32, class: u16) -> Option<u32> {
+        self.children(parent).find(|(other, _)| *other == class).map(|(_, child)| child)
     }
 
     /// The children of a state and the classes that lead to them. The root is nobody's child, so 0 ends a list.

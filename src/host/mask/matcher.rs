@@ -3,6 +3,7 @@
 
 use super::automaton::{Automaton, Match};
 use super::decode::Decoded;
+use super::view::is_space;
 
 /// A needle was found in the source bytes `start..end`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,6 +77,40 @@ impl Matcher {
         self.state == 0 && self.waiting.is_empty()
     }
 
+    /// Whether nothing can end before a few more bytes have been seen.
+    #[inline]
+    pub(super) fn is_near(&self, automaton: &Automaton) -> bool {
+        automaton.is_near(self.state) && self.waiting.is_empty()
+    }
+
+    /// Takes bytes that stand for themselves while no match can end with the next one: where nearly all of a log passes through. Tells
+    /// how many.
+    pub(super) fn feed_while_near(&mut self, automaton: &Automaton, block: &[u8], place: u64, squeezed: bool) -> usize {
+        let (mut state, mut fed) = (self.state, self.fed);
+        let recent = self.recent.as_mut_slice();
+        let mask = recent.len() - 1;
+        let mut taken = 0;
+        for (&byte, place) in block.iter().zip(place..) {
+            if squeezed && is_space(byte) {
+                taken += 1;
+                continue;
+            }
+            let next = automaton.step(state, byte);
+            if !automaton.is_near(next) {
+                break;
+            }
+            state = next;
+            recent[fed & mask] = place << 8 | u64::from(byte);
+            fed = fed.wrapping_add(1);
+            taken += 1;
+            if state == 0 {
+                break;
+            }
+        }
+        (self.state, self.fed) = (state, fed);
+        taken
+    }
+
     /// Takes the next visible byte.
     #[inline]
     pub(super) fn feed(&mut self, automaton: &Automaton, decoded: Decoded, hits: &mut Vec<Hit>) {
@@ -85,14 +120,17 @@ impl Matcher {
                 hits.extend(waiting.into_iter().map(|waiting| waiting.hit));
             }
         }
-        if self.state == 0 && !automaton.starts_with(decoded.byte) {
-            self.remember_neighbour(decoded.byte);
-            return;
-        }
         let slot = self.fed & (self.recent.len() - 1);
         self.recent[slot] = decoded.start << 8 | u64::from(decoded.byte);
         self.fed = self.fed.wrapping_add(1);
         self.state = automaton.step(self.state, decoded.byte);
+        if !automaton.is_near(self.state) {
+            self.weigh(automaton, decoded, hits);
+        }
+    }
+
+    /// Makes room for a longer match, and reports what ends here.
+    fn weigh(&mut self, automaton: &Automaton, decoded: Decoded, hits: &mut Vec<Hit>) {
         if automaton.depth(self.state) + 2 > self.recent.len() {
             self.grow();
         }

@@ -62,11 +62,28 @@ impl View {
         if !self.reading.ansi && self.reading.escapes == Escapes::None {
             return self.read_plain(automaton, block, place, hits);
         }
-        let Self { reading, control, decoder, matcher } = self;
-        for (&byte, place) in block.iter().zip(place..) {
-            if !(reading.ansi && control.hides(byte)) {
-                decoder.push(byte, place, |decoded| see(matcher, *reading, automaton, decoded, hits));
+        let opener = self.reading.escapes.opener();
+        let mut index = 0;
+        while index < block.len() {
+            if self.control == Control::Outside && self.decoder.open_since().is_none() {
+                let special = |byte: &u8| (self.reading.ansi && *byte == 0x1b) || Some(*byte) == opener;
+                let rest = &block[index..];
+                let plain = rest.iter().position(special).unwrap_or(rest.len());
+                self.read_plain(automaton, &rest[..plain], place + index as u64, hits);
+                index += plain;
             }
+            if let Some(&byte) = block.get(index) {
+                self.read_special(automaton, byte, place + index as u64, hits);
+                index += 1;
+            }
+        }
+    }
+
+    /// Reads a byte of a control sequence or of an escape.
+    fn read_special(&mut self, automaton: &Automaton, byte: u8, place: u64, hits: &mut Vec<Hit>) {
+        let Self { reading, control, decoder, matcher } = self;
+        if !(reading.ansi && control.hides(byte)) {
+            decoder.push(byte, place, |decoded| see(matcher, *reading, automaton, decoded, hits));
         }
     }
 
@@ -78,6 +95,14 @@ impl View {
                 if foreign > 0 {
                     index += foreign;
                     self.matcher.remember_neighbour(block[index - 1]);
+                    continue;
+                }
+            }
+            if self.matcher.is_near(automaton) {
+                let rest = &block[index..];
+                let taken = self.matcher.feed_while_near(automaton, rest, place + index as u64, self.reading.squeezed);
+                if taken > 0 {
+                    index += taken;
                     continue;
                 }
             }
@@ -141,6 +166,6 @@ impl Control {
     }
 }
 
-fn is_space(byte: u8) -> bool {
+pub(super) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')
 }

@@ -11,3 +11,5 @@ pub mod record;
 #[cfg(feature = "client")]
 pub mod runtime;
 pub mod secret;
+#[cfg(feature = "client")]
+pub mod ssh;

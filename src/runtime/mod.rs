@@ -5,6 +5,7 @@ pub mod bootstrap;
 pub mod link;
 #[cfg(test)]
 mod local;
+mod over_ssh;
 pub mod payload;
 
 use std::future::Future;

@@ -44,8 +44,8 @@ fn line(context: &Context, run: &RunSummary, all: &[&RunSummary]) -> String {
     let id = run.run.as_str();
     let unique = |length: &usize| all.iter().all(|other| other.run == run.run || !other.run.as_str().starts_with(&id[..*length]));
     let length = (1..id.len()).find(unique).unwrap_or(id.len());
-    let id = format!("{}{}", paint.paint(Tone::Strong, &id[..length]), paint.paint(Tone::Muted, &id[length..]));
-    let note = run.note.as_ref().map(|note| format!("  {}", paint.paint(Tone::Muted, &label(note)))).unwrap_or_default();
+    let id = format!("{}{}", paint.paint(Tone::Strong, &id[..length]), paint.paint(Tone::Faint, &id[length..]));
+    let note = run.note.as_ref().map(|note| format!("  {}", paint.paint(Tone::Faint, &label(note)))).unwrap_or_default();
     let since = run.since.get(..19).unwrap_or(&run.since).replace('T', " ");
     format!("{id}  {since}  {:<12} {:<12} {}  {}{note}", run.host, label(&run.playbook), label(&run.who), paint.paint(tone, &state))
 }

@@ -187,14 +187,15 @@ fn nonce() -> Result<String, OpenError> {
 
 /// The whole command: one line, which any login shell hands to `sh` as it is.
 pub(super) fn command(programs: &Programs, nonce: &str, var: &str) -> String {
-    let mut cases = String::new();
+    let (mut cases, mut systems) = (String::new(), String::new());
     for payload in programs.built() {
         let (arch, name, sum, length, gz) = (payload.arch, payload.name(), &payload.sha256, payload.length, payload.gz.len());
         let _ = write!(cases, "\"Linux {arch}\") f={name}; s={sum}; l={length}; g={gz};; ");
+        let _ = write!(systems, "\"Linux {arch}\" ");
     }
     let lines = SCRIPT.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let line = lines.collect::<Vec<_>>().join(" ");
-    let line = line.replace("@NONCE@", nonce).replace("@PROGRAMS@", &cases).replace("@VAR@", var);
+    let line = line.replace("@NONCE@", nonce).replace("@PROGRAMS@", &cases).replace("@SYSTEMS@", &systems).replace("@VAR@", var);
     format!("exec sh -c '{line}'")
 }
 

@@ -1,34 +1,35 @@
 # Finds the host program on a host and becomes it; where it is absent, takes it from standard input first. Runs by any POSIX sh, as
 # one line inside single quotes under any login shell: so no quote of that kind, no exclamation mark, no backslash, and each line
 # must bear to be joined to the next by a blank. @WORDS@ are put in by bootstrap.rs, which reads what `say` says.
-o=$(umask); umask 077; set -f; PATH=$PATH:/usr/local/bin:/usr/bin:/bin;
-n=@NONCE@; f=; d=;
+PATH=$PATH:/usr/local/bin:/usr/bin:/bin; set -f; n=@NONCE@;
 say() { echo "$n $*"; };
-u=$(id -u); a=$(uname -sm);
-case $a in @PROGRAMS@ esac;
-[ -n "$f" ] || { say foreign $a; exit 0; };
-
-# Ours alone: kind and mode as given, and our own. Follows no link.
-own() { m=$1; set -- $(ls -ldn "$2" 2>/dev/null); k="$1, owner $3"; case $1.$3 in $m*.$u) ;; *) return 1;; esac; };
+pick() { case $1 in @PROGRAMS@ *) return 1;; esac; };
 # Before it may run; only a host without sha256sum lets the program itself say, after a look at its length.
 sum() { if command -v sha256sum >/dev/null 2>&1; then sha256sum <"$1"; else [ $(wc -c <"$1") -eq $l ] && "$1" --sha256 "$1"; fi 2>/dev/null; };
 whole() { case $(sum "$1") in $s*) ;; *) return 1;; esac; };
 runs() { "$1" --version </dev/null 2>&1 >/dev/null; };
-become() { umask $o; exec "$1" serve $n; };
 
-h=${HOME:-/nonexistent};
-set -- "${XDG_CACHE_HOME:-$h/.cache}/landfall" "@VAR@/lib/landfall/.bin-$u" "$h/.local/lib/landfall" "@VAR@/tmp/landfall-$u";
-for x in "$@"; do
-own "drwx--[-S]---" "$x" && own -rwx------ "$x/$f" && whole "$x/$f" && e=$(runs "$x/$f") && become "$x/$f";
-done;
+# It is there on all but the first contact: then each process counts, and one ls tells both modes.
+modes() { set -- $(cd "$1" && ls -ldn . "$2"); case $* in drwx--[-S]---*" -rwx------"*) ;; *) return 1;; esac; };
+seek() { for x in "$@"; do for a in @SYSTEMS@; do pick "$a";
+if [ -L "$x" ]; then :; elif [ -O "$x" ] && [ -O "$x/$f" ] && modes "$x" "$f" && whole "$x/$f" && e=$(runs "$x/$f"); then exec "$x/$f" serve $n; fi;
+done; done; };
+h=${HOME:-/nonexistent}; c=${XDG_CACHE_HOME:-$h/.cache}/landfall;
+seek "$c" "$h/.local/lib/landfall";
+u=$(id -u);
+seek "@VAR@/lib/landfall/.bin-$u" "@VAR@/tmp/landfall-$u";
 
+a=$(uname -sm); pick "$a" || { say foreign $a; exit 0; };
+o=$(umask); umask 077; d=;
+# Ours alone, and no link.
+own() { set -- $(ls -ldn "$1" 2>/dev/null); k="$1, owner $3"; case $1.$3 in drwx--[-S]---*.$u) ;; *) return 1;; esac; };
 # The folder above the one in /var is shared by all users.
 make() { [ -d "$1" ] || { case $1 in @VAR@/*) umask 022;; esac; mkdir -p "${1%/*}"; umask 077; mkdir "$1"; }; };
 try() { echo : >"$1" && chmod 700 "$1"; };
-for x in "$@"; do
+for x in "$c" "@VAR@/lib/landfall/.bin-$u" "$h/.local/lib/landfall" "@VAR@/tmp/landfall-$u"; do
 case $x in /*) ;; *) say skip "$x: not an absolute path"; continue;; esac;
 e=$(make "$x" 2>&1);
-own "drwx--[-S]---" "$x" || {
+own "$x" || {
 if [ -L "$x" ]; then say skip "$x: a symbolic link"; elif [ -e "$x" ]; then say skip "$x: not a folder of our own with mode 0700 ($k)";
 else say skip "$x: cannot be made:" $e; fi;
 continue; };
@@ -55,4 +56,4 @@ e=$(mv -f "$t" "$p" 2>&1) || fail "the program cannot be renamed:" $e;
 # One version before this stays: a program in use is never replaced, and an older one can still be in use.
 i=0; for x in $(ls -t "$d"); do case $x in $f) ;; host-*) i=$((i+1)); [ $i -lt 2 ] || rm -f "$d/$x";; esac; done;
 find "$d" -name ".host-*" -mmin +60 -exec rm -f {} + 2>/dev/null;
-trap - 0 1 2 13 15; become "$p"
+trap - 0 1 2 13 15; umask $o; exec "$p" serve $n

@@ -117,7 +117,7 @@ fn which(name: &str) -> Option<PathBuf> {
 fn the_command_passes_through_any_login_shell() {
     let command = command(&Programs::embedded(), "0123", "/var");
     let inside = command.strip_prefix("exec sh -c '").and_then(|rest| rest.strip_suffix('\'')).expect("one quoted word");
-    for bad in ["'", "!", "\\", "\n", "@NONCE@", "@PROGRAMS@", "@VAR@"] {
+    for bad in ["'", "!", "\\", "\n", "@NONCE@", "@PROGRAMS@", "@SYSTEMS@", "@VAR@"] {
         assert!(!inside.contains(bad), "{bad:?} in {inside}");
     }
 }

@@ -11,7 +11,7 @@ use crate::runtime::StreamItem;
 
 pub(super) fn cancel(context: &Context, args: &CancelArgs) -> Result<u8, Failure> {
     let who = who::of_process().to_string();
-    act(context, &args.on, args.run.as_deref(), args.yes, "stop run", async |host, run| {
+    act(context, &args.on, args.run.as_deref(), args.yes, "stop run", &async |host: &HostRuns, run: &RunId| {
         let state = host.at.state.clone();
         host.contact.ask(&Request::Cancel { state: state.clone(), run: run.clone(), who: who.clone() }).await?;
         // The answer is confirmed: it is the run's own record that says that nothing is left.
@@ -41,7 +41,7 @@ pub(super) fn resolve(context: &Context, args: &ResolveArgs) -> Result<u8, Failu
     let who = who::of_process().to_string();
     let done = args.settled == Settled::Done;
     let word = if done { "settle as done: run" } else { "settle as not done: run" };
-    act(context, &args.on, Some(&args.run), args.yes, word, async |host, run| {
+    act(context, &args.on, Some(&args.run), args.yes, word, &async |host: &HostRuns, run: &RunId| {
         let state = host.at.state.clone();
         let request = Request::Resolve { state, run: run.clone(), done, who: who.clone(), note: args.note.clone() };
         host.contact.ask(&request).await?;
@@ -54,7 +54,7 @@ pub(super) fn break_lock(context: &Context, args: &LockBreakArgs) -> Result<u8, 
         return Err(Failure::usage("say which run's lock is to be broken").remedy("landfall lock status tells who holds it"));
     };
     let who = who::of_process().to_string();
-    act(context, &args.on, Some(run), args.yes, "break the lock of run", async |host, run| {
+    act(context, &args.on, Some(run), args.yes, "break the lock of run", &async |host: &HostRuns, run: &RunId| {
         let request = Request::BreakLock { state: host.at.state.clone(), run: run.clone(), who: who.clone() };
         host.contact.ask(&request).await?;
         Ok(format!("{}: the lock is free", host.at.name))
@@ -68,7 +68,7 @@ fn act(
     prefix: Option<&str>,
     yes: bool,
     word: &str,
-    each: impl AsyncFn(&HostRuns, &RunId) -> Result<String, Stop>,
+    each: &impl AsyncFn(&HostRuns, &RunId) -> Result<String, Stop>,
 ) -> Result<u8, Failure> {
     let hosts = found::hosts(context, on)?;
     reach::block_on(async {

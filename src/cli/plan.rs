@@ -44,7 +44,8 @@ pub(super) fn run(context: &Context, args: &PlanArgs) -> Result<u8, Failure> {
         }
         Ok::<_, Failure>((facts, stops))
     })??;
-    if let Some(code) = stops.iter().map(|stop| stop.code).max_by_key(|code| [2, 7, 3, 6].iter().position(|known| known == code)) {
+    if let Some(code) = stops.iter().map(|stop| stop.code).max_by_key(|code| [2, 7, 3, 6].iter().position(|known| known == code))
+    {
         for stop in stops {
             context.tell(&Failure::from(stop));
         }

@@ -26,7 +26,11 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure>
 
 /// Keys, passphrases and programs of this process.
 pub(super) fn reach() -> Arc<Reach> {
-    Arc::new(Reach { operator: Operator::of_process(Arc::new(Person)), sources: Sources::of_process(), programs: Programs::embedded() })
+    Arc::new(Reach {
+        operator: Operator::of_process(Arc::new(Person)),
+        sources: Sources::of_process(),
+        programs: Programs::embedded(),
+    })
 }
 
 /// Connects to hosts; those that cannot be reached are told by themselves.

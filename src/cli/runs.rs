@@ -1,5 +1,7 @@
 //! `landfall runs` and `landfall lock status`: what the hosts remember. Look, and change nothing.
 
+use std::fmt::Write as _;
+
 use super::args::{LockStatusArgs, RunsArgs};
 use super::{Context, Failure, exit, found, reach};
 use crate::protocol::{Reply, Request, RunState, RunSummary};
@@ -45,9 +47,15 @@ fn line(context: &Context, run: &RunSummary, all: &[&RunSummary]) -> String {
     let unique = |length: &usize| all.iter().all(|other| other.run == run.run || !other.run.as_str().starts_with(&id[..*length]));
     let length = (1..id.len()).find(unique).unwrap_or(id.len());
     let id = format!("{}{}", paint.paint(Tone::Strong, &id[..length]), paint.paint(Tone::Faint, &id[length..]));
-    let note = run.note.as_ref().map(|note| format!("  {}", paint.paint(Tone::Faint, &label(note)))).unwrap_or_default();
+    let note = run.note.as_ref().map(|note| format!("  {}", paint.paint(Tone::Faint, label(note)))).unwrap_or_default();
     let since = run.since.get(..19).unwrap_or(&run.since).replace('T', " ");
-    format!("{id}  {since}  {:<12} {:<12} {}  {}{note}", run.host, label(&run.playbook), label(&run.who), paint.paint(tone, &state))
+    format!(
+        "{id}  {since}  {:<12} {:<12} {}  {}{note}",
+        run.host,
+        label(&run.playbook),
+        label(&run.who),
+        paint.paint(tone, &state)
+    )
 }
 
 pub(super) fn lock_status(context: &Context, args: &LockStatusArgs) -> Result<u8, Failure> {
@@ -60,10 +68,13 @@ pub(super) fn lock_status(context: &Context, args: &LockStatusArgs) -> Result<u8
                 Ok(Reply::Lock { holder }) if context.output == Output::Json => {
                     text.push_str(&serde_json::json!({ "host": at.name, "holder": holder }).to_string());
                 }
-                Ok(Reply::Lock { holder: None }) => text.push_str(&format!("{}: free", at.name)),
+                Ok(Reply::Lock { holder: None }) => {
+                    let _ = write!(text, "{}: free", at.name);
+                }
                 Ok(Reply::Lock { holder: Some(holder) }) => {
                     let note = holder.note.as_ref().map(|note| format!(", “{}”", label(note))).unwrap_or_default();
-                    text.push_str(&format!(
+                    let _ = write!(
+                        text,
                         "{}: held by run {} ({}) of {} since {}{note}: {}",
                         at.name,
                         holder.run,
@@ -71,7 +82,7 @@ pub(super) fn lock_status(context: &Context, args: &LockStatusArgs) -> Result<u8
                         label(&holder.who),
                         holder.since,
                         label(&holder.state)
-                    ));
+                    );
                 }
                 Ok(_) => continue,
                 Err(stop) => {

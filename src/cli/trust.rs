@@ -67,8 +67,12 @@ fn record(context: &Context, args: &TrustArgs, settings: &Settings, keys: &[Host
         question.ask(args.yes, context.paint())?;
     }
     let names = if settings.hash_known_hosts { Names::Hashed } else { Names::Plain };
-    let new: Vec<HostKey> =
-        keys.iter().zip(&verdicts).filter(|(_, verdict)| !matches!(verdict, Verdict::Known(_))).map(|(key, _)| key.clone()).collect();
+    let new: Vec<HostKey> = keys
+        .iter()
+        .zip(&verdicts)
+        .filter(|(_, verdict)| !matches!(verdict, Verdict::Known(_)))
+        .map(|(key, _)| key.clone())
+        .collect();
     let written = if is_changed && given {
         known_hosts::replace(&file, name, port, keys, names)
     } else {

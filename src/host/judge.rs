@@ -156,7 +156,9 @@ mod tests {
         let judge = Judge { codes: vec![0], require: vec![pattern("^done$")], forbid: vec![pattern("panic")] };
         let verdict = |chunks: &[&[u8]]| {
             let mut watcher = Watcher::new(&judge, &[]);
-            chunks.iter().for_each(|chunk| watcher.push(Stream::Stdout, chunk));
+            for chunk in chunks {
+                watcher.push(Stream::Stdout, chunk);
+            }
             watcher.finish();
             watcher.objection()
         };

@@ -123,7 +123,9 @@ impl Prey<'_> {
         let mut left = Vec::new();
         for round in 0..50 {
             let processes = self.processes();
-            processes.iter().for_each(|pid| signal(*pid, Signal::KILL));
+            for pid in &processes {
+                signal(*pid, Signal::KILL);
+            }
             let containers = if self.docker { containers(self.run, true) } else { Vec::new() };
             if !containers.is_empty() {
                 let mut args = vec!["rm", "-f", "-v"];

@@ -226,8 +226,8 @@ fn collect(pid: Pid) -> Ended {
     let status =
         rustix::process::waitpid(Some(pid), WaitOptions::empty()).ok().flatten().map(|(_, status): (Pid, WaitStatus)| status);
     Ended {
-        code: status.and_then(|status| status.exit_status()),
-        signal: status.and_then(|status| status.terminating_signal()),
+        code: status.and_then(rustix::process::WaitStatus::exit_status),
+        signal: status.and_then(rustix::process::WaitStatus::terminating_signal),
         ..Ended::default()
     }
 }

@@ -99,11 +99,6 @@ impl State {
         let names = fs::read_dir(self.root.join("runs")).into_iter().flatten().flatten();
         names.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).map(|run| self.run(&run)).collect()
     }
-
-    /// Free bytes for this user.
-    pub(super) fn disk_free(&self) -> u64 {
-        rustix::fs::statvfs(&self.root).map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
-    }
 }
 
 fn private_root(shared: &Path) -> PathBuf {

@@ -24,7 +24,7 @@ use crate::name::RunId;
 use crate::protocol::{Approval, HostStep, LedgerKey, Seen, Submission, When};
 
 /// How long a prepared run waits for its client's word, at the most.
-const APPROVAL: Duration = Duration::from_secs(3600);
+const APPROVAL: Duration = Duration::from_hours(1);
 
 /// The word that tells the process that started it that the run is in its hands.
 pub(super) const READY: &str = "ready\n";

@@ -2,6 +2,7 @@
 //! is made from. Every text in it is masked.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::thread;
 
 use sha2::{Digest, Sha256};
@@ -46,20 +47,21 @@ pub(super) fn touched(submission: &Submission) -> BTreeSet<ServiceName> {
     let mut found: BTreeSet<ServiceName> = submission.pull.iter().cloned().collect();
     for step in &submission.steps {
         found.extend(step.needs.iter().cloned());
-        for action in &step.actions {
-            match action {
-                Action::Service(command) => drop(found.insert(command.service.clone())),
-                Action::Migrate(migrate) => drop(found.insert(migrate.service.clone())),
-                Action::Pull { services } | Action::Start { services } => found.extend(services.iter().cloned()),
-                Action::Up(up) => found.extend(up.services.iter().cloned()),
-                Action::Probe(Probe::Network { service, .. } | Probe::Container { service }) => {
-                    drop(found.insert(service.clone()))
-                }
-                Action::Probe(Probe::Host(_)) | Action::Shell(_) | Action::Barrier => {}
-            }
-        }
+        found.extend(step.actions.iter().flat_map(services_of));
     }
     found
+}
+
+/// The services that an action touches.
+fn services_of(action: &Action) -> Vec<ServiceName> {
+    match action {
+        Action::Service(command) => vec![command.service.clone()],
+        Action::Migrate(migrate) => vec![migrate.service.clone()],
+        Action::Pull { services } | Action::Start { services } => services.clone(),
+        Action::Up(up) => up.services.clone(),
+        Action::Probe(Probe::Network { service, .. } | Probe::Container { service }) => vec![service.clone()],
+        Action::Probe(Probe::Host(_)) | Action::Shell(_) | Action::Barrier => Vec::new(),
+    }
 }
 
 /// Looks at what must be there before anything else is asked: Docker, Compose, the project's files. Cheap where there is no project.
@@ -70,15 +72,12 @@ pub(super) fn basics(submission: &Submission, state: Option<&State>, secrets: &L
     facts.user = std::env::var("USER").unwrap_or_else(|_| rustix::process::geteuid().as_raw().to_string());
     facts.masked_values = secrets.count();
     facts.warnings.extend(secrets.warnings.iter().cloned());
-    if let Some(state) = state {
-        facts.disk_free = state.disk_free();
-        if facts.disk_free < DISK {
-            let root = state.root().display();
-            facts.refusals.push(Refusal::unfit(
-                format!("the disk is full: {} KiB free at {root}", facts.disk_free >> 10),
-                "make room: docker system df, docker image prune",
-            ));
-        }
+    facts.disk_free = free_at(state.map_or(Path::new(&submission.state.path), State::root));
+    if facts.disk_free < DISK {
+        facts.refusals.push(Refusal::unfit(
+            format!("the disk is full: {} KiB free for {}", facts.disk_free >> 10, submission.state.path),
+            "make room: docker system df, docker image prune",
+        ));
     }
     if let Some(project) = &submission.compose {
         match project_facts(project, secrets) {
@@ -92,6 +91,12 @@ pub(super) fn basics(submission: &Submission, state: Option<&State>, secrets: &L
         }
     }
     survey
+}
+
+/// Free bytes for this user in a folder, or where it would be made.
+fn free_at(folder: &Path) -> u64 {
+    let stat = folder.ancestors().find_map(|folder| rustix::fs::statvfs(folder).ok());
+    stat.map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 fn unknown_service(name: &ServiceName, config: &Config) -> Refusal {
@@ -290,7 +295,7 @@ fn look_up(step: &HostStep, key: &LedgerKey, state: &State, survey: &mut Survey,
                     survey.facts.refusals.push(Refusal::unfit(
                         format!("{told}, and it is not known how that ended"),
                         format!("look at the data, then: landfall resolve {} --as done|not-done --note …", story.run),
-                    ))
+                    ));
                 }
                 _ => {}
             }
@@ -321,7 +326,7 @@ pub(super) fn entry(key: &LedgerKey, image: &str) -> Result<String, String> {
     ];
     words.extend(key.files.iter().map(String::as_str));
     let (ended, kept) =
-        process::capture(&Spawn::new(words), std::time::Duration::from_secs(60)).map_err(|error| format!("docker: {error}"))?;
+        process::capture(&Spawn::new(words), std::time::Duration::from_mins(1)).map_err(|error| format!("docker: {error}"))?;
     if ended.code != Some(0) {
         let said = String::from_utf8_lossy(&kept.stderr);
         return Err(format!("the files of seed {} cannot be read in the image: {}", key.name, said.trim()));

@@ -38,7 +38,8 @@ pub struct Contact {
 impl Contact {
     /// Connects, and opens the host program.
     pub async fn make(reach: &Reach, host: &HostName, target: &Target) -> Result<Self, Stop> {
-        let settings = ssh::resolve(&ssh_target(host, target), &reach.sources).await.map_err(|error| Stop::from(error).on(host))?;
+        let settings =
+            ssh::resolve(&ssh_target(host, target), &reach.sources).await.map_err(|error| Stop::from(error).on(host))?;
         let connection = ssh::connect(&settings, &reach.operator).await.map_err(|error| Stop::from(error).on(host))?;
         let link = Link::open(&connection, &reach.programs).await.map_err(|error| Stop::from(error).on(host))?;
         let address = format!("{}:{}", settings.address.value, settings.port.value);

@@ -51,8 +51,10 @@ pub(super) struct Flight<'a> {
     journal: Journal,
     entry: Entry,
     seats: BTreeMap<HostName, Seat>,
-    news: (mpsc::Sender<(HostName, News)>, mpsc::Receiver<(HostName, News)>),
-    told: (mpsc::UnboundedSender<(HostName, usize, Told)>, mpsc::UnboundedReceiver<(HostName, usize, Told)>),
+    tell_news: mpsc::Sender<(HostName, News)>,
+    news: mpsc::Receiver<(HostName, News)>,
+    tell_own: mpsc::UnboundedSender<(HostName, usize, Told)>,
+    told: mpsc::UnboundedReceiver<(HostName, usize, Told)>,
     /// Steps that the client does or did, with what it told of them.
     own: BTreeMap<(HostName, usize), Vec<Event>>,
     /// Steps that run now and must not be cut off lightly.
@@ -71,6 +73,8 @@ impl<'a> Flight<'a> {
         journal: Journal,
         entry: Entry,
     ) -> Self {
+        let (tell_news, news) = mpsc::channel(NEWS);
+        let (tell_own, told) = mpsc::unbounded_channel();
         Self {
             playbook,
             options,
@@ -79,8 +83,10 @@ impl<'a> Flight<'a> {
             journal,
             entry,
             seats: BTreeMap::new(),
-            news: mpsc::channel(NEWS),
-            told: mpsc::unbounded_channel(),
+            tell_news,
+            news,
+            tell_own,
+            told,
             own: BTreeMap::new(),
             migrating: BTreeSet::new(),
             stops: Vec::new(),
@@ -108,7 +114,7 @@ impl<'a> Flight<'a> {
         let (wanted, orders) = mpsc::unbounded_channel();
         let seat = Seat { wanted, facts: None, locked: None, gone: false, failed: false, end: None };
         self.seats.insert(host.name.clone(), seat);
-        let run = HostRun::new(Arc::clone(&self.reach), part, self.news.0.clone(), orders);
+        let run = HostRun::new(Arc::clone(&self.reach), part, self.tell_news.clone(), orders);
         tokio::task::spawn_local(run.play(contact));
     }
 
@@ -126,7 +132,7 @@ impl<'a> Flight<'a> {
     pub(super) async fn prepared(&mut self, feed: &mut Feed<'_>, signals: &mut Signals) -> Option<Ended> {
         while !self.found && self.seats.values().any(|seat| seat.facts.is_none() && seat.end.is_none()) {
             tokio::select! {
-                Some((host, news)) = self.news.1.recv() => self.heard(&host, news, feed),
+                Some((host, news)) = self.news.recv() => self.heard(&host, news, feed),
                 _ = signals.wish() => {
                     self.withdraw(feed).await;
                     return Some(Ended::Over(Finished::stopped(Stop::new(130, "interrupted: nothing was done"))));
@@ -156,7 +162,7 @@ impl<'a> Flight<'a> {
         }
         let all = async {
             while self.seats.values().any(|seat| seat.end.is_none()) {
-                let Some((host, news)) = self.news.1.recv().await else { break };
+                let Some((host, news)) = self.news.recv().await else { break };
                 if let News::Ended(end, _) = news
                     && let Some(seat) = self.seats.get_mut(&host)
                 {
@@ -195,8 +201,8 @@ impl<'a> Flight<'a> {
                     return Finished { code: 0, stops: Vec::new() };
                 }
                 tokio::select! {
-                    Some((host, news)) = self.news.1.recv() => self.heard(&host, news, feed),
-                    Some((host, step, told)) = self.told.1.recv() => self.own_news(&host, step, told, feed),
+                    Some((host, news)) = self.news.recv() => self.heard(&host, news, feed),
+                    Some((host, step, told)) = self.told.recv() => self.own_news(&host, step, told, feed),
                     wish = signals.wish() => if let Some(finished) = self.wished(wish, feed).await { return finished },
                 }
             }
@@ -338,7 +344,7 @@ impl<'a> Flight<'a> {
         self.own.insert(key, Vec::new());
         let (work, kind): (DriverWork, String) = (work.clone(), step.step.kind.clone());
         let limit = step.step.timeout_ms.map(Duration::from_millis);
-        let (told, host) = (self.told.0.clone(), host.clone());
+        let (told, host) = (self.tell_own.clone(), host.clone());
         tokio::task::spawn_local(async move {
             let (tell, mut bodies) = mpsc::unbounded_channel();
             let performing = drive::perform(&work, &kind, limit, tell);

@@ -171,7 +171,6 @@ pub async fn run(
     let finished = loop {
         let attempt = Attempt { playbook, options, reach, desk: &desk, bare: &bare, run: id.clone(), driver: driver.clone() };
         match attempt.fly(&mut feed, &mut signals).await {
-            Ended::Over(finished) => break finished,
             Ended::Locked { host, holder, .. } if Instant::now() < patience => {
                 let text = format!("{host}: waiting for run {} ({}, by {})", holder.run, holder.playbook, holder.who);
                 feed.tell(None, None, Body::Warning { text });
@@ -185,7 +184,7 @@ pub async fn run(
                 };
                 feed.run = id.clone();
             }
-            Ended::Locked { finished, .. } => break finished,
+            Ended::Over(finished) | Ended::Locked { finished, .. } => break finished,
         }
     };
     feed.finish(finished.code);
@@ -260,9 +259,8 @@ async fn wait_for(
     let over = async {
         loop {
             match stream.next().await {
-                Ok(StreamItem::Data(_)) => {}
                 Ok(StreamItem::Reply(Reply::RecordEnd { .. } | Reply::Refused { .. })) => return Ok(()),
-                Ok(StreamItem::Reply(_)) => {}
+                Ok(StreamItem::Reply(_) | StreamItem::Data(_)) => {}
                 Err(error) => return Err(Stop::from(error)),
             }
         }

@@ -49,6 +49,7 @@ pub(super) fn status(code: u8) -> Status {
 
 #[cfg(test)]
 mod tests {
+    use super::HostEnd::{Done, NotBegun, Unknown, Unreachable};
     use super::*;
 
     #[test]
@@ -57,7 +58,6 @@ mod tests {
             let named = ends.iter().enumerate().map(|(i, end)| (format!("h{i}").parse().expect("name"), end.clone()));
             exit_code(&named.collect())
         };
-        use HostEnd::{Done, NotBegun, Unknown, Unreachable};
         assert_eq!(code(&[Done(0), Done(0)]), 0);
         assert_eq!(code(&[Done(4), Done(1), Unknown]), 6);
         assert_eq!(code(&[Done(4), Done(1)]), 1);

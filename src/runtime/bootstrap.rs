@@ -334,6 +334,3 @@ pub(super) fn plain(bytes: &[u8]) -> String {
 #[cfg(test)]
 #[path = "bootstrap_tests.rs"]
 mod tests;
-pub fn command_for_measure(p: &Programs) -> String {
-    command(p, "0123456789abcdef0123456789abcdef", "/var")
-}

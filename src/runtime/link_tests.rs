@@ -84,7 +84,7 @@ fn state() -> StateDir {
 }
 
 fn follow() -> Request {
-    Request::Follow { state: state(), run: RunId::from_random([0; 6]), offset: 0 }
+    Request::Follow { state: state(), run: RunId::from_random([0; 6]), offset: 0, driver: None }
 }
 
 fn lock() -> Request {

@@ -17,7 +17,7 @@ use crate::name::RunId;
 use crate::protocol::{ComposeProject, HostStep};
 
 /// How long a tool may take to tell its status while a plan is made.
-const STATUS: Duration = Duration::from_secs(120);
+const STATUS: Duration = Duration::from_mins(2);
 
 pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate) -> Outcome {
     let pending = match status(stage, step, migrate) {

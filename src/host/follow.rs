@@ -56,11 +56,16 @@ pub(super) fn follow(dir: &RunDir, offset: u64, credit: &Credit, send: &mut dyn 
     let refused =
         |error: std::io::Error| Reply::Refused { code: 6, message: format!("the record cannot be read: {error}"), remedy: None };
     // A run that was just accepted may not have its log yet.
-    let watch = Watch::entries(&dir.path).ok()?;
-    while !dir.log().exists() && matches!(status::of(dir), RunState::Running) {
-        let mut set = [PollFd::new(&watch, PollFlags::IN)];
-        let _ = wait_any(&mut set, Some(std::time::Duration::from_millis(200)));
-        watch.clear();
+    if !dir.log().exists() {
+        let watch = match Watch::entries(&dir.path) {
+            Ok(watch) => watch,
+            Err(error) => return Some(refused(error)),
+        };
+        while !dir.log().exists() && matches!(status::of(dir), RunState::Running) {
+            let mut set = [PollFd::new(&watch, PollFlags::IN)];
+            let _ = wait_any(&mut set, Some(std::time::Duration::from_millis(200)));
+            watch.clear();
+        }
     }
     let (mut log, watch) = match File::open(dir.log()).and_then(|log| Ok((log, Watch::growth(&dir.log(), &dir.path)?))) {
         Ok(opened) => opened,

@@ -42,9 +42,6 @@ pub(super) fn main(root: &str, run: &str) -> ExitCode {
     if !dir.mark("owner", &me.to_string()).unwrap_or(false) {
         return ExitCode::from(75);
     }
-    if submission.effects {
-        let _ = dir.mark("effects", "yes");
-    }
     dir.sync();
     let Ok(inbox) = Watch::entries(&dir.path) else { return ExitCode::from(71) };
     let Ok(log) = Log::open(&dir.log(), run, submission.host.clone()) else { return ExitCode::from(73) };
@@ -302,6 +299,11 @@ impl Progress {
 }
 
 fn steps(stage: &mut Stage<'_>) -> (u8, Status) {
+    if stage.submission.effects {
+        // From here on something may have happened: a run that is lost now must be settled by a person.
+        let _ = stage.dir.mark("effects", "yes");
+        stage.dir.sync();
+    }
     let mut progress = Progress { failed: false, unknown: false, cancelled: false, code: 0 };
     let steps: &[HostStep] = &stage.submission.steps;
     for (index, step) in steps.iter().enumerate() {

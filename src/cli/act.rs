@@ -4,26 +4,48 @@ use super::args::{CancelArgs, LockBreakArgs, On, ResolveArgs, Settled};
 use super::confirm::Question;
 use super::found::{self, HostRuns};
 use super::{Context, Failure, exit, reach, who};
-use crate::name::RunId;
+use crate::name::{HostName, RunId};
+use crate::playbook::{self, Inventory};
 use crate::protocol::{Reply, Request, RunState};
+use crate::report::label;
 use crate::run::{Contact, Stop};
 use crate::runtime::StreamItem;
 
 pub(super) fn cancel(context: &Context, args: &CancelArgs) -> Result<u8, Failure> {
     let who = who::of_process().to_string();
-    act(context, &args.on, args.run.as_deref(), args.yes, "stop run", &async |host: &HostRuns, run: &RunId| {
-        let state = host.at.state.clone();
-        host.contact.ask(&Request::Cancel { state: state.clone(), run: run.clone(), who: who.clone() }).await?;
-        // The answer is confirmed: it is the run's own record that says that nothing is left.
-        let request = Request::Follow { state, run: run.clone(), offset: 0, driver: None };
-        match ended(&host.contact, request).await? {
-            RunState::Done { code, .. } if code == exit::UNKNOWN => {
-                Err(Stop::new(exit::UNKNOWN, "not confirmed stopped").on(&host.at.name).remedy(format!("landfall attach {run}")))
-            }
-            RunState::Done { .. } => Ok(format!("{}: stopped; nothing of it is left", host.at.name)),
-            state => Err(Stop::new(exit::UNKNOWN, format!("the run is {}", state.as_str())).on(&host.at.name)),
+    act(context, &args.on, args.run.as_deref(), args.yes, "stop run", async |hosts, run| {
+        // All of them hear of it before one is waited for.
+        let mut stops = Vec::new();
+        for host in hosts {
+            let request = Request::Cancel { state: host.at.state.clone(), run: run.clone(), who: who.clone() };
+            stops.extend(host.contact.ask(&request).await.err());
         }
+        let deaf: Vec<HostName> = stops.iter().filter_map(|stop: &Stop| stop.host.clone()).collect();
+        for host in hosts.iter().filter(|host| !deaf.contains(&host.at.name)) {
+            let over = host.runs.iter().find(|known| known.run == *run).is_some_and(|known| known.state != RunState::Running);
+            match stopped(host, run).await {
+                Ok(()) if over => super::say(&format!("{}: it had ended before", host.at.name)),
+                Ok(()) => super::say(&format!("{}: stopped; nothing of it is left", host.at.name)),
+                Err(stop) => stops.push(stop),
+            }
+        }
+        stops
     })
+}
+
+/// It is the run's own record that says that nothing is left.
+async fn stopped(host: &HostRuns, run: &RunId) -> Result<(), Stop> {
+    let request = Request::Follow { state: host.at.state.clone(), run: run.clone(), offset: 0, driver: None };
+    match ended(&host.contact, request).await? {
+        RunState::Done { code: exit::UNKNOWN, .. } => {
+            let stop = Stop::new(exit::UNKNOWN, "not confirmed stopped").on(&host.at.name);
+            Err(stop.remedy(format!("landfall attach {run}")))
+        }
+        RunState::Done { .. } => Ok(()),
+        // A run without a supervisor was ended by the cancel itself; nothing of it is left, but how its work ended is not known.
+        RunState::Lost => Ok(()),
+        state => Err(Stop::new(exit::UNKNOWN, format!("the run is {}", state.as_str())).on(&host.at.name)),
+    }
 }
 
 async fn ended(contact: &Contact, request: Request) -> Result<RunState, Stop> {
@@ -41,11 +63,15 @@ pub(super) fn resolve(context: &Context, args: &ResolveArgs) -> Result<u8, Failu
     let who = who::of_process().to_string();
     let done = args.settled == Settled::Done;
     let word = if done { "settle as done: run" } else { "settle as not done: run" };
-    act(context, &args.on, Some(&args.run), args.yes, word, &async |host: &HostRuns, run: &RunId| {
-        let state = host.at.state.clone();
-        let request = Request::Resolve { state, run: run.clone(), done, who: who.clone(), note: args.note.clone() };
-        host.contact.ask(&request).await?;
-        Ok(format!("{}: settled", host.at.name))
+    act(context, &args.on, Some(&args.run), args.yes, word, async |hosts, run| {
+        let request = |host: &HostRuns| Request::Resolve {
+            state: host.at.state.clone(),
+            run: run.clone(),
+            done,
+            who: who.clone(),
+            note: args.note.clone(),
+        };
+        where_it_applies(hosts, "settled", request).await
     })
 }
 
@@ -54,45 +80,56 @@ pub(super) fn break_lock(context: &Context, args: &LockBreakArgs) -> Result<u8, 
         return Err(Failure::usage("say which run's lock is to be broken").remedy("landfall lock status tells who holds it"));
     };
     let who = who::of_process().to_string();
-    act(context, &args.on, Some(run), args.yes, "break the lock of run", &async |host: &HostRuns, run: &RunId| {
-        let request = Request::BreakLock { state: host.at.state.clone(), run: run.clone(), who: who.clone() };
-        host.contact.ask(&request).await?;
-        Ok(format!("{}: the lock is free", host.at.name))
+    act(context, &args.on, Some(run), args.yes, "break the lock of run", async |hosts, run| {
+        let request = |host: &HostRuns| Request::BreakLock { state: host.at.state.clone(), run: run.clone(), who: who.clone() };
+        where_it_applies(hosts, "the lock is free", request).await
     })
 }
 
-/// Finds the run, asks for confirmation, and does it on each of its hosts.
+/// Does it on each host. Where one host needs it, others may not: they are told, and are no failure.
+async fn where_it_applies(hosts: &[HostRuns], said: &str, request: impl Fn(&HostRuns) -> Request) -> Vec<Stop> {
+    let (mut done, mut stops) = (false, Vec::new());
+    for host in hosts {
+        match host.contact.ask(&request(host)).await {
+            Ok(_) => {
+                done = true;
+                super::say(&format!("{}: {said}", host.at.name));
+            }
+            Err(stop) => stops.push(stop),
+        }
+    }
+    if done {
+        for stop in stops.extract_if(.., |stop| stop.code == exit::REFUSED) {
+            super::say(&label(&stop.message));
+        }
+    }
+    stops
+}
+
+/// Finds the run, asks for confirmation, and does it on its hosts.
 fn act(
     context: &Context,
     on: &On,
     prefix: Option<&str>,
     yes: bool,
     word: &str,
-    each: &impl AsyncFn(&HostRuns, &RunId) -> Result<String, Stop>,
+    what: impl AsyncFnOnce(&[HostRuns], &RunId) -> Vec<Stop>,
 ) -> Result<u8, Failure> {
-    let hosts = found::hosts(context, on)?;
+    let inventory = Inventory::read(&context.inventory()?)?;
+    let hosts = playbook::hosts(&inventory, &on.on)?;
     reach::block_on(async {
-        let (known, mut stops) = found::ask(&reach::reach(), &hosts).await;
-        if known.is_empty() {
-            for stop in &stops {
-                context.tell(&Failure::from(stop.clone()));
-            }
-            return Ok(stops.first().map_or(exit::REFUSED, |stop| stop.code));
-        }
-        let (run, of) = found::choose(known, prefix)?;
-        let names: Vec<&str> = of.iter().map(|host| host.at.name.as_str()).collect();
-        let question = Question { action: format!("{word} {run} on {}", names.join(", ")), production: None };
+        let (known, stops) = found::ask(&reach::reach(), &hosts).await;
+        let found = found::choose(known, stops, prefix)?;
+        let names: Vec<HostName> = found.of.iter().map(|host| host.at.name.clone()).collect();
+        let shown = names.iter().map(HostName::as_str).collect::<Vec<_>>().join(", ");
+        let production = playbook::production(&inventory, &names);
+        let question = Question { action: format!("{word} {} on {shown}", found.run), production };
         question.ask(yes, context.paint())?;
-        stops.clear();
-        for host in &of {
-            match each(host, &run).await {
-                Ok(said) => super::say(&said),
-                Err(stop) => stops.push(stop),
-            }
-        }
+        let mut stops = what(&found.of, &found.run).await;
+        stops.extend(found.unasked);
         for stop in &stops {
             context.tell(&Failure::from(stop.clone()));
         }
-        Ok(exit::of_hosts(stops.iter().map(|stop| stop.code)))
+        Ok(crate::run::worst(stops.iter().map(|stop| stop.code)))
     })?
 }

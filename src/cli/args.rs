@@ -353,7 +353,7 @@ pub(super) struct LockBreakArgs {
 pub(super) struct TrustArgs {
     /// A host of the inventory
     pub(super) host: HostName,
-    /// The fingerprint that one of its keys must have; only with it is a changed key replaced (repeatable)
+    /// Record only the key with this fingerprint; only so is a changed key replaced (repeatable)
     #[arg(long = "fingerprint", value_name = "SHA256:…", value_parser = fingerprint)]
     pub(super) fingerprints: Vec<String>,
     /// Go without asking

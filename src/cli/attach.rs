@@ -1,7 +1,7 @@
 //! `landfall attach`: watches a run from its first byte, from any machine, with the same exit code.
 
 use super::args::AttachArgs;
-use super::{Context, Failure, found, reach};
+use super::{Context, Failure, exit, found, reach};
 use crate::report::{Reporter, Reporters};
 use crate::run;
 
@@ -13,13 +13,14 @@ pub(super) fn run(context: &Context, args: &AttachArgs) -> Result<u8, Failure> {
     let finished = reach::block_on(async {
         let reach = reach::reach();
         let (known, stops) = found::ask(&reach, &hosts).await;
-        if known.is_empty() {
-            let code = stops.first().map_or(7, |stop| stop.code);
-            return Ok(run::Finished { code, stops });
+        let found = found::choose(known, stops, args.run.as_deref())?;
+        let of = found.of.into_iter().map(|host| (host.at, host.contact)).collect();
+        let mut finished = run::attach(&reach, &found.run, of, args.reconnect.reconnect_for, &mut reporters).await;
+        if !found.unasked.is_empty() {
+            finished.code = exit::UNKNOWN;
+            finished.stops.extend(found.unasked);
         }
-        let (run, of) = found::choose(known, args.run.as_deref())?;
-        let of = of.into_iter().map(|host| (host.at, host.contact)).collect();
-        Ok::<_, Failure>(run::attach(&reach, &run, of, args.reconnect.reconnect_for, &mut reporters).await)
+        Ok::<_, Failure>(finished)
     })??;
     reporters.finish();
     Ok(context.end(finished))

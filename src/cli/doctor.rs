@@ -21,7 +21,7 @@ pub(super) fn run(context: &Context, args: &DoctorArgs) -> Result<u8, Failure> {
         bad = true;
         super::say(&format!("{} {text}", paint.paint(Tone::Bad, "✗")));
         if let Some(remedy) = remedy {
-            super::say(&format!("    {} {remedy}", paint.paint(Tone::Help, "help:")));
+            super::say(&format!("    {} {}", paint.paint(Tone::Help, "help:"), label(remedy)));
         }
     };
     let arches: Vec<&str> = Programs::embedded().built().iter().map(|program| program.arch).collect();

@@ -37,31 +37,47 @@ pub(super) async fn ask(reach: &Arc<Reach>, hosts: &[HostAt]) -> (Vec<HostRuns>,
     (found, stops)
 }
 
+/// A run, and the hosts that know it.
+pub(super) struct Found {
+    pub(super) run: RunId,
+    pub(super) of: Vec<HostRuns>,
+    /// Hosts of the run that could not be asked: what is found out is not all of it.
+    pub(super) unasked: Vec<Stop>,
+}
+
 /// The run whose id begins with `prefix`, or the newest; with the hosts that know it.
-pub(super) fn choose(hosts: Vec<HostRuns>, prefix: Option<&str>) -> Result<(RunId, Vec<HostRuns>), Failure> {
-    let mut known: BTreeMap<RunId, &RunSummary> = BTreeMap::new();
+pub(super) fn choose(hosts: Vec<HostRuns>, stops: Vec<Stop>, prefix: Option<&str>) -> Result<Found, Failure> {
+    let mut known: BTreeMap<RunId, RunSummary> = BTreeMap::new();
     for summary in hosts.iter().flat_map(|host| &host.runs) {
-        known.entry(summary.run.clone()).or_insert(summary);
+        known.entry(summary.run.clone()).or_insert_with(|| summary.clone());
     }
-    let run = match prefix {
+    let summary = match prefix {
         None => {
-            let newest = known.values().max_by(|a, b| a.since.cmp(&b.since)).map(|summary| summary.run.clone());
-            newest.ok_or_else(|| Failure::refused("no host knows of any run"))?
+            let newest = known.into_values().max_by(|a, b| a.since.cmp(&b.since));
+            newest.ok_or_else(|| nothing(stops.first(), "no host knows of any run"))?
         }
         Some(prefix) => {
-            let mut matching = known.keys().filter(|run| run.as_str().starts_with(prefix));
+            let mut matching = known.into_values().filter(|summary| summary.run.as_str().starts_with(prefix));
             match (matching.next(), matching.next()) {
-                (Some(only), None) => only.clone(),
-                (None, _) => {
-                    return Err(Failure::refused(format!("no host knows of a run {prefix}")).remedy("landfall runs lists them"));
-                }
+                (Some(only), None) => only,
+                (None, _) => return Err(nothing(stops.first(), &format!("no host knows of a run {prefix}"))),
                 (Some(one), Some(other)) => {
-                    let message = format!("more than one run begins with {prefix}: {one}, {other}");
+                    let message = format!("more than one run begins with {prefix}: {}, {}", one.run, other.run);
                     return Err(Failure::usage(message).remedy("type more letters of its id"));
                 }
             }
         }
     };
-    let of = hosts.into_iter().filter(|host| host.runs.iter().any(|summary| summary.run == run)).collect();
-    Ok((run, of))
+    let of = hosts.into_iter().filter(|host| host.runs.iter().any(|known| known.run == summary.run)).collect();
+    let part_of = |stop: &Stop| stop.host.as_ref().is_some_and(|host| summary.hosts.contains(host));
+    let unasked = stops.into_iter().filter(part_of).map(|stop| Stop { code: 6, ..stop }).collect();
+    Ok(Found { run: summary.run, of, unasked })
+}
+
+/// Nothing was found: because nobody could be asked, or because there is nothing.
+fn nothing(stop: Option<&Stop>, message: &str) -> Failure {
+    match stop {
+        Some(stop) => Failure::from(stop.clone()),
+        None => Failure::refused(message).remedy("landfall runs lists them"),
+    }
 }

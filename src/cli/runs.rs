@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::args::{LockStatusArgs, RunsArgs};
-use super::{Context, Failure, exit, found, reach};
+use super::{Context, Failure, found, reach};
 use crate::protocol::{Reply, Request, RunState, RunSummary};
 use crate::report::{Output, Tone, label};
 
@@ -21,7 +21,7 @@ pub(super) fn run(context: &Context, args: &RunsArgs) -> Result<u8, Failure> {
     for stop in &stops {
         context.tell(&Failure::from(stop.clone()));
     }
-    Ok(exit::of_hosts(stops.iter().map(|stop| stop.code)))
+    Ok(crate::run::worst(stops.iter().map(|stop| stop.code)))
 }
 
 fn json(run: &RunSummary) -> String {
@@ -48,7 +48,7 @@ fn line(context: &Context, run: &RunSummary, all: &[&RunSummary]) -> String {
     let length = (1..id.len()).find(unique).unwrap_or(id.len());
     let id = format!("{}{}", paint.paint(Tone::Strong, &id[..length]), paint.paint(Tone::Faint, &id[length..]));
     let note = run.note.as_ref().map(|note| format!("  {}", paint.paint(Tone::Faint, label(note)))).unwrap_or_default();
-    let since = run.since.get(..19).unwrap_or(&run.since).replace('T', " ");
+    let since = label(run.since.get(..19).unwrap_or(&run.since)).replace('T', " ");
     format!(
         "{id}  {since}  {:<12} {:<12} {}  {}{note}",
         run.host,
@@ -80,7 +80,7 @@ pub(super) fn lock_status(context: &Context, args: &LockStatusArgs) -> Result<u8
                         holder.run,
                         label(&holder.playbook),
                         label(&holder.who),
-                        holder.since,
+                        label(&holder.since),
                         label(&holder.state)
                     );
                 }
@@ -96,6 +96,6 @@ pub(super) fn lock_status(context: &Context, args: &LockStatusArgs) -> Result<u8
         for stop in &stops {
             context.tell(&Failure::from(stop.clone()));
         }
-        Ok(exit::of_hosts(stops.iter().map(|stop| stop.code)))
+        Ok(crate::run::worst(stops.iter().map(|stop| stop.code)))
     })?
 }

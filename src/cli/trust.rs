@@ -1,5 +1,5 @@
-//! `landfall trust`: records all of a host's keys, after a person has seen their fingerprints or has named one of them. Replaces a
-//! key that changed only where its fingerprint was given.
+//! `landfall trust`: records all of a host's keys after a person has seen their fingerprints, or those whose fingerprints were
+//! given. A key that changed is replaced only where its fingerprint was given.
 
 use super::args::TrustArgs;
 use super::confirm::Question;
@@ -53,7 +53,7 @@ fn record(context: &Context, args: &TrustArgs, settings: &Settings, keys: &[Host
     }
     let changed = known.places(name, port).iter().map(ToString::to_string).collect::<Vec<_>>();
     let is_changed = verdicts.iter().any(|verdict| matches!(verdict, Verdict::Changed(_)));
-    if is_changed && !verdicts.iter().any(|verdict| matches!(verdict, Verdict::Known(_))) && !given {
+    if is_changed && !given {
         let message = format!("the keys of {} have changed since {}", args.host, changed.join(", "));
         let remedy = "if that is right, say which: landfall trust HOST --fingerprint SHA256:… , read off the host's own console";
         return Err(Failure::new(exit::UNREACHED, message).remedy(remedy));
@@ -66,15 +66,14 @@ fn record(context: &Context, args: &TrustArgs, settings: &Settings, keys: &[Host
         let question = Question { action: format!("trust {}", args.host), production: None };
         question.ask(args.yes, context.paint())?;
     }
+    // What was vouched for is recorded, and nothing beside it: each key of the list could come from somebody in between.
+    let vouched: Vec<HostKey> =
+        keys.iter().filter(|key| !given || args.fingerprints.contains(&key.fingerprint())).cloned().collect();
     let names = if settings.hash_known_hosts { Names::Hashed } else { Names::Plain };
-    let new: Vec<HostKey> = keys
-        .iter()
-        .zip(&verdicts)
-        .filter(|(_, verdict)| !matches!(verdict, Verdict::Known(_)))
-        .map(|(key, _)| key.clone())
-        .collect();
+    let is_new = |key: &&HostKey| !matches!(known.judge(name, port, key), Verdict::Known(_));
+    let new: Vec<HostKey> = vouched.iter().filter(is_new).cloned().collect();
     let written = if is_changed && given {
-        known_hosts::replace(&file, name, port, keys, names)
+        known_hosts::replace(&file, name, port, &vouched, names)
     } else {
         known_hosts::add(&file, name, port, &new, names)
     };

@@ -136,8 +136,11 @@ fn answer(shared: &Shared, stream: u32, request: Request) -> Result<Option<Reply
             }
             return Ok(to_its_end(shared, stream, &dir, offset));
         }
-        Request::Go { state, run } => {
+        Request::Go { state, run, driver } => {
             let (_, dir) = find(&state, &run)?;
+            if !driver::is_driver(&dir, &driver) {
+                return Err(Refusal { code: 7, message: format!("another client prepared run {run}"), remedy: None });
+            }
             let _ = dir.mark("verdict", "go");
             shared.waiting().retain(|waiting| waiting.run != run);
             if dir.marked("verdict").as_deref() == Some("go") {
@@ -240,8 +243,8 @@ fn submit(shared: &Shared, stream: u32, sha256: &str, text: &str, driver: &str) 
 fn with_key(state: &State, submission: &Submission) -> Option<RunDir> {
     let key = submission.key.as_ref()?;
     let same = status::list(state).into_iter().filter(|run| run.key.as_ref() == Some(key) && run.playbook == submission.playbook);
-    let counts = |state: &RunState| !matches!(state, RunState::Done { code: 5 | 7, .. });
-    same.filter(|run| counts(&run.state)).map(|run| state.run(&run.run)).next()
+    let dirs = same.filter(|run| !matches!(run.state, RunState::Done { code: 5 | 7, .. })).map(|run| state.run(&run.run));
+    dirs.into_iter().find(|dir| dir.marked("verdict").as_deref() != Some("withdrawn"))
 }
 
 /// Puts the run down and gives it a supervisor. Idempotent: the second time there is one already.

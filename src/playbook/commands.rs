@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::name::{PlaybookName, SeedName};
+use crate::name::{GroupName, HostName, PlaybookName, SeedName};
 use crate::source::{Diags, Node, Place, Placed, Sink, Table, nearest};
 
 use super::inventory::{Host, Inventory};
@@ -135,4 +135,10 @@ pub fn hosts(inventory: &Inventory, on: &[String]) -> Result<Vec<HostAt>, Diags>
     };
     let chosen: Vec<HostAt> = chosen.into_iter().map(at).collect();
     sink.finish(chosen)
+}
+
+/// A production group among those of some hosts: its name confirms what is done to them.
+pub fn production(inventory: &Inventory, hosts: &[HostName]) -> Option<GroupName> {
+    let hosts: Vec<&Host> = inventory.hosts.iter().filter(|host| hosts.contains(&host.name)).collect();
+    select::production(inventory, &hosts, &[])
 }

@@ -47,6 +47,8 @@ pub enum Request {
         state: StateDir,
         /// Which run.
         run: RunId,
+        /// The token given at submission: only who prepared it lets it go.
+        driver: String,
     },
     /// Read a run's record.
     Follow {

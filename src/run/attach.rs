@@ -44,6 +44,7 @@ pub async fn attach(
             source: Source::Run,
             driver: None,
             reconnect_for,
+            keyed: false,
         };
         let (order, wanted) = mpsc::unbounded_channel();
         orders.push(order);

@@ -17,6 +17,8 @@ use crate::protocol::Answer;
 
 /// The most of the client's own output that travels with an answer; the rest was shown, and is not kept.
 const KEPT: usize = 256 << 10;
+/// How long output is waited for after the end of a command.
+const DRAIN: Duration = Duration::from_secs(2);
 /// A line longer than this is cut.
 const LINE: usize = 32 << 10;
 
@@ -88,19 +90,43 @@ pub(super) async fn local(command: &LocalCommand, tell: &mpsc::UnboundedSender<B
         }
     };
     process.current_dir(&command.dir).envs(env).env_remove(crate::ssh::KEY_VARIABLE);
-    process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    // A group of its own: a Ctrl-C that lets go of the run must not stop what it waits for.
+    process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = match process.spawn() {
         Ok(child) => child,
         Err(error) => return failed(format!("could not be started: {error}")),
     };
+    let group = Group(child.id().and_then(|id| i32::try_from(id).ok()));
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let ((), (), status) =
-        tokio::join!(lines(stdout, Stream::Stdout, &secrets, tell), lines(stderr, Stream::Stderr, &secrets, tell), child.wait());
+    let printing =
+        async { tokio::join!(lines(stdout, Stream::Stdout, &secrets, tell), lines(stderr, Stream::Stderr, &secrets, tell)) };
+    tokio::pin!(printing);
+    let status = tokio::select! {
+        biased;
+        status = child.wait() => {
+            // Something it left behind may keep its output open for ever.
+            let _ = tokio::time::timeout(DRAIN, printing).await;
+            status
+        }
+        _ = &mut printing => child.wait().await,
+    };
+    drop(group);
     match status.map(|status| status.code()) {
         Ok(Some(0)) => Answer { status: Status::Ok, exit_code: Some(0), detail: None, events: Vec::new() },
         Ok(Some(code)) => Answer { exit_code: Some(code), ..failed(format!("exit code {code}")) },
         Ok(None) => failed("killed by a signal"),
         Err(error) => failed(error.to_string()),
+    }
+}
+
+/// A command and all that it started: gone when this is dropped, by an end, a time limit or an interruption.
+struct Group(Option<i32>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0.and_then(rustix::process::Pid::from_raw) {
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::TERM);
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use super::stop::Stop;
 use super::{Desk, Ended, Feed, Finished, Options};
 use crate::event::{Body, Event, Status};
 use crate::facts::{Facts, LockHolder};
-use crate::name::{HostName, StepName};
+use crate::name::{HostName, RunId, StepName};
 use crate::playbook::{DriverWork, ResolvedHost, ResolvedPlaybook, Work};
 use crate::protocol::{Answer, When};
 
@@ -29,8 +29,12 @@ struct Seat {
     wanted: mpsc::UnboundedSender<Wanted>,
     facts: Option<Facts>,
     locked: Option<Box<LockHolder>>,
-    /// It has been told to go, and has heard it.
+    /// It has been told to go, or was approved when it was submitted: only from then on does it get anything from this client.
+    let_go: bool,
+    /// It has heard that.
     gone: bool,
+    /// The step that it is at.
+    at: Option<StepName>,
     /// A step that must succeed did not.
     failed: bool,
     end: Option<HostEnd>,
@@ -60,7 +64,10 @@ pub(super) struct Flight<'a> {
     /// Steps that run now and must not be cut off lightly.
     migrating: BTreeSet<HostName>,
     stops: Vec<Stop>,
-    found: bool,
+    /// It goes on by itself once it is prepared: approved beforehand, and there is one host.
+    given: bool,
+    /// What the key led to, by host: a run that was there already, or the one that was submitted.
+    found: BTreeMap<HostName, RunId>,
     cancelled: bool,
 }
 
@@ -72,6 +79,7 @@ impl<'a> Flight<'a> {
         desk: Arc<dyn Desk>,
         journal: Journal,
         entry: Entry,
+        given: bool,
     ) -> Self {
         let (tell_news, news) = mpsc::channel(NEWS);
         let (tell_own, told) = mpsc::unbounded_channel();
@@ -90,7 +98,8 @@ impl<'a> Flight<'a> {
             own: BTreeMap::new(),
             migrating: BTreeSet::new(),
             stops: Vec::new(),
-            found: false,
+            given,
+            found: BTreeMap::new(),
             cancelled: false,
         }
     }
@@ -110,9 +119,11 @@ impl<'a> Flight<'a> {
             source: Source::Submission(submission),
             driver: Some(self.entry.driver.clone()),
             reconnect_for: self.options.reconnect_for,
+            keyed: self.options.key.is_some(),
         };
         let (wanted, orders) = mpsc::unbounded_channel();
-        let seat = Seat { wanted, facts: None, locked: None, gone: false, failed: false, end: None };
+        let seat =
+            Seat { wanted, facts: None, locked: None, let_go: self.given, gone: false, at: None, failed: false, end: None };
         self.seats.insert(host.name.clone(), seat);
         let run = HostRun::new(Arc::clone(&self.reach), part, self.tell_news.clone(), orders);
         tokio::task::spawn_local(run.play(contact));
@@ -120,7 +131,7 @@ impl<'a> Flight<'a> {
 
     /// Whether the key led to a run that was there already.
     pub(super) fn is_found(&self) -> bool {
-        self.found
+        self.found.values().any(|run| *run != self.entry.run)
     }
 
     /// What the hosts have told of themselves.
@@ -130,17 +141,24 @@ impl<'a> Flight<'a> {
 
     /// Waits until everyone who was asked is prepared. One who is not ends it for all.
     pub(super) async fn prepared(&mut self, feed: &mut Feed<'_>, signals: &mut Signals) -> Option<Ended> {
-        while !self.found && self.seats.values().any(|seat| seat.facts.is_none() && seat.end.is_none()) {
+        while self.seats.iter().any(|(host, seat)| seat.facts.is_none() && seat.end.is_none() && !self.is_found_on(host)) {
             tokio::select! {
                 Some((host, news)) = self.news.recv() => self.heard(&host, news, feed),
-                _ = signals.wish() => {
-                    self.withdraw(feed).await;
-                    return Some(Ended::Over(Finished::stopped(Stop::new(130, "interrupted: nothing was done"))));
-                }
+                Some((host, step, told)) = self.told.recv() => self.own_news(&host, step, told, feed),
+                // A run that goes by itself may be going already: then a wish means what it means in flight.
+                wish = signals.wish() => if self.given {
+                    if let Some(finished) = self.wished(wish, feed).await {
+                        return Some(Ended::Over(finished));
+                    }
+                } else {
+                    return Some(Ended::Over(self.interrupted(feed).await));
+                },
             }
         }
-        let refused = self.seats.iter().find(|(_, seat)| seat.end.is_some() && seat.facts.is_none());
-        let (host, seat) = refused.filter(|_| !self.found)?;
+        if self.is_found() {
+            return self.found_apart(feed).await.map(Ended::Over);
+        }
+        let (host, seat) = self.seats.iter().find(|(_, seat)| seat.end.is_some() && seat.facts.is_none())?;
         let (host, locked) = (host.clone(), seat.locked.clone());
         let code = match seat.end {
             Some(HostEnd::Done(code)) => code,
@@ -155,8 +173,37 @@ impl<'a> Flight<'a> {
         })
     }
 
-    /// Takes the run back from everyone who has not gone yet, and waits until they know.
-    pub(super) async fn withdraw(&mut self, feed: &mut Feed<'_>) {
+    fn is_found_on(&self, host: &HostName) -> bool {
+        self.found.get(host).is_some_and(|run| *run != self.entry.run)
+    }
+
+    /// A key that leads to different runs, or to one on some hosts only, leads nowhere.
+    async fn found_apart(&mut self, feed: &mut Feed<'_>) -> Option<Finished> {
+        let runs: BTreeSet<&RunId> = self.found.values().collect();
+        if runs.len() < 2 && self.seats.keys().all(|host| self.found.contains_key(host)) {
+            return None;
+        }
+        let told: Vec<String> = self.found.iter().map(|(host, run)| format!("{run} on {host}")).collect();
+        let stop = Stop::new(7, format!("the key does not lead to one run on all hosts: {}", told.join(", ")));
+        self.withdraw(feed).await;
+        Some(Finished::stopped(stop.remedy("give the new run a key of its own, or name the hosts of the old one")))
+    }
+
+    /// Ends a run that was not let go yet.
+    pub(super) async fn interrupted(&mut self, feed: &mut Feed<'_>) -> Finished {
+        let stop = if self.withdraw(feed).await {
+            Stop::new(130, "interrupted: nothing was done")
+        } else {
+            Stop::new(6, "interrupted, and not everybody has confirmed that nothing was done")
+        };
+        Finished::stopped(stop)
+    }
+
+    /// Takes the run back from everyone who has not gone yet, and waits until they know. False when somebody did not say so.
+    pub(super) async fn withdraw(&mut self, feed: &mut Feed<'_>) -> bool {
+        // A run that was found is somebody else's.
+        let found: Vec<HostName> = self.seats.keys().filter(|host| self.is_found_on(host)).cloned().collect();
+        self.seats.retain(|host, _| !found.contains(host));
         for seat in self.seats.values().filter(|seat| seat.end.is_none()) {
             let _ = seat.wanted.send(Wanted::Cancel { who: self.options.who.to_string() });
         }
@@ -177,20 +224,28 @@ impl<'a> Flight<'a> {
                 left.collect::<Vec<_>>().join(", ")
             );
             feed.tell(None, None, Body::Warning { text });
+            return false;
         }
+        true
     }
 
     /// Lets the hosts go, batch by batch, and sees the run to its end.
     pub(super) async fn fly(mut self, feed: &mut Feed<'_>, signals: &mut Signals) -> Finished {
         let order: Vec<HostName> = self.playbook.hosts.iter().map(|host| host.name.clone()).collect();
         let size = self.playbook.serial.map_or(order.len(), |serial| serial.batch(order.len())).max(1);
+        let mut before: Vec<&HostName> = Vec::new();
         for batch in order.chunks(size) {
-            let failed = self.seats.values().any(|seat| seat.end.as_ref().is_some_and(|end| *end != HostEnd::Done(0)));
+            let end_of = |host: &HostName| self.seats.get(host).and_then(|seat| seat.end.as_ref());
+            let failed = before.iter().any(|host| end_of(host) != Some(&HostEnd::Done(0)));
+            let found = self.is_found();
+            let mut held_back = Vec::new();
             for host in batch {
-                let Some(seat) = self.seats.get_mut(host) else { continue };
+                let Some(seat) = self.seats.get_mut(host).filter(|seat| seat.end.is_none() && !found) else { continue };
                 let _ = if failed || self.cancelled {
+                    held_back.push(host.clone());
                     seat.wanted.send(Wanted::Cancel { who: self.options.who.to_string() })
                 } else {
+                    seat.let_go = true;
                     seat.wanted.send(Wanted::Go)
                 };
             }
@@ -206,13 +261,12 @@ impl<'a> Flight<'a> {
                     wish = signals.wish() => if let Some(finished) = self.wished(wish, feed).await { return finished },
                 }
             }
-            if failed {
-                for host in batch {
-                    if let Some(seat) = self.seats.get_mut(host) {
-                        seat.end = Some(HostEnd::NotBegun);
-                    }
+            for host in &held_back {
+                if let Some(seat) = self.seats.get_mut(host).filter(|seat| seat.end == Some(HostEnd::Done(130))) {
+                    seat.end = Some(HostEnd::NotBegun);
                 }
             }
+            before.extend(batch);
         }
         let ends = self.seats.iter().map(|(host, seat)| (host.clone(), seat.end.clone().unwrap_or(HostEnd::Unknown))).collect();
         Finished { code: exit_code(&ends), stops: self.stops }
@@ -259,10 +313,10 @@ impl<'a> Flight<'a> {
             News::Accepted(run) => {
                 if run != self.entry.run {
                     let text = format!("the key is known: this is run {run}, which was started before");
-                    feed.run = run;
+                    feed.run = run.clone();
                     feed.tell(Some(host), None, Body::Warning { text });
-                    self.found = true;
                 }
+                self.found.insert(host.clone(), run);
                 self.entry.acknowledged.push(host.clone());
                 // What is lost here is only a convenience: the host knows the run.
                 let _ = self.journal.write(&self.entry);
@@ -306,6 +360,9 @@ impl<'a> Flight<'a> {
                 }
             }
             Body::StepStarted { kind, .. } => {
+                if let Some(seat) = self.seats.get_mut(host) {
+                    seat.at.clone_from(&event.step);
+                }
                 if kind == "migrate" {
                     self.migrating.insert(host.clone());
                 }
@@ -338,7 +395,8 @@ impl<'a> Flight<'a> {
         let key = (host.clone(), index);
         let Some(step) = self.host(host).and_then(|host| host.steps.get(index)) else { return };
         let Work::Driver(work) = &step.work else { return };
-        if self.found || self.own.contains_key(&key) {
+        let let_go = self.seats.get(host).is_some_and(|seat| seat.let_go);
+        if !let_go || self.is_found() || self.own.contains_key(&key) {
             return;
         }
         self.own.insert(key, Vec::new());
@@ -385,7 +443,10 @@ impl<'a> Flight<'a> {
 
     /// Tells the hosts that wait for a step of another how it ended there: one step, or all that it will never come to.
     fn answer_peers_of(&self, first: &HostName, step: Option<(&StepName, Status, Option<&str>)>) {
-        let failed = self.seats.get(first).is_some_and(|seat| seat.failed);
+        let seat = self.seats.get(first);
+        let failed = seat.is_some_and(|seat| seat.failed);
+        // One that never started there was not done there, whatever the reason; the ledger's stories are told of started ones.
+        let started = |name: &StepName| seat.and_then(|seat| seat.at.as_ref()) == Some(name);
         for host in &self.playbook.hosts {
             for (index, waiting) in host.steps.iter().enumerate() {
                 let waits = matches!(&waiting.work, Work::Peer { first: of } if of == first);
@@ -395,7 +456,9 @@ impl<'a> Flight<'a> {
                 let (status, detail) = match step {
                     // Nothing was said of it before its host ended; a first answer stays, so this one only fills gaps.
                     None => (Status::Unknown, format!("{first} ended before it came to it")),
-                    Some((_, Status::Ok | Status::Skipped, _)) if !failed => (Status::Ok, format!("done on {first}")),
+                    Some((name, Status::Ok | Status::Skipped, _)) if !failed && started(name) => {
+                        (Status::Ok, format!("done on {first}"))
+                    }
                     Some((_, Status::Unknown, _)) => (Status::Unknown, format!("not known on {first}")),
                     Some((_, _, why)) => (Status::Failed, format!("failed on {first}: {}", why.unwrap_or("see there"))),
                 };

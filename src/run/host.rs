@@ -48,6 +48,8 @@ pub(super) struct Part {
     pub driver: Option<String>,
     /// For how long contact is sought again.
     pub reconnect_for: Duration,
+    /// Whether a key was given: only then may the host answer with another run than was submitted.
+    pub keyed: bool,
 }
 
 /// What the run wants of a host. Each may be said twice.
@@ -90,8 +92,23 @@ pub(super) struct HostRun {
     wanted: mpsc::UnboundedReceiver<Wanted>,
     unsaid: VecDeque<Wanted>,
     reader: Reader,
+    /// The submission left this machine: whether it arrived is only known once the host says so.
+    sent: bool,
     accepted: bool,
+    /// Something was read since contact was made: only that makes a new beginning of seeking it.
+    heard: bool,
 }
+
+/// What the client itself tells of a run is not taken from a host's record.
+fn is_the_hosts(body: &Body) -> bool {
+    !matches!(
+        body,
+        Body::RunFinished { .. } | Body::HostConnected { .. } | Body::ConnectionLost { .. } | Body::Reconnected { .. }
+    )
+}
+
+/// When an answer that a host could not take is given again.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// Why reading stopped.
 enum Break {
@@ -109,69 +126,62 @@ impl HostRun {
     ) -> Self {
         let reader = Reader::new(part.run.clone(), part.host.clone());
         let accepted = matches!(part.source, Source::Run);
-        Self { reach, part, news, wanted, unsaid: VecDeque::new(), reader, accepted }
+        Self { reach, part, news, wanted, unsaid: VecDeque::new(), reader, sent: false, accepted, heard: false }
     }
 
     /// Plays the part to its end.
     pub(super) async fn play(mut self, contact: Contact) {
-        let mut contact = Some(contact);
-        let mut lost_since = None;
+        let mut contact = contact;
+        let (mut since, mut attempts) = (Instant::now(), 0);
         let (end, stop) = loop {
-            let cause = match contact.take() {
-                None => None,
-                Some(made) => {
-                    if lost_since.take().is_some() {
-                        let offset = self.reader.offset();
-                        self.tell(Body::Reconnected { offset }).await;
-                    }
-                    let broken = self.read(&made).await;
-                    made.close().await;
-                    match broken {
-                        Break::Ended(end, stop) => break (end, stop),
-                        Break::Lost(error) => Some(error),
-                    }
-                }
+            let broken = self.read(&contact).await;
+            contact.close().await;
+            let error = match broken {
+                Break::Ended(end, stop) => break (end, stop),
+                Break::Lost(error) => error,
             };
-            if let Some(error) = cause {
-                self.tell(Body::ConnectionLost { cause: error.to_string() }).await;
+            if std::mem::take(&mut self.heard) {
+                (since, attempts) = (Instant::now(), 0);
             }
-            let since = *lost_since.get_or_insert_with(Instant::now);
-            match self.again(since).await {
-                Ok(made) => contact = Some(made),
+            self.tell(Body::ConnectionLost { cause: error.to_string() }).await;
+            contact = match self.again(since, &mut attempts).await {
+                Ok(made) => made,
                 Err(stop) => {
-                    let end = if self.accepted { HostEnd::Unknown } else { HostEnd::Unreachable };
+                    let end = if self.sent || self.accepted { HostEnd::Unknown } else { HostEnd::Unreachable };
                     break (end, Some(stop));
                 }
-            }
+            };
+            let offset = self.reader.offset();
+            self.tell(Body::Reconnected { offset }).await;
         };
         let _ = self.news.send((self.part.host.clone(), News::Ended(end, stop))).await;
     }
 
     /// Seeks contact again, with growing pauses, until it stands or the time is over.
-    async fn again(&mut self, since: Instant) -> Result<Contact, Stop> {
+    async fn again(&self, since: Instant, attempts: &mut usize) -> Result<Contact, Stop> {
         let mut last = None;
-        for attempt in 0.. {
-            let pause = Duration::from_secs(PAUSES[attempt.min(PAUSES.len() - 1)]);
+        loop {
+            let pause = Duration::from_secs(PAUSES[(*attempts).min(PAUSES.len() - 1)]);
+            *attempts += 1;
             if since.elapsed() + pause > self.part.reconnect_for {
                 break;
             }
             tokio::time::sleep(pause).await;
             match Contact::make(&self.reach, &self.part.host, &self.part.target).await {
                 Ok(contact) => return Ok(contact),
-                // A host that answers and refuses will not be talked round by trying again, unless it is still starting.
                 Err(stop) if stop.code == 2 => return Err(stop),
                 Err(stop) => last = Some(stop),
             }
         }
         let why = last.map(|stop| format!(": {}", stop.message)).unwrap_or_default();
         let limit = humantime::format_duration(self.part.reconnect_for);
-        let stop = Stop::new(6, format!("{}: no contact for {limit}{why}", self.part.host));
+        let stop = Stop::new(6, format!("no contact for {limit}{why}")).on(&self.part.host);
         Err(stop.remedy(format!("the run goes on there; to see it: landfall attach {}", self.part.run)))
     }
 
     fn request(&self) -> Request {
         match &self.part.source {
-            Source::Submission(text) if self.reader.offset() == 0 => Request::Submit {
+            Source::Submission(text) if !self.accepted => Request::Submit {
                 sha256: Sha256::digest(text.as_bytes()).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}")),
                 submission: text.clone(),
                 driver: self.part.driver.clone().unwrap_or_default(),
@@ -191,35 +201,46 @@ impl HostRun {
             Ok(stream) => stream,
             Err(error) => return Break::Lost(error),
         };
+        self.sent = true;
         let mut wanting = true;
+        // When what the host could not take is said again.
+        let mut later = None::<tokio::time::Instant>;
         // What was wanted while there was no contact is said now, once the host has the run.
         loop {
-            if self.accepted {
-                while let Some(wanted) = self.unsaid.front().cloned() {
-                    match self.say(contact, &wanted).await {
-                        Ok(()) => drop(self.unsaid.pop_front()),
-                        Err(broken) => return broken,
-                    }
+            while let Some(wanted) = self.unsaid.front().filter(|_| self.accepted && later.is_none()).cloned() {
+                match self.say(contact, &wanted).await {
+                    Ok(true) => drop(self.unsaid.pop_front()),
+                    Ok(false) => later = Some(tokio::time::Instant::now() + AGAIN),
+                    Err(broken) => return broken,
                 }
             }
+            let pause = async {
+                match later {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 biased;
-                item = stream.next() => match item {
-                    Err(error) => return Break::Lost(error),
-                    Ok(item) => if let Some(broken) = self.take(item).await { return broken },
-                },
+                // First what is wanted: a host that floods must still hear that it is to stop.
                 wanted = self.wanted.recv(), if wanting => match wanted {
                     Some(wanted) => self.unsaid.push_back(wanted),
                     None => wanting = false,
                 },
+                item = stream.next() => match item {
+                    Err(error) => return Break::Lost(error),
+                    Ok(item) => if let Some(broken) = self.take(item).await { return broken },
+                },
+                () = pause => later = None,
             }
         }
     }
 
-    async fn say(&self, contact: &Contact, wanted: &Wanted) -> Result<(), Break> {
+    /// Says it. False when the host could not take it now.
+    async fn say(&self, contact: &Contact, wanted: &Wanted) -> Result<bool, Break> {
         let (state, run) = (self.part.state.clone(), self.part.run.clone());
         let request = match wanted {
-            Wanted::Go => Request::Go { state, run },
+            Wanted::Go => Request::Go { state, run, driver: self.part.driver.clone().unwrap_or_default() },
             Wanted::Cancel { who } => Request::Cancel { state, run, who: who.clone() },
             Wanted::Answer { step, answer } => Request::Answer {
                 state,
@@ -230,22 +251,26 @@ impl HostRun {
             },
         };
         match contact.link.call(request).await {
-            Ok(Reply::Refused { message, .. }) => self.tell(Body::Warning { text: message }).await,
+            Ok(Reply::Refused { message, .. }) => {
+                self.tell(Body::Warning { text: message }).await;
+                return Ok(!matches!(wanted, Wanted::Answer { .. }));
+            }
             Ok(_) if matches!(wanted, Wanted::Go) => {
                 let _ = self.news.send((self.part.host.clone(), News::Gone)).await;
             }
             Ok(_) => {}
             Err(error) => return Err(Break::Lost(error)),
         }
-        Ok(())
+        Ok(true)
     }
 
     async fn take(&mut self, item: StreamItem) -> Option<Break> {
+        self.heard = true;
         match item {
             StreamItem::Data(bytes) => {
                 let mut events = Vec::new();
                 let read = self.reader.push(&bytes, &mut events);
-                for event in events {
+                for event in events.into_iter().filter(|event| is_the_hosts(&event.body)) {
                     let _ = self.news.send((self.part.host.clone(), News::Event(Box::new(event)))).await;
                 }
                 let error = read.err()?;
@@ -253,6 +278,10 @@ impl HostRun {
                 Some(Break::Ended(HostEnd::Unknown, Some(stop)))
             }
             StreamItem::Reply(Reply::Accepted { run }) => {
+                if run != self.part.run && !self.part.keyed {
+                    let stop = Stop::new(7, format!("it answers with run {run}, which is not the one submitted"));
+                    return Some(Break::Ended(HostEnd::Done(7), Some(stop.on(&self.part.host))));
+                }
                 self.accepted = true;
                 if run != self.part.run {
                     self.part.run = run.clone();

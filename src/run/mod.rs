@@ -19,7 +19,7 @@ use std::time::{Duration, Instant, SystemTime};
 pub use attach::attach;
 pub use contact::{Contact, Reach, ssh_target};
 pub use journal::{Entry, Journal};
-pub use outcome::{HostEnd, exit_code};
+pub use outcome::worst;
 pub use stop::Stop;
 
 use crate::event::{Body, Event, Status, VERSION, timestamp};
@@ -27,7 +27,7 @@ use crate::facts::{Facts, LockHolder};
 use crate::name::{HostName, RunId, StepName};
 use crate::plan::{Order, Plan};
 use crate::playbook::{DriverWork, LocalStep, ResolvedPlaybook, Work};
-use crate::protocol::{Approval, Reply, Request, Who};
+use crate::protocol::{Approval, Reply, Request, RunState, Who};
 use crate::report::{Reporter, Reporters};
 use crate::runtime::StreamItem;
 
@@ -162,10 +162,13 @@ pub async fn run(
     };
     feed.tell(None, None, started);
     for step in &playbook.before {
-        if !before(step, &mut feed, &mut signals).await {
-            feed.finish(1);
-            return Finished { code: 1, stops: Vec::new() };
-        }
+        let code = match before(step, &mut feed, &mut signals).await {
+            Status::Ok => continue,
+            Status::Cancelled => 130,
+            _ => 1,
+        };
+        feed.finish(code);
+        return Finished { code, stops: Vec::new() };
     }
     let patience = Instant::now() + options.lock_wait;
     let finished = loop {
@@ -215,7 +218,7 @@ fn may_detach(playbook: &ResolvedPlaybook, options: &Options) -> Result<(), Stop
 }
 
 /// Runs a leading `local` step: before anything is contacted.
-async fn before(step: &LocalStep, feed: &mut Feed<'_>, signals: &mut Signals) -> bool {
+async fn before(step: &LocalStep, feed: &mut Feed<'_>, signals: &mut Signals) -> Status {
     let began = Instant::now();
     let started = Body::StepStarted { kind: "local".into(), command: step.shown.clone(), check: false };
     feed.tell(None, Some(&step.name), started);
@@ -240,7 +243,7 @@ async fn before(step: &LocalStep, feed: &mut Feed<'_>, signals: &mut Signals) ->
     };
     let finished = Body::StepFinished { status, exit_code, signal: None, duration_ms: millis(began), detail };
     feed.tell(None, Some(&step.name), finished);
-    status == Status::Ok
+    status
 }
 
 /// Waits until the run that holds a lock is over, by following its record.
@@ -259,14 +262,17 @@ async fn wait_for(
     let over = async {
         loop {
             match stream.next().await {
-                Ok(StreamItem::Reply(Reply::RecordEnd { .. } | Reply::Refused { .. })) => return Ok(()),
+                Ok(StreamItem::Reply(Reply::RecordEnd { state: RunState::Done { .. } })) => return,
+                // An orphan holds on, and a lost connection tells nothing: there is no event to wait for, so it is asked again.
+                Ok(StreamItem::Reply(Reply::RecordEnd { .. } | Reply::Refused { .. })) | Err(_) => {
+                    return tokio::time::sleep(Duration::from_secs(3)).await;
+                }
                 Ok(StreamItem::Reply(_) | StreamItem::Data(_)) => {}
-                Err(error) => return Err(Stop::from(error)),
             }
         }
     };
     tokio::select! {
-        over = over => over,
+        () = over => Ok(()),
         () = tokio::time::sleep_until(patience.into()) => Ok(()),
         _ = signals.wish() => Err(Stop::new(130, "interrupted while waiting for the lock: nothing was done")),
     }
@@ -375,7 +381,9 @@ impl Attempt<'_> {
                 ));
             }
         };
-        let mut flight = Flight::new(self.playbook, self.options, Arc::clone(self.reach), Arc::clone(self.desk), journal, entry);
+        let given = self.approval() == Approval::Given;
+        let (reach, desk) = (Arc::clone(self.reach), Arc::clone(self.desk));
+        let mut flight = Flight::new(self.playbook, self.options, reach, desk, journal, entry, given);
         // The first lock is taken alone: whoever has it goes on, everyone else stops here.
         let mut contacts = contacts.into_iter();
         let first: Vec<Contact> = contacts.by_ref().take(1).collect();
@@ -430,7 +438,7 @@ impl Attempt<'_> {
         });
         let approved = tokio::select! {
             answer = asking => answer.unwrap_or_else(|error| Err(Stop::new(6, error.to_string()))),
-            _ = signals.wish() => Err(Stop::new(130, "interrupted: nothing was done")),
+            _ = signals.wish(), if self.approval() == Approval::Awaited => return Some(flight.interrupted(feed).await),
         };
         if let Err(stop) = approved {
             flight.withdraw(feed).await;

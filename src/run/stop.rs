@@ -16,12 +16,14 @@ pub struct Stop {
     pub message: String,
     /// What mends it.
     pub remedy: Option<String>,
+    /// The host it concerns.
+    pub host: Option<HostName>,
 }
 
 impl Stop {
     /// An end with a code and a message.
     pub fn new(code: u8, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), remedy: None }
+        Self { code, message: message.into(), remedy: None, host: None }
     }
 
     /// The same with what mends it.
@@ -35,37 +37,38 @@ impl Stop {
     #[must_use]
     pub fn on(mut self, host: &HostName) -> Self {
         self.message = format!("{host}: {}", self.message);
+        self.host = Some(host.clone());
         self
     }
 }
 
 impl From<ConfigError> for Stop {
     fn from(error: ConfigError) -> Self {
-        Self { code: 2, message: error.to_string(), remedy: error.remedy() }
+        Self { code: 2, message: error.to_string(), remedy: error.remedy(), host: None }
     }
 }
 
 impl From<ConnectError> for Stop {
     fn from(error: ConnectError) -> Self {
-        Self { code: if error.is_usage() { 2 } else { 3 }, message: error.to_string(), remedy: error.remedy() }
+        Self { code: if error.is_usage() { 2 } else { 3 }, message: error.to_string(), remedy: error.remedy(), host: None }
     }
 }
 
 impl From<OpenFailure> for Stop {
     fn from(error: OpenFailure) -> Self {
-        Self { code: error.exit_code(), message: error.to_string(), remedy: error.remedy() }
+        Self { code: error.exit_code(), message: error.to_string(), remedy: error.remedy(), host: None }
     }
 }
 
 impl From<LinkError> for Stop {
     fn from(error: LinkError) -> Self {
         let code = if matches!(error, LinkError::Lost(_)) { 3 } else { 7 };
-        Self { code, message: error.to_string(), remedy: error.remedy().map(str::to_owned) }
+        Self { code, message: error.to_string(), remedy: error.remedy().map(str::to_owned), host: None }
     }
 }
 
 impl From<Refusal> for Stop {
     fn from(refusal: Refusal) -> Self {
-        Self { code: refusal.code, message: refusal.message, remedy: refusal.remedy }
+        Self { code: refusal.code, message: refusal.message, remedy: refusal.remedy, host: None }
     }
 }

@@ -42,6 +42,11 @@ fn docker<S: AsRef<str>>(words: &[S]) -> Result<String, Trouble> {
     look(&Spawn::new(std::iter::once("docker".into()).chain(words)))
 }
 
+/// Runs `docker` with these words, as a look.
+pub(super) fn run(words: &[&str]) -> Result<String, Trouble> {
+    docker(words)
+}
+
 fn each_line<T: DeserializeOwned>(text: &str) -> Result<Vec<T>, Trouble> {
     let parse = |line: &str| {
         serde_json::from_str(line).map_err(|error| Trouble::Failed(format!("docker printed what is not JSON: {error}")))

@@ -27,6 +27,11 @@ pub(super) fn current(dir: &RunDir) -> Option<Owner> {
     newest(dir).map(|(_, owner, _)| owner).filter(Owner::alive)
 }
 
+/// Whether there was a driver and it is gone.
+pub(super) fn is_gone(dir: &RunDir) -> bool {
+    newest(dir).is_some_and(|(_, owner, _)| !owner.alive())
+}
+
 /// Becomes the driver: when there is none, or when the one there is is the same client on a connection that died.
 pub(super) fn take(dir: &RunDir, token: &str) -> io::Result<bool> {
     let Some(me) = Owner::me() else { return Ok(false) };

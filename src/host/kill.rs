@@ -2,11 +2,11 @@
 //! environment, which alone also crosses into `docker exec`.
 
 use std::fs;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
 
+use super::docker::{self, Trouble};
 use super::owner::{Owner, stat};
 use crate::name::RunId;
 
@@ -46,25 +46,28 @@ fn descendants(root: i32) -> Vec<i32> {
     found
 }
 
-fn docker(args: &[&str]) -> String {
-    let output = Command::new("docker").args(args).stdin(Stdio::null()).stderr(Stdio::null()).output();
-    output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
-}
-
-/// Ids of a run's containers: the running ones, or all.
-fn containers(run: &RunId, all: bool) -> Vec<String> {
+/// Ids of a run's containers: the running ones, or all. An error is not "none": Docker did not say.
+fn containers(run: &RunId, all: bool) -> Result<Vec<String>, Trouble> {
     let filter = format!("label={LABEL}={run}");
-    let list = docker(&["ps", if all { "-aq" } else { "-q" }, "--no-trunc", "--filter", &filter]);
-    list.split_whitespace().map(str::to_owned).collect()
+    match docker::run(&["ps", if all { "-aq" } else { "-q" }, "--no-trunc", "--filter", &filter]) {
+        Ok(list) => Ok(list.split_whitespace().map(str::to_owned).collect()),
+        // Without Docker there are no containers.
+        Err(Trouble::Missing) => Ok(Vec::new()),
+        Err(trouble) => Err(trouble),
+    }
 }
 
 /// What of a run is alive, in words; empty when nothing is. For a run whose supervisor is dead.
-pub(super) fn alive(run: &RunId) -> Vec<String> {
-    describe(&containers(run, false), &marked(run))
+pub(super) fn alive(run: &RunId, docker: bool) -> Vec<String> {
+    describe(&if docker { containers(run, false) } else { Ok(Vec::new()) }, &marked(run))
 }
 
-fn describe(containers: &[String], pids: &[i32]) -> Vec<String> {
-    let containers = containers.iter().map(|id| format!("container {}", id.get(..12).unwrap_or(id)));
+fn describe(containers: &Result<Vec<String>, Trouble>, pids: &[i32]) -> Vec<String> {
+    let containers = match containers {
+        Ok(containers) => containers.iter().map(|id| format!("container {}", id.get(..12).unwrap_or(id))).collect(),
+        Err(_) => vec!["perhaps a container (Docker does not answer)".to_owned()],
+    };
+    let containers = containers.into_iter();
     let processes = pids.iter().map(|pid| {
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
         format!("process {pid} ({})", name.trim())
@@ -108,13 +111,13 @@ impl Prey<'_> {
 
     /// Asks to stop: the containers first, so that the client lives to relay their last words; without one, the processes.
     pub(super) fn terminate(&self) {
-        let containers = if self.docker { containers(self.run, false) } else { Vec::new() };
+        let containers = if self.docker { containers(self.run, false).unwrap_or_default() } else { Vec::new() };
         if containers.is_empty() {
             self.processes().into_iter().for_each(|pid| signal(pid, Signal::TERM));
             return;
         }
         for id in &containers {
-            docker(&["kill", "-s", "TERM", id]);
+            let _ = docker::run(&["kill", "-s", "TERM", id]);
         }
     }
 
@@ -126,14 +129,14 @@ impl Prey<'_> {
             for pid in &processes {
                 signal(*pid, Signal::KILL);
             }
-            let containers = if self.docker { containers(self.run, true) } else { Vec::new() };
-            if !containers.is_empty() {
+            let containers = if self.docker { containers(self.run, true) } else { Ok(Vec::new()) };
+            if let Some(found) = containers.as_ref().ok().filter(|found| !found.is_empty()) {
                 let mut args = vec!["rm", "-f", "-v"];
-                args.extend(containers.iter().map(String::as_str));
-                docker(&args);
+                args.extend(found.iter().map(String::as_str));
+                let _ = docker::run(&args);
             }
             left = describe(&containers, &processes);
-            if left.is_empty() {
+            if left.is_empty() || (containers.is_err() && processes.is_empty() && round > 0) {
                 break;
             }
             // A killed process takes a moment to be gone; there is no event for one that is not a child.

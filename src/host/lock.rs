@@ -30,12 +30,15 @@ pub(super) fn acquire(state: &State, run: &RunId) -> Result<u64, Busy> {
             if holder == run {
                 return Ok(*generation);
             }
-            if let Some(story) = story(state, *generation, holder) {
-                match status::of(&state.run(holder)) {
-                    RunState::Running | RunState::Orphaned { .. } => return Err(Busy::Held(Box::new(story))),
-                    ended if status::is_unsettled(&state.run(holder), &ended) => return Err(Busy::Unsettled(Box::new(story))),
-                    _ => {}
+            let dir = state.run(holder);
+            match status::of(&dir) {
+                RunState::Running | RunState::Orphaned { .. } => {
+                    return Err(Busy::Held(Box::new(story(state, *generation, holder))));
                 }
+                ended if status::is_unsettled(&dir, &ended) => {
+                    return Err(Busy::Unsettled(Box::new(story(state, *generation, holder))));
+                }
+                _ => {}
             }
         }
         let next = newest.map_or(1, |(generation, _)| generation + 1);
@@ -72,20 +75,21 @@ pub(super) fn holder(state: &State) -> Option<LockHolder> {
     let (generation, run) = newest(state)?;
     let now = status::of(&state.run(&run));
     let held = matches!(now, RunState::Running | RunState::Orphaned { .. }) || status::is_unsettled(&state.run(&run), &now);
-    if held { story(state, generation, &run) } else { None }
+    held.then(|| story(state, generation, &run))
 }
 
-fn story(state: &State, generation: u64, run: &RunId) -> Option<LockHolder> {
+/// What can be told of a holder. One whose submission cannot be read (another version's) holds the lock all the same.
+fn story(state: &State, generation: u64, run: &RunId) -> LockHolder {
     let dir = state.run(run);
-    // A lock whose run left no folder was taken by nobody that did anything.
-    let submission = dir.submission().ok()?;
-    Some(LockHolder {
+    let submission = dir.submission().ok();
+    let unreadable = || "?".to_owned();
+    LockHolder {
         run: run.clone(),
         generation,
-        who: submission.who.to_string(),
+        who: submission.as_ref().map_or_else(unreadable, |submission| submission.who.to_string()),
         since: status::since(&dir),
-        playbook: submission.playbook,
-        note: submission.note,
+        playbook: submission.as_ref().map_or_else(unreadable, |submission| submission.playbook.clone()),
+        note: submission.and_then(|submission| submission.note),
         state: status::of(&dir).as_str().to_owned(),
-    })
+    }
 }

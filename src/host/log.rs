@@ -18,7 +18,11 @@ pub(super) struct Log {
     run: RunId,
     host: HostName,
     began: Instant,
-    length: u64,
+    /// What of the last frame could not be written.
+    cut: Vec<u8>,
+    /// The log ends with a whole frame.
+    at_frame: bool,
+    /// Bytes of whole frames that could not be written.
     lost: u64,
     unsynced: bool,
 }
@@ -27,8 +31,7 @@ impl Log {
     /// Opens it.
     pub(super) fn open(path: &Path, run: RunId, host: HostName) -> io::Result<Self> {
         let file = OpenOptions::new().append(true).create(true).mode(0o640).open(path)?;
-        let length = file.metadata()?.len();
-        Ok(Self { file, run, host, began: Instant::now(), length, lost: 0, unsynced: false })
+        Ok(Self { file, run, host, began: Instant::now(), cut: Vec::new(), at_frame: true, lost: 0, unsynced: false })
     }
 
     /// Writes an event.
@@ -84,28 +87,49 @@ impl Log {
     }
 
     fn append(&mut self, frames: &[u8]) {
+        self.unsynced = true;
+        // The rest of a frame that was cut comes first: followers have read its beginning, and nothing is ever taken back.
+        if !self.finish_cut() {
+            self.lost += frames.len() as u64;
+            return;
+        }
         if self.lost > 0 {
             let text = format!("{} bytes of the record are missing here: the disk was full", self.lost);
             let mut gap = Vec::new();
             record::write_event(&mut gap, &self.envelope(None, Body::Warning { text }));
-            if self.write(&gap) {
-                self.lost = 0;
-            }
+            self.lost = 0;
+            self.write(&gap);
         }
-        if !self.write(frames) {
+        if self.cut.is_empty() {
+            self.write(frames);
+        } else {
             self.lost += frames.len() as u64;
         }
     }
 
-    /// Writes all of it or nothing.
-    fn write(&mut self, frames: &[u8]) -> bool {
-        self.unsynced = true;
-        if self.file.write_all(frames).is_ok() {
-            self.length += frames.len() as u64;
-            return true;
+    fn finish_cut(&mut self) -> bool {
+        let cut = std::mem::take(&mut self.cut);
+        self.write(&cut);
+        self.cut.is_empty()
+    }
+
+    /// Writes as much as there is room for; what is cut off waits.
+    fn write(&mut self, frames: &[u8]) {
+        let mut rest = frames;
+        while !rest.is_empty() {
+            match self.file.write(rest) {
+                Ok(0) => break,
+                Ok(length) => rest = &rest[length..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
         }
-        // A frame must not stay half written; readers skip nothing.
-        let _ = self.file.set_len(self.length);
-        false
+        if rest.len() == frames.len() && !frames.is_empty() && self.at_frame {
+            // Nothing of it was written: it is lost as a whole, and said so later.
+            self.lost += frames.len() as u64;
+        } else {
+            self.cut = rest.to_vec();
+            self.at_frame = self.cut.is_empty();
+        }
     }
 }

@@ -33,8 +33,14 @@ pub fn main() -> ExitCode {
     let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
     let args: Vec<String> = std::env::args().collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [_, "serve", nonce] => serve::main(nonce),
-        [_, "supervise", root, run] => supervise::main(root, run),
+        [_, "serve", nonce] => {
+            process::remember_umask(None);
+            serve::main(nonce)
+        }
+        [_, "supervise", root, run, umask] => {
+            process::remember_umask(umask.parse().ok());
+            supervise::main(root, run)
+        }
         [_, "errand"] => actions::errand(),
         [_, "--version"] => {
             use std::io::Write;

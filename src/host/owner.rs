@@ -75,8 +75,16 @@ impl Owner {
 
     /// Whether it still lives. A zombie does not.
     pub(super) fn alive(&self) -> bool {
-        self.boot == boot_id()
-            && stat(self.pid).is_some_and(|stat| stat.start == self.start && !matches!(stat.state, b'Z' | b'X'))
+        if self.boot != boot_id() {
+            return false;
+        }
+        match stat(self.pid) {
+            Some(stat) => stat.start == self.start && !matches!(stat.state, b'Z' | b'X'),
+            // Where /proc hides others' processes (hidepid), one that may not be signalled is there: it cannot be judged, so it lives.
+            None => {
+                Pid::from_raw(self.pid).is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::PERM))
+            }
+        }
     }
 
     /// A descriptor that becomes readable when it ends; none when it has.

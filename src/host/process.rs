@@ -7,9 +7,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::Mode;
 use rustix::process::{Pid, WaitOptions, WaitStatus};
 
 use super::inbox::Watch;
@@ -19,6 +21,20 @@ use crate::event::Stream;
 const IDLE: Duration = Duration::from_millis(8);
 /// How long output is waited for after the end of the process, where something it left behind keeps the pipe open.
 const DRAIN: Duration = Duration::from_secs(2);
+
+static LOGIN_UMASK: AtomicU32 = AtomicU32::new(0o022);
+
+/// The file mode mask that the login gave to this program.
+pub(super) fn login_umask() -> u32 {
+    LOGIN_UMASK.load(Ordering::Relaxed)
+}
+
+/// Remembers it, before this program sets its own.
+pub(super) fn remember_umask(given: Option<u32>) {
+    let ours = Mode::from_raw_mode(0o077);
+    let login = rustix::process::umask(ours).as_raw_mode();
+    LOGIN_UMASK.store(given.unwrap_or(login), Ordering::Relaxed);
+}
 
 /// A process to be.
 #[derive(Debug, Clone, Default)]
@@ -154,10 +170,24 @@ pub(super) enum Stopped {
 
 /// Runs a process; gives how it ended, or why it could not be started.
 pub(super) fn run(spawn: &Spawn, sink: &mut dyn Sink, until: &Until<'_>) -> io::Result<Ended> {
-    let mut child = spawn.command().spawn()?;
+    let mut child = {
+        // Our own files are private; what a step makes is as the login would make it.
+        let ours = rustix::process::umask(Mode::from_raw_mode(login_umask()));
+        let child = spawn.command().spawn();
+        rustix::process::umask(ours);
+        child?
+    };
     let group = i32::try_from(child.id()).unwrap_or(i32::MAX);
     let pid = Pid::from_raw(group).ok_or_else(|| io::Error::other("a process without a pid"))?;
-    let ending = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?;
+    let ending = match rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()) {
+        Ok(ending) => ending,
+        Err(error) => {
+            // What cannot be watched must not run on unwatched.
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(error.into());
+        }
+    };
     if let (Some(input), Some(mut stdin)) = (spawn.input.clone(), child.stdin.take()) {
         // On a thread of its own: a process that does not read must not keep us from reading what it prints.
         std::thread::spawn(move || stdin.write_all(&input));

@@ -15,6 +15,7 @@ use super::kill;
 use super::ledger::{self, hex};
 use super::lock;
 use super::owner::{Owner, boot_id, machine_id};
+use super::process;
 use super::secrets;
 use super::state::{RunDir, State};
 use super::status;
@@ -71,18 +72,18 @@ pub(super) fn main(nonce: &str) -> ExitCode {
     let mut decoder = Decoder::default();
     let mut buffer = vec![0u8; 64 << 10];
     let mut stdin = std::io::stdin().lock();
-    let code = loop {
+    let code = 'reading: loop {
         match stdin.read(&mut buffer) {
-            Ok(0) => break ExitCode::SUCCESS,
+            Ok(0) => break 'reading ExitCode::SUCCESS,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(_) => break ExitCode::FAILURE,
+            Err(_) => break 'reading ExitCode::FAILURE,
             Ok(length) => {
                 decoder.push(&buffer[..length]);
                 loop {
                     match decoder.next_message() {
                         Ok(Some(message)) => receive(&shared, message),
                         Ok(None) => break,
-                        Err(_) => return ExitCode::FAILURE,
+                        Err(_) => break 'reading ExitCode::FAILURE,
                     }
                 }
             }
@@ -159,9 +160,9 @@ fn answer(shared: &Shared, stream: u32, request: Request) -> Result<Option<Reply
         }
         Request::Cancel { state, run, who } => cancel(&state, &run, &who)?,
         Request::Runs { state } => {
-            Reply::Runs { runs: State::look(&state).map(|state| status::list(&state)).unwrap_or_default() }
+            Reply::Runs { runs: State::look(&state)?.map(|state| status::list(&state)).unwrap_or_default() }
         }
-        Request::Lock { state } => Reply::Lock { holder: State::look(&state).as_ref().and_then(lock::holder) },
+        Request::Lock { state } => Reply::Lock { holder: State::look(&state)?.as_ref().and_then(lock::holder) },
         Request::BreakLock { state, run, who } => break_lock(&state, &run, &who)?,
         Request::Resolve { state, run, done, who, note } => {
             let (state, dir) = find(&state, &run)?;
@@ -200,19 +201,20 @@ fn parse(text: &str) -> Result<Submission, Refusal> {
 fn find(state: &StateDir, run: &RunId) -> Result<(State, RunDir), Refusal> {
     let missing =
         || Refusal { code: 7, message: format!("there is no run {run} on this host"), remedy: Some("landfall runs".into()) };
-    let state = State::look(state).ok_or_else(missing)?;
+    let state = State::look(state)?.ok_or_else(missing)?;
     let dir = state.run(run);
     if dir.path.is_dir() { Ok((state, dir)) } else { Err(missing()) }
 }
 
 fn look(submission: &Submission) -> crate::facts::Facts {
-    let state = State::look(&submission.state);
+    let unfit = |refusal| crate::facts::Facts { boot_id: boot_id(), refusals: vec![refusal], ..crate::facts::Facts::default() };
+    let state = match State::look(&submission.state) {
+        Ok(state) => state,
+        Err(refusal) => return unfit(refusal),
+    };
     let loaded = match secrets::load(&submission.secrets) {
         Ok(loaded) => loaded,
-        Err(error) => {
-            let refusals = vec![Refusal::unfit(error.to_string(), error.remedy())];
-            return crate::facts::Facts { boot_id: boot_id(), refusals, ..crate::facts::Facts::default() };
-        }
+        Err(error) => return unfit(Refusal::unfit(error.to_string(), error.remedy())),
     };
     let mut found = survey::basics(submission, state.as_ref(), &loaded);
     survey::whole(submission, state.as_ref(), &loaded, &mut found);
@@ -256,7 +258,7 @@ fn begin(state: &State, submission: &Submission, text: &str) -> Result<RunDir, R
     }
     let program = std::env::current_exe().map_err(|error| io_refusal(&error))?;
     let mut command = Command::new(program);
-    command.arg("supervise").arg(state.root()).arg(submission.run.as_str());
+    command.arg("supervise").arg(state.root()).arg(submission.run.as_str()).arg(process::login_umask().to_string());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().map_err(|error| io_refusal(&error))?;
     let mut word = String::new();
@@ -303,6 +305,7 @@ fn break_lock(state: &StateDir, run: &RunId, who: &str) -> Result<Reply, Refusal
             refuse(format!("something of run {run} lives: {}", left.join(", ")), format!("landfall cancel {run}"))
         }
         _ => {
+            ledger::settle(&state, run, false);
             dir.write_exclusive("settled.note", format!("{who}: the lock was broken\n").as_bytes())
                 .map_err(|error| io_refusal(&error))?;
             dir.mark("settled", "not-done").map_err(|error| io_refusal(&error))?;

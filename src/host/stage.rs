@@ -119,7 +119,7 @@ impl Stage<'_> {
         };
         let dir = self.dir;
         let until = until(&self.inbox, self.deadline, &prey, dir, self.deaf);
-        let ended = process::run(spawn, &mut console, &until.borrow());
+        let ended = process::run(&marked(spawn, dir), &mut console, &until.borrow());
         console.watcher.finish();
         ended
     }
@@ -129,7 +129,7 @@ impl Stage<'_> {
         let prey = Prey { run: &self.dir.run, root: Some(me()), docker: self.submission.compose.is_some() };
         let mut kept = Capture::default();
         let until = until(&self.inbox, self.deadline, &prey, self.dir, self.deaf);
-        let ended = process::run(spawn, &mut kept, &until.borrow())?;
+        let ended = process::run(&marked(spawn, self.dir), &mut kept, &until.borrow())?;
         Ok((ended, kept))
     }
 
@@ -178,6 +178,13 @@ impl Stage<'_> {
         }
         Outcome::unknown(format!("{why}; still there: {}", left.join(", ")))
     }
+}
+
+/// The same with the run's mark, so that it is found even when its supervisor is dead.
+fn marked(spawn: &Spawn, dir: &RunDir) -> Spawn {
+    let mut spawn = spawn.clone();
+    spawn.env.push((super::kill::MARK.into(), dir.run.to_string()));
+    spawn
 }
 
 fn me() -> i32 {

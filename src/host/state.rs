@@ -34,11 +34,11 @@ impl State {
                 "give `state_dir` an absolute path",
             ));
         }
-        let root = match ensure(shared) {
+        let root = match ensure(shared, true) {
             Ok(()) => shared.to_owned(),
             Err(_) if dir.private => {
                 let own = private_root(shared);
-                ensure(&own).map_err(|error| unusable(&own, &error))?;
+                ensure(&own, true).map_err(|error| unusable(&own, &error))?;
                 own
             }
             Err(error) => return Err(unusable(shared, &error)),
@@ -49,24 +49,26 @@ impl State {
         let shared_mode = metadata.mode() & 0o2020 == 0o2020;
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(if shared_mode { 0o007 } else { 0o077 }));
         for part in ["runs", "locks", "ledger"] {
-            ensure(&state.root.join(part)).map_err(|error| unusable(&state.root, &error))?;
+            ensure(&state.root.join(part), false).map_err(|error| unusable(&state.root, &error))?;
         }
         Ok(state)
     }
 
-    /// Opens the folder to look at it; none when it was never made.
-    pub(super) fn look(dir: &StateDir) -> Option<Self> {
+    /// Opens the folder to look at it; none when it was never made. One that may not be read is refused: it is not empty.
+    pub(super) fn look(dir: &StateDir) -> Result<Option<Self>, Refusal> {
         let shared = PathBuf::from(&dir.path);
         let own = private_root(&shared);
-        let root = if shared.join("runs").is_dir() {
-            shared
-        } else if dir.private && own.join("runs").is_dir() {
-            own
-        } else {
-            return None;
-        };
-        check_owner(&root).ok()?;
-        Some(Self { root })
+        for root in [Some(shared), dir.private.then_some(own)].into_iter().flatten() {
+            match fs::read_dir(root.join("runs")) {
+                Ok(_) => {
+                    check_owner(&root, true).map_err(|error| unusable(&root, &error))?;
+                    return Ok(Some(Self { root }));
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound || dir.private => {}
+                Err(error) => return Err(unusable(&root, &error)),
+            }
+        }
+        Ok(None)
     }
 
     /// A folder that was opened before, by its path.
@@ -116,25 +118,30 @@ fn unusable(path: &Path, error: &io::Error) -> Refusal {
     )
 }
 
-fn ensure(dir: &Path) -> io::Result<()> {
+fn ensure(dir: &Path, top: bool) -> io::Result<()> {
     match fs::symlink_metadata(dir) {
-        Ok(_) => check_owner(dir),
+        Ok(_) => check_owner(dir, top),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // Others must be able to pass through the folders above: a shared one may be put beside this one later.
+            if let Some(above) = dir.parent().filter(|above| top && !above.exists()) {
+                fs::create_dir_all(above)?;
+                fs::set_permissions(above, fs::Permissions::from_mode(0o755))?;
+            }
             // Sub-folders of a shared folder are shared like it (the umask decides), others are private.
-            fs::DirBuilder::new().recursive(true).mode(0o770).create(dir)?;
+            fs::DirBuilder::new().mode(0o770).create(dir)?;
             let inherits = fs::metadata(dir)?.mode() & 0o2000 != 0;
             if !inherits {
                 fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
             }
             sync_dir(dir.parent().unwrap_or(dir));
-            check_owner(dir)
+            check_owner(dir, top)
         }
         Err(error) => Err(error),
     }
 }
 
 /// Refuses what another user could have put there or could change.
-fn check_owner(dir: &Path) -> io::Result<()> {
+fn check_owner(dir: &Path, top: bool) -> io::Result<()> {
     let metadata = fs::symlink_metadata(dir)?;
     let refuse = |why: &str| Err(io::Error::new(io::ErrorKind::PermissionDenied, why.to_owned()));
     let me = rustix::process::geteuid().as_raw();
@@ -143,7 +150,7 @@ fn check_owner(dir: &Path) -> io::Result<()> {
         refuse("it is a symbolic link")
     } else if !metadata.is_dir() {
         refuse("it is not a folder")
-    } else if metadata.uid() != me && metadata.uid() != 0 && !shared {
+    } else if metadata.uid() != me && metadata.uid() != 0 && (top || !shared) {
         refuse("it belongs to another user")
     } else if metadata.mode() & 0o002 != 0 {
         refuse("everybody may write to it")
@@ -281,7 +288,7 @@ mod tests {
         }
         let link = temp.path().join("link");
         symlink(temp.path(), &link).expect("link");
-        assert!(ensure(&link).is_err());
+        assert!(ensure(&link, true).is_err());
     }
 
     #[test]

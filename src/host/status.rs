@@ -26,7 +26,9 @@ pub(super) fn of(dir: &RunDir) -> RunState {
     if let Some((code, status)) = dir.rc() {
         return RunState::Done { code, status };
     }
-    let left = kill::alive(&dir.run);
+    // A submission that cannot be read could have had containers.
+    let docker = dir.submission().map_or(true, |submission| submission.compose.is_some());
+    let left = kill::alive(&dir.run, docker);
     if left.is_empty() { RunState::Lost } else { RunState::Orphaned { left } }
 }
 

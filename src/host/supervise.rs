@@ -2,9 +2,12 @@
 //! own, with no descriptor of the connection that started it; it needs nobody until a barrier does.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use rustix::fs::Mode;
 
 use super::driver;
 use super::inbox::Watch;
@@ -38,13 +41,16 @@ pub(super) fn main(root: &str, run: &str) -> ExitCode {
     let dir = state.run(&run);
     let Ok(submission) = dir.submission() else { return ExitCode::from(65) };
     let Some(me) = Owner::me() else { return ExitCode::from(70) };
-    // The point of no return: a run has at most one supervisor, ever.
+    // The supervisor's own files are shared exactly as its folder is.
+    let shared = std::fs::metadata(&dir.path).is_ok_and(|of| of.permissions().mode() & 0o2020 == 0o2020);
+    rustix::process::umask(Mode::from_raw_mode(if shared { 0o007 } else { 0o077 }));
+    // All that can fail comes before the point of no return: a run has at most one supervisor, ever.
+    let Ok(inbox) = Watch::entries(&dir.path) else { return ExitCode::from(71) };
+    let Ok(log) = Log::open(&dir.log(), run, submission.host.clone()) else { return ExitCode::from(73) };
     if !dir.mark("owner", &me.to_string()).unwrap_or(false) {
         return ExitCode::from(75);
     }
     dir.sync();
-    let Ok(inbox) = Watch::entries(&dir.path) else { return ExitCode::from(71) };
-    let Ok(log) = Log::open(&dir.log(), run, submission.host.clone()) else { return ExitCode::from(73) };
     if let_go_of_the_connection().is_err() {
         return ExitCode::from(71);
     }
@@ -67,8 +73,8 @@ pub(super) fn main(root: &str, run: &str) -> ExitCode {
 /// Says that the run is in good hands, then closes every way to the one who started it.
 fn let_go_of_the_connection() -> std::io::Result<()> {
     use std::io::Write;
-    std::io::stdout().write_all(READY.as_bytes())?;
-    std::io::stdout().flush()?;
+    // Whoever started it may be gone already; the run is not.
+    let _ = std::io::stdout().write_all(READY.as_bytes()).and_then(|()| std::io::stdout().flush());
     let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
     rustix::stdio::dup2_stdin(&null)?;
     rustix::stdio::dup2_stdout(&null)?;
@@ -130,8 +136,10 @@ fn prepare<'a>(
         deadline: None,
         deaf: false,
     };
-    if !submission.pull.is_empty() {
-        pull(&mut stage)?;
+    if !submission.pull.is_empty()
+        && let Err((code, status)) = pull(&mut stage)
+    {
+        return Err((Box::new(stage.log), code, status));
     }
     survey::whole(submission, Some(state), &stage.secrets, &mut survey);
     refuse_failed_migrations(&mut survey.facts);
@@ -180,7 +188,7 @@ fn refuse_failed_migrations(facts: &mut Facts) {
     }
 }
 
-fn pull(stage: &mut Stage<'_>) -> Result<(), Refused> {
+fn pull(stage: &mut Stage<'_>) -> Result<(), (u8, Status)> {
     let services = stage.submission.pull.clone();
     let Ok(name) = "pull".parse() else { return Ok(()) };
     let names = services.iter().map(crate::name::ServiceName::as_str).collect::<Vec<_>>().join(" ");
@@ -201,16 +209,17 @@ fn pull(stage: &mut Stage<'_>) -> Result<(), Refused> {
     if outcome.status == Status::Ok {
         return Ok(());
     }
-    let (code, status) = if outcome.status == Status::Cancelled { (130, Status::Cancelled) } else { (7, Status::Failed) };
-    if code == 7 {
-        let refusal =
-            Refusal::unfit(format!("the images of {names} cannot be pulled"), "on the host: docker compose pull, docker login");
-        stage.log.event(None, Body::Refused { refusal });
-    }
-    // The log moves out of a stage that ends here.
-    match Log::open(&stage.dir.log(), stage.dir.run.clone(), stage.submission.host.clone()) {
-        Ok(log) => Err((Box::new(log), code, status)),
-        Err(_) => Ok(()),
+    match outcome.status {
+        Status::Cancelled => Err((130, Status::Cancelled)),
+        Status::Unknown => Err((6, Status::Unknown)),
+        _ => {
+            let refusal = Refusal::unfit(
+                format!("the images of {names} cannot be pulled"),
+                "on the host: docker compose pull, docker login",
+            );
+            stage.log.event(None, Body::Refused { refusal });
+            Err((7, Status::Failed))
+        }
     }
 }
 
@@ -222,6 +231,7 @@ fn await_approval<'a>(mut stage: Stage<'a>, survey: &Survey) -> Result<Stage<'a>
             Some("go") => break,
             Some(_) => Some("its client went away or withdrew before it was let go"),
             None if stage.cancelled() => Some("it was cancelled before it was let go"),
+            None if driver::is_gone(stage.dir) => Some("its client went away before it was let go"),
             None if Instant::now() >= end => Some("nobody let it go within an hour"),
             None => None,
         };
@@ -233,7 +243,9 @@ fn await_approval<'a>(mut stage: Stage<'a>, survey: &Survey) -> Result<Stage<'a>
             stage.log.event(None, Body::Warning { text: format!("nothing was done: {why}") });
             return Err((Box::new(stage.log), 130, Status::Cancelled));
         }
-        let mut set = [rustix::event::PollFd::new(&stage.inbox, rustix::event::PollFlags::IN)];
+        let driver = driver::current(stage.dir).and_then(|owner| owner.ending());
+        let mut set = vec![rustix::event::PollFd::new(&stage.inbox, rustix::event::PollFlags::IN)];
+        set.extend(driver.iter().map(|fd| rustix::event::PollFd::new(fd, rustix::event::PollFlags::IN)));
         let _ = process::wait_any(&mut set, Some(end.saturating_duration_since(Instant::now())));
     }
     // Others may have worked on the host by hand while the plan was being read.
@@ -399,7 +411,7 @@ fn remembered(stage: &mut Stage<'_>, step: &HostStep, key: &LedgerKey, index: u3
     let Some(image) = stage.images.get(&key.service).cloned() else {
         return Outcome::failed(format!("the image of {} is not on this host", key.service));
     };
-    let entry = match survey::entry(key, &image) {
+    let entry = match survey::entry(&stage.dir.run, key, &image) {
         Ok(entry) => entry,
         Err(why) => return Outcome::failed(stage.masked(&why)),
     };

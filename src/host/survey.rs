@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::actions;
 use super::compose::{self, Config};
 use super::docker::{self, Trouble};
+use super::kill::LABEL;
 use super::ledger;
 use super::lock;
 use super::owner::boot_id;
@@ -19,7 +20,7 @@ use super::stage::mask_text;
 use super::state::State;
 use crate::action::{Action, Probe, Via};
 use crate::facts::{DockerFacts, Facts, Migrations, Refusal, ServiceFacts};
-use crate::name::ServiceName;
+use crate::name::{RunId, ServiceName};
 use crate::protocol::{ComposeProject, HostStep, LedgerKey, Seen, Submission};
 
 /// Free space below which nothing is begun: records and images would not fit.
@@ -216,7 +217,7 @@ pub(super) fn whole(submission: &Submission, state: Option<&State>, secrets: &Lo
             survey.facts.refusals.push(refusal);
         }
         if let (Some(key), Some(state)) = (&step.ledger, state) {
-            look_up(step, key, state, survey, secrets);
+            look_up(&submission.run, step, key, state, survey, secrets);
         }
     }
 }
@@ -276,9 +277,9 @@ fn masked(found: Migrations, secrets: &Loaded) -> Migrations {
     }
 }
 
-fn look_up(step: &HostStep, key: &LedgerKey, state: &State, survey: &mut Survey, secrets: &Loaded) {
+fn look_up(run: &RunId, step: &HostStep, key: &LedgerKey, state: &State, survey: &mut Survey, secrets: &Loaded) {
     let Some(image) = survey.images().get(&key.service).cloned() else { return };
-    match entry(key, &image) {
+    match entry(run, key, &image) {
         Err(why) => {
             let why = mask_text(&secrets.needles, &why);
             survey.facts.refusals.push(Refusal::unfit(why, "correct `files` of the seed: paths are inside the image"));
@@ -305,28 +306,20 @@ fn look_up(step: &HostStep, key: &LedgerKey, state: &State, survey: &mut Survey,
 }
 
 /// The ledger's key of a step in an image: by the content of its files there, or else by the image itself.
-pub(super) fn entry(key: &LedgerKey, image: &str) -> Result<String, String> {
+pub(super) fn entry(run: &RunId, key: &LedgerKey, image: &str) -> Result<String, String> {
     if key.files.is_empty() {
         return Ok(ledger::key(&key.name, &key.command, image));
     }
-    let mut words = vec![
-        "docker",
-        "run",
-        "--rm",
-        "--pull",
-        "never",
-        "--network",
-        "none",
-        "--log-driver",
-        "none",
-        "--entrypoint",
-        "cat",
-        image,
-        "--",
-    ];
+    let label = format!("{LABEL}={run}");
+    let mut words =
+        vec!["docker", "run", "--rm", "--pull", "never", "--network", "none", "--log-driver", "none", "--label", &label];
+    words.extend(["--entrypoint", "cat", image, "--"]);
     words.extend(key.files.iter().map(String::as_str));
     let (ended, kept) =
         process::capture(&Spawn::new(words), std::time::Duration::from_mins(1)).map_err(|error| format!("docker: {error}"))?;
+    if kept.stdout.len() >= process::CAPTURE {
+        return Err(format!("the files of seed {} are larger than {} MiB together", key.name, process::CAPTURE >> 20));
+    }
     if ended.code != Some(0) {
         let said = String::from_utf8_lossy(&kept.stderr);
         return Err(format!("the files of seed {} cannot be read in the image: {}", key.name, said.trim()));

@@ -27,6 +27,8 @@ pub(super) fn pull(stage: &mut Stage<'_>, step: &HostStep, services: &[ServiceNa
         super::hint(stage, step, &watcher);
         return outcome;
     }
+    // What is pending in the new images is another set than the one that was looked at.
+    stage.approved.clear();
     for service in services {
         let Some(name) = stage.config.image(service) else { continue };
         let Ok(Some(image)) = docker::image(&name) else {

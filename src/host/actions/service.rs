@@ -1,6 +1,8 @@
 //! A command in a service: a one-off container of its image, or a process in its running container. The client's exit code is
 //! only believed where Docker's own record of the container says the same.
 
+use std::time::{Duration, Instant};
+
 use super::super::compose::{self, OneOff};
 use super::super::docker::{self, Trouble};
 use super::super::judge::Watcher;
@@ -13,6 +15,7 @@ use crate::action::{ServiceCommand, Via};
 use crate::event::{Body, Status};
 use crate::name::RunId;
 use crate::protocol::{HostStep, RunState};
+use crate::secret::Value;
 
 /// The name of the one container with effects that a project may have at a time: the daemon refuses a second one, whoever asks,
 /// so it is a second line of defence behind the lock.
@@ -28,11 +31,21 @@ pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, command: &ServiceC
     let Some(project) = stage.submission.compose.clone() else { return Outcome::failed("the plan names no compose project") };
     let mut watcher = Watcher::new(&command.judge, &step.hints);
     let outcome = match command.via {
+        Via::Exec if command.env.values().any(|value| matches!(value, Value::Secret(_))) => Outcome::failed(
+            "a secret cannot be handed to a command in a running container: its value would stand in a process list",
+        ),
         Via::Exec => {
             let spawn = compose::exec(&project, &stage.dir.run, &command.service, &command.argv, &env);
             match stage.stream(&spawn, &mut watcher) {
                 Err(error) => Outcome::failed(format!("could not be started: {error}")),
                 Ok(ended) => match ended.stopped {
+                    Some(stopped) if !rustix::process::geteuid().is_root() && ended.left.is_empty() => {
+                        // The processes of a container belong to others, who can only be looked at by root.
+                        let told = stage.stopped(stopped, &[], step).detail.unwrap_or_default();
+                        let why = told.split(';').next().unwrap_or_default().to_owned();
+                        Outcome::unknown(format!("{why}; whether it ended inside the container cannot be seen without root"))
+                            .ended(&ended)
+                    }
                     Some(stopped) => stage.stopped(stopped, &ended.left, step).ended(&ended),
                     // Only the client died; the process inside may live.
                     None if ended.signal.is_some() => Outcome::unknown("the docker client was killed").ended(&ended),
@@ -79,9 +92,11 @@ fn make_way(stage: &Stage<'_>, name: &str) -> Result<(), String> {
     let Some(run) = container.config.labels.get(LABEL).and_then(|run| run.parse::<RunId>().ok()) else {
         return Err(format!("the container name {name} is taken by {short}, which is not Landfall's"));
     };
-    let lives = container.state.status == "running" || status::of(&stage.state.run(&run)) == RunState::Running;
-    if lives && run != stage.dir.run {
-        return Err(format!("container {short} of run {run} still lives: another state folder or user works on this project"));
+    if !matches!(container.state.status.as_str(), "created" | "exited" | "dead") {
+        return Err(format!("container {short} of run {run} still lives: it is not touched"));
+    }
+    if run != stage.dir.run && matches!(status::of(&stage.state.run(&run)), RunState::Running | RunState::Orphaned { .. }) {
+        return Err(format!("container {short} belongs to run {run}, which still lives"));
     }
     docker::remove(&container.id).map_err(|_| format!("the container {short} that run {run} left cannot be removed"))
 }
@@ -96,13 +111,17 @@ fn settle(
     watcher: &mut Watcher,
 ) -> Outcome {
     let mut gap = false;
+    // Docker may be restarting: its word is worth a wait.
+    let patience = Instant::now() + Duration::from_secs(30);
     loop {
         let container = match docker::container(name) {
             Ok(Some(container)) => container,
-            Ok(None) if client.code.is_some_and(|code| code != 0) => {
+            // What the client itself says when it never came to a container; codes of a command's own end are higher.
+            Ok(None) if client.code.is_some_and(|code| (1..=125).contains(&code)) => {
                 return Outcome::failed("the container was not created").ended(client);
             }
             Ok(None) => return Outcome::unknown("the container is gone, and how it ended with it").ended(client),
+            Err(_) if Instant::now() < patience && stage.pause(Instant::now() + Duration::from_secs(2)) => continue,
             Err(trouble) => {
                 let why = match trouble {
                     Trouble::Missing => "docker is gone".to_owned(),
@@ -115,12 +134,19 @@ fn settle(
         let started = !state.started_at.is_empty() && !state.started_at.starts_with("0001-");
         if matches!(state.status.as_str(), "running" | "paused" | "restarting") {
             // Only the client died. The container's output is picked up where it is now; what was missed is a gap.
-            gap = true;
-            let text = "the docker client ended but its container lives: output is missing here".to_owned();
-            stage.event(&step.name, Body::Warning { text });
+            if !std::mem::replace(&mut gap, true) {
+                let text = "the docker client ended but its container lives: output is missing here".to_owned();
+                stage.event(&step.name, Body::Warning { text });
+            }
             let attach = Spawn::new(["docker", "attach", "--no-stdin", "--sig-proxy=false", name]);
             match stage.stream(&attach, watcher) {
-                Ok(ended) if ended.stopped.is_none() => continue,
+                // A paused container cannot be attached to; there is no event of its going on.
+                Ok(ended) if ended.stopped.is_none() => {
+                    if state.status == "running" || stage.pause(Instant::now() + Duration::from_secs(2)) {
+                        continue;
+                    }
+                    return Outcome::unknown(format!("its container is {}", state.status));
+                }
                 Ok(ended) => {
                     let stopped = ended.stopped.unwrap_or(super::super::process::Stopped::Cancelled);
                     return stage.stopped(stopped, &ended.left, step);

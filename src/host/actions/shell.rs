@@ -31,7 +31,6 @@ pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, script: &HostScrip
         Ok(values) => spawn.env.extend(values),
         Err(refused) => return Outcome::failed(refused),
     }
-    spawn.env.push((super::super::kill::MARK.into(), stage.dir.run.to_string()));
     let mut watcher = Watcher::new(&script.judge, &step.hints);
     let ended = match stage.stream(&spawn, &mut watcher) {
         Ok(ended) => ended,

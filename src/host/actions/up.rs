@@ -52,13 +52,13 @@ pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, up: &Up) -> Outcom
     let outcome = compose_up(stage, step, &["--wait-timeout", &wait], &up.services);
     let after = serving(stage);
     tell_changes(stage, step, up, &before, &after);
-    if outcome.status != Status::Failed || !up.back {
+    if !matches!(outcome.status, Status::Failed | Status::TimedOut) || !up.back {
         return outcome;
     }
     // A cancel or a deadline that struck meanwhile must not stop the old version from coming back.
-    let deadline = stage.deadline.take();
+    let (deadline, deaf) = (stage.deadline.take(), std::mem::replace(&mut stage.deaf, true));
     let back = put_back(stage, step, up, &before, &wait);
-    stage.deadline = deadline;
+    (stage.deadline, stage.deaf) = (deadline, deaf);
     let serving_now = serving(stage);
     tell_changes(stage, step, up, &after, &serving_now);
     let why = outcome.detail.unwrap_or_default();

@@ -292,6 +292,12 @@ fn host_plan(host: &ResolvedHost, facts: Option<Facts>) -> HostPlan {
             }
         }
     }
+    let mut warnings = facts.warnings.clone();
+    if asked && !host.pull.is_empty() && !facts.pulled {
+        let services = host.pull.iter().map(ServiceName::as_str).collect::<Vec<_>>().join(", ");
+        let text = format!("a run begins by pulling {services}: what that brings, and what is then pending, is not known before");
+        warnings.push(text);
+    }
     HostPlan {
         host: host.name.clone(),
         address: host.target.address.clone(),
@@ -300,7 +306,7 @@ fn host_plan(host: &ResolvedHost, facts: Option<Facts>) -> HostPlan {
         steps: host.steps.iter().map(|step| planned(step, &facts, asked)).collect(),
         lock: facts.lock,
         disk_free: asked.then_some(facts.disk_free),
-        warnings: facts.warnings,
+        warnings,
         refusals,
     }
 }

@@ -221,7 +221,9 @@ pub(super) fn whole(submission: &Submission, state: Option<&State>, secrets: &Lo
         if let Some(refusal) = image_missing(step, submission, &survey.facts) {
             survey.facts.refusals.push(refusal);
         }
-        if let (Some(key), Some(state)) = (&step.ledger, state) {
+        // What a pull will bring is another image: neither its files nor its history are known before.
+        let coming = |key: &LedgerKey| !begun && submission.pull.contains(&key.service);
+        if let (Some(key), Some(state)) = (step.ledger.as_ref().filter(|key| !coming(key)), state) {
             look_up(&submission.run, step, key, state, survey, secrets);
         }
     }

@@ -275,6 +275,8 @@ impl<'a> Flight<'a> {
     async fn wished(&mut self, wish: Wish, feed: &mut Feed<'_>) -> Option<Finished> {
         let run = &self.entry.run;
         match wish {
+            // Where nobody sits in front of it, an interrupt is the first word of the same end as SIGTERM.
+            Wish::First if self.options.cancel_on_term => {}
             Wish::First => {
                 let text = "Ctrl-C once more within 3 s stops the run; otherwise it goes on without you".to_owned();
                 feed.tell(None, None, Body::Warning { text });

@@ -183,7 +183,7 @@ impl Bench {
             (0..steps).fold(String::new(), |text, step| format!("{text}ssh {options} root@$1 'echo step {step}' || exit 1\n"));
         let sequence = Self::script(&project, "one", &format!("{one}ssh {options} -O exit root@$1 2>/dev/null\n"));
         let all = (0..hosts).map(address).collect::<Vec<_>>().join(" ");
-        let mux = self.script(
+        let mux = Self::script(
             &project,
             "mux",
             &format!("printf '%s\\n' {all} | xargs -P 100 -n 1 {} >/dev/null\n", sequence.display()),

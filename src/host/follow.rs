@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use rustix::event::{PollFd, PollFlags};
 
-use super::inbox::Watch;
+use super::inbox::{self, Watch};
 use super::owner::Owner;
 use super::process::wait_any;
 use super::state::RunDir;
@@ -56,7 +56,14 @@ pub(super) fn follow(dir: &RunDir, offset: u64, credit: &Credit, send: &mut dyn 
     let refused =
         |error: std::io::Error| Reply::Refused { code: 6, message: format!("the record cannot be read: {error}"), remedy: None };
     // A run that was just accepted may not have its log yet.
-    let watch = Watch::entries(&dir.path).ok()?;
+    let watch = match Watch::entries(&dir.path) {
+        Ok(watch) => watch,
+        Err(error) => {
+            // Silence would be waited for without end.
+            let remedy = Some(inbox::REMEDY.to_owned());
+            return Some(Reply::Refused { code: 6, message: format!("the record cannot be watched: {error}"), remedy });
+        }
+    };
     while !dir.log().exists() && matches!(status::of(dir), RunState::Running) {
         let mut set = [PollFd::new(&watch, PollFlags::IN)];
         let _ = wait_any(&mut set, Some(std::time::Duration::from_millis(200)));

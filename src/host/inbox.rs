@@ -6,6 +6,9 @@ use std::path::Path;
 
 use rustix::fs::inotify;
 
+/// What mends a system that gives no watch: its users share a small number of them.
+pub(super) const REMEDY: &str = "on the host: sysctl fs.inotify.max_user_instances=1024; then run again";
+
 /// A watch on a folder or a file. What happened is not told: whoever is woken looks for what he waits for.
 #[derive(Debug)]
 pub(super) struct Watch {

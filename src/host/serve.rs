@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::driver;
 use super::follow::{Credit, follow};
+use super::inbox;
 use super::kill;
 use super::ledger::{self, hex};
 use super::lock;
@@ -18,7 +19,7 @@ use super::owner::{Owner, boot_id, machine_id};
 use super::secrets;
 use super::state::{RunDir, State};
 use super::status;
-use super::supervise::READY;
+use super::supervise::{NO_WATCH, READY};
 use super::survey;
 use crate::facts::Refusal;
 use crate::name::RunId;
@@ -261,10 +262,15 @@ fn begin(state: &State, submission: &Submission, text: &str) -> Result<RunDir, R
     if said.is_some() && word == READY {
         return Ok(dir);
     }
-    let ended = child.wait().map(|status| status.to_string()).unwrap_or_default();
+    let ended = child.wait();
+    let code = ended.as_ref().ok().and_then(std::process::ExitStatus::code);
+    let ended = ended.map(|status| status.to_string()).unwrap_or_default();
     if dir.marked("owner").is_some_and(|owner| Owner::parse(&owner).is_some()) {
         // Another connection submitted the same run at the same time, or it is over already.
         return Ok(dir);
+    }
+    if code == Some(NO_WATCH.into()) {
+        return Err(Refusal::unfit("the system gives no watch on a folder (inotify): others have used them up", inbox::REMEDY));
     }
     Err(Refusal::unfit(format!("the run's supervisor did not start: {ended}"), "landfall doctor"))
 }

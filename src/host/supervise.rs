@@ -29,6 +29,9 @@ const APPROVAL: Duration = Duration::from_hours(1);
 /// The word that tells the process that started it that the run is in its hands.
 pub(super) const READY: &str = "ready\n";
 
+/// Its exit code where the system gives it no watch on the run's folder.
+pub(super) const NO_WATCH: u8 = 74;
+
 /// The process: `landfall-host supervise ROOT RUN`.
 pub(super) fn main(root: &str, run: &str) -> ExitCode {
     let Ok(run) = run.parse::<RunId>() else { return ExitCode::from(64) };
@@ -38,6 +41,8 @@ pub(super) fn main(root: &str, run: &str) -> ExitCode {
     let dir = state.run(&run);
     let Ok(submission) = dir.submission() else { return ExitCode::from(65) };
     let Some(me) = Owner::me() else { return ExitCode::from(70) };
+    // What can fail for want of something comes before the point of no return: then the run was simply not begun.
+    let Ok(inbox) = Watch::entries(&dir.path) else { return ExitCode::from(NO_WATCH) };
     // The point of no return: a run has at most one supervisor, ever.
     if !dir.mark("owner", &me.to_string()).unwrap_or(false) {
         return ExitCode::from(75);
@@ -46,7 +51,6 @@ pub(super) fn main(root: &str, run: &str) -> ExitCode {
         let _ = dir.mark("effects", "yes");
     }
     dir.sync();
-    let Ok(inbox) = Watch::entries(&dir.path) else { return ExitCode::from(71) };
     let Ok(log) = Log::open(&dir.log(), run, submission.host.clone()) else { return ExitCode::from(73) };
     if let_go_of_the_connection().is_err() {
         return ExitCode::from(71);

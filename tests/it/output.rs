@@ -39,14 +39,8 @@ fn a_reader_that_goes_away_is_no_panic() {
         "[[steps]]\nkind = \"shell\"\nname = \"many\"\ncommand = \"for i in $(seq 20000); do echo line $i; done; touch /tmp/it-many\"\n",
     );
     for arguments in [&["run", "many", "--yes"][..], &["run", "many", "--yes", "--output", "json"]] {
-        let mut child = project
-            .command()
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child =
+            project.command().args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut first = String::new();
         BufReader::with_capacity(16, child.stdout.take().unwrap()).read_line(&mut first).unwrap();
         assert!(!first.is_empty());

@@ -65,7 +65,7 @@ impl Running {
 
     /// Waits until a line of stdout or stderr holds this.
     pub(crate) fn until(&self, holds: &str) {
-        let end = Instant::now() + Duration::from_secs(60);
+        let end = Instant::now() + Duration::from_mins(1);
         let said = |lines: &Lines| lines.lock().unwrap().iter().any(|(_, line)| line.contains(holds));
         while !said(&self.out) && !said(&self.err) {
             assert!(Instant::now() < end, "{holds:?} was not said within 60 s by {}", self.told());
@@ -138,8 +138,8 @@ impl Output {
     /// How a step ended on a host (or on the only one).
     #[track_caller]
     pub(crate) fn finished(&self, host: Option<&str>, step: &str) -> Value {
-        let found = self.of_type("step_finished").into_iter();
-        let found = found.filter(|event| event["step"] == step && host.is_none_or(|host| event["host"] == host)).next_back();
+        let mut found = self.of_type("step_finished").into_iter();
+        let found = found.rfind(|event| event["step"] == step && host.is_none_or(|host| event["host"] == host));
         found.unwrap_or_else(|| panic!("step {step} did not end on {host:?}: {}", self.said()))
     }
 

@@ -120,8 +120,15 @@ fn ensure(dir: &Path) -> io::Result<()> {
     match fs::symlink_metadata(dir) {
         Ok(_) => check_owner(dir),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // What is above it belongs to all: a user who may use a folder must be able to reach it.
+            if let Some(above) = dir.parent().filter(|above| !above.exists()) {
+                fs::DirBuilder::new().recursive(true).mode(0o755).create(above)?;
+            }
             // Sub-folders of a shared folder are shared like it (the umask decides), others are private.
-            fs::DirBuilder::new().recursive(true).mode(0o770).create(dir)?;
+            match fs::DirBuilder::new().mode(0o770).create(dir) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
             let inherits = fs::metadata(dir)?.mode() & 0o2000 != 0;
             if !inherits {
                 fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;

@@ -65,7 +65,12 @@ pub(crate) fn sharing() -> Droplets {
 }
 
 fn lock_file(path: &Path) -> File {
-    OpenOptions::new().create(true).truncate(false).write(true).open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 fn take(testbed: PathBuf, count: usize) -> Droplets {
@@ -157,17 +162,17 @@ impl Droplet {
 
     /// A hand-typed `docker compose` in the project.
     pub(crate) fn compose(&self, words: &str) -> String {
-        self.sh(&format!("cd /opt/etally/deployment && docker compose --env-file ../.env -f docker-compose.prod.yml {words} </dev/null 2>&1"))
+        self.sh(&format!(
+            "cd /opt/etally/deployment && docker compose --env-file ../.env -f docker-compose.prod.yml {words} </dev/null 2>&1"
+        ))
     }
 
     /// Everything of Docker that a look must not change.
     pub(crate) fn docker_state(&self) -> String {
-        self.sh(
-            "docker ps -a --no-trunc --format '{{.ID}} {{.Image}} {{.Names}} {{.State}}' | sort
+        self.sh("docker ps -a --no-trunc --format '{{.ID}} {{.Image}} {{.Names}} {{.State}}' | sort
              docker images -a --no-trunc --format '{{.ID}} {{.Repository}}:{{.Tag}}' | sort
              docker network ls --no-trunc --format '{{.ID}} {{.Name}}' | sort
-             docker volume ls --format '{{.Name}}' | sort",
-        )
+             docker volume ls --format '{{.Name}}' | sort")
     }
 
     /// Everything that Landfall keeps there: locks, ledger, runs.
@@ -177,7 +182,9 @@ impl Droplet {
 
     /// The secret values of this droplet.
     pub(crate) fn secrets(&self) -> Vec<(String, String)> {
-        let text = self.sh("grep -E 'URL|SECRET|PASSWORD|KEY' /opt/etally/.env; echo db_password=$(cat /opt/etally/secrets/db_password.txt)");
+        let text = self.sh(
+            "grep -E 'URL|SECRET|PASSWORD|KEY' /opt/etally/.env; echo db_password=$(cat /opt/etally/secrets/db_password.txt)",
+        );
         text.lines().map(|line| line.split_once('=').unwrap()).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 
@@ -191,16 +198,14 @@ impl Droplet {
 
     /// Processes of the host program, and what carries a run's mark.
     pub(crate) fn left(&self) -> String {
-        self.sh(
-            "for exe in /proc/[0-9]*/exe; do
+        self.sh("for exe in /proc/[0-9]*/exe; do
                case $(readlink $exe) in */landfall*/host-*) tr '\\0' ' ' <${exe%/exe}/cmdline; echo ;; esac
              done
              grep -lsz '^LANDFALL_RUN=' /proc/[0-9]*/environ || true
              docker ps -a --filter label=landfall.run --format 'container {{.Names}} {{.Status}}' 2>/dev/null || true
              for run in /var/lib/landfall/etally/runs/* /home/deploy/.local/state/landfall/etally/runs/*; do
                [ ! -d $run ] || [ -L $run/rc ] || [ ! -L $run/owner ] || echo run $run has not ended
-             done",
-        )
+             done")
     }
 
     /// Nothing of Landfall runs there any more, and no run holds its lock.

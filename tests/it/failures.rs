@@ -23,8 +23,14 @@ fn a_migration_that_breaks_leaves_the_old_version_serving_and_blocks_the_next_ru
     assert_eq!((migrate["status"].as_str(), migrate["exit_code"].as_u64()), (Some("failed"), Some(1)), "{migrate}");
     assert!(migrate["detail"].as_str().unwrap().contains("20260415070000_result_sheets"), "{migrate}");
     // As the tool left it: its first part is there, and its own table says that it began.
-    assert_eq!(droplet.sql("SELECT to_regclass('result_sheets') IS NOT NULL, to_regclass('result_sheet_entries') IS NULL"), "t|t");
-    assert_eq!(droplet.sql("SELECT migration_name FROM _prisma_migrations WHERE finished_at IS NULL"), "20260415070000_result_sheets");
+    assert_eq!(
+        droplet.sql("SELECT to_regclass('result_sheets') IS NOT NULL, to_regclass('result_sheet_entries') IS NULL"),
+        "t|t"
+    );
+    assert_eq!(
+        droplet.sql("SELECT migration_name FROM _prisma_migrations WHERE finished_at IS NULL"),
+        "20260415070000_result_sheets"
+    );
     assert_eq!(droplet.version(), "1");
     droplet.sh("test -e /tmp/it-failed -a -e /tmp/it-ended");
     for step in ["seed configurations", "up", "container is healthy", "api answers"] {
@@ -46,7 +52,6 @@ fn a_failed_release_ends_with_what_changed_what_did_not_and_what_to_type() {
     let project = Project::on(&droplets);
     let out = project.landfall(&["run", "release", "--yes", "--var", "release=broken"]);
     out.expect(1, &["landfall", "migrate", "20260415070000_result_sheets"]);
-    println!("{}", project.plain(&out.stderr));
     assert!(out.stderr.contains("hint"), "{}", out.stderr);
 }
 

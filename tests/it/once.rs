@@ -54,7 +54,8 @@ fn batches_go_one_after_another_and_stop_after_a_failed_one() {
     let droplets = droplets(2);
     let project = Project::on(&droplets);
     let (first, second) = (&droplets[0], &droplets[1]);
-    project.playbook("batches", "serial = 1\n[[steps]]\nkind = \"shell\"\nname = \"work\"\ncommand = \"test ! -e /tmp/it-bad\"\n");
+    project
+        .playbook("batches", "serial = 1\n[[steps]]\nkind = \"shell\"\nname = \"work\"\ncommand = \"test ! -e /tmp/it-bad\"\n");
     let good = project.events(&["run", "batches", "--on", "droplets", "--yes"]);
     good.expect(0, &[]);
     let events = good.events();

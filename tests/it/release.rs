@@ -7,7 +7,8 @@ use serde_json::Value;
 use crate::droplet::droplets;
 use crate::project::Project;
 
-const ALL: &str = "20260105090000_elections\n20260212101500_ballots\n20260318142000_configurations\n20260402083000_email_templates";
+const ALL: &str =
+    "20260105090000_elections\n20260212101500_ballots\n20260318142000_configurations\n20260402083000_email_templates";
 const STEPS: [&str; 6] = ["migrate", "seed configurations", "seed email-templates", "up", "container is healthy", "api answers"];
 
 #[test]
@@ -29,7 +30,8 @@ fn a_release_migrates_seeds_switches_and_verifies_and_again_changes_nothing() {
     whole_run(&first.events(), 2);
     assert_eq!(first.of_type("run_started")[0]["note"], "the first");
 
-    let stamps = "SELECT string_agg(id || started_at || finished_at || applied_steps_count, ',' ORDER BY id) FROM _prisma_migrations";
+    let stamps =
+        "SELECT string_agg(id || started_at || finished_at || applied_steps_count, ',' ORDER BY id) FROM _prisma_migrations";
     let seeds = "SELECT string_agg(key || updated_at, ',' ORDER BY key) FROM configurations";
     let before: Vec<String> = droplets.iter().map(|droplet| droplet.sql(stamps) + &droplet.sql(seeds)).collect();
     let container = droplets[0].sh("docker inspect --format '{{.Id}}' deployment-api-1");
@@ -57,7 +59,10 @@ fn whole_run(events: &[Value], hosts: usize) {
     assert_eq!(first["hosts"].as_array().unwrap().len(), hosts);
     assert_eq!(first["plan"].as_str().unwrap().len(), 64);
     assert!(first["who"].as_str().unwrap().starts_with("ana@"));
-    assert_eq!((last["type"].as_str(), last["status"].as_str(), last["exit_code"].as_u64()), (Some("run_finished"), Some("ok"), Some(0)));
+    assert_eq!(
+        (last["type"].as_str(), last["status"].as_str(), last["exit_code"].as_u64()),
+        (Some("run_finished"), Some("ok"), Some(0))
+    );
     assert!(last["duration_ms"].as_u64().unwrap() > 0);
     let runs: std::collections::BTreeSet<&str> = events.iter().map(|event| event["run"].as_str().unwrap()).collect();
     assert_eq!(runs.len(), 1, "one run, one id");

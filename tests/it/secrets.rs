@@ -27,6 +27,7 @@ while [ ! -e /tmp/it-stop ]; do
         done ;;
     esac
   done
+  sleep 0.02
 done
 END
 chmod +x /tmp/it-sampler
@@ -64,9 +65,17 @@ fn what_a_step_prints_is_masked_by_name() {
          [[steps]]\nkind = \"shell\"\nname = \"named\"\ncommand = \"echo it is $TOKEN\"\nenv.TOKEN = { secret = \"JWT_SECRET\" }\n",
     );
     let out = project.events(&["run", "show", "--yes"]);
-    out.expect(0, &["[masked:DATABASE_URL]", "[masked:JWT_SECRET]", "[masked:SMTP_PASSWORD]", "[masked:SESSION_KEY]", "APP_ENV=testbed"]);
+    out.expect(
+        0,
+        &["[masked:DATABASE_URL]", "[masked:JWT_SECRET]", "[masked:SMTP_PASSWORD]", "[masked:SESSION_KEY]", "APP_ENV=testbed"],
+    );
     assert!(out.printed().contains("it is [masked:JWT_SECRET]"), "{}", out.printed());
-    let drip: String = out.of_type("output").iter().filter(|event| event["step"] == "drip").map(|event| event["text"].as_str().unwrap().to_owned()).collect();
+    let drip: String = out
+        .of_type("output")
+        .iter()
+        .filter(|event| event["step"] == "drip")
+        .map(|event| event["text"].as_str().unwrap().to_owned())
+        .collect();
     assert!(drip.contains("[masked:"), "a secret that drips is masked: {drip:?}");
     nothing_is_written_in_clear(&project, &droplets, &out.said());
     let plain = project.landfall(&["attach"]);
@@ -78,13 +87,11 @@ fn nothing_is_written_in_clear(project: &Project, droplets: &crate::droplet::Dro
     for (name, value) in droplets[0].secrets() {
         assert!(!said.contains(&value), "{name} was shown: {said}");
     }
-    let kept = droplets[0].sh(
-        "grep -E 'URL|SECRET|PASSWORD|KEY' /opt/etally/.env | cut -d= -f2- >/tmp/it-values
+    let kept = droplets[0].sh("grep -E 'URL|SECRET|PASSWORD|KEY' /opt/etally/.env | cut -d= -f2- >/tmp/it-values
          cat /opt/etally/secrets/db_password.txt >>/tmp/it-values
          grep -rlFf /tmp/it-values /var/lib/landfall /root/.cache /root/.local /var/log 2>/dev/null || true
          for one in $(docker ps -aq); do docker logs $one 2>&1 | grep -qFf /tmp/it-values && echo logs of $one; done; true
-         rm /tmp/it-values",
-    );
+         rm /tmp/it-values");
     assert_eq!(kept, "", "a secret is on the droplet's disk");
     for entry in walk(project.dir.path()) {
         let text = String::from_utf8_lossy(&std::fs::read(&entry).unwrap()).into_owned();

@@ -16,10 +16,9 @@ fn project(droplets: &crate::droplet::Droplets) -> Project {
 fn a_full_disk_is_refused() {
     let droplets = droplet();
     let project = project(&droplets);
-    droplets[0].sh(
-        "mkdir -p -m 0700 /var/lib/landfall/etally && mount -t tmpfs -o size=1m,mode=0700 none /var/lib/landfall/etally
-         head -c 2M /dev/zero >/var/lib/landfall/etally/full 2>/dev/null || true",
-    );
+    droplets[0]
+        .sh("mkdir -p -m 0700 /var/lib/landfall/etally && mount -t tmpfs -o size=1m,mode=0700 none /var/lib/landfall/etally
+         head -c 2M /dev/zero >/var/lib/landfall/etally/full 2>/dev/null || true");
     let out = project.landfall(&RUN);
     out.expect(7, &["help:"]);
     assert!(out.stderr.contains("full") || out.stderr.contains("space"), "{}", out.stderr);
@@ -57,7 +56,9 @@ fn a_compose_file_with_an_error_is_refused() {
 fn a_service_that_does_not_exist_is_refused_with_a_suggestion() {
     let droplets = droplet();
     let project = project(&droplets);
-    project.landfall(&["exec", "apo", "--yes", "--", "true"]).expect(7, &["no service \"apo\"", "did you mean \"api\"?", "postgres"]);
+    project
+        .landfall(&["exec", "apo", "--yes", "--", "true"])
+        .expect(7, &["no service \"apo\"", "did you mean \"api\"?", "postgres"]);
 }
 
 #[test]
@@ -77,8 +78,11 @@ fn a_user_that_is_not_root_needs_a_state_folder() {
     let droplet = &droplets[0];
     let project = project(&droplets);
     project.edit("landfall.toml", "user = \"root\"", "user = \"deploy\"");
-    droplet.sh("chgrp -R docker /opt/etally && chmod 0640 /opt/etally/.env /opt/etally/secrets/* && chmod 0750 /opt/etally/secrets");
-    project.landfall(&RUN).expect(7, &["the state folder /var/lib/landfall/etally cannot be used", "install -d -m 2770 -o root -g docker"]);
+    droplet
+        .sh("chgrp -R docker /opt/etally && chmod 0640 /opt/etally/.env /opt/etally/secrets/* && chmod 0750 /opt/etally/secrets");
+    project
+        .landfall(&RUN)
+        .expect(7, &["the state folder /var/lib/landfall/etally cannot be used", "install -d -m 2770 -o root -g docker"]);
 
     // Its own.
     project.edit("landfall.toml", "[compose]\n", "[state]\nprivate = true\n\n[compose]\n");
@@ -87,11 +91,16 @@ fn a_user_that_is_not_root_needs_a_state_folder() {
     project.landfall(&["attach"]).expect(0, &["touched"]);
     project.edit("landfall.toml", "[state]\nprivate = true\n\n", "");
 
+    // Root has another project there. The folder above both must let everybody through.
+    let root = Project::on(&droplets);
+    root.playbook("touch", TOUCH);
+    root.edit("landfall.toml", "project = \"etally\"", "project = \"other\"");
+    root.landfall(&RUN).expect(0, &["touched"]);
+    root.edit("landfall.toml", "project = \"other\"", "project = \"etally\"");
+
     // Shared, by the very command that the refusal named; root and deploy meet in it.
     droplet.sh("install -d -m 2770 -o root -g docker /var/lib/landfall/etally");
     project.landfall(&RUN).expect(0, &["touched"]);
-    let root = Project::on(&droplets);
-    root.playbook("touch", TOUCH);
     root.landfall(&["attach"]).expect(0, &["touched"]);
     root.landfall(&RUN).expect(0, &["touched"]);
     project.landfall(&["attach"]).expect(0, &["touched"]);
@@ -99,7 +108,8 @@ fn a_user_that_is_not_root_needs_a_state_folder() {
     assert_eq!(runs.stdout.lines().count(), 2, "{}", runs.said());
     let modes = droplet.sh("find /var/lib/landfall/etally -perm /007 ! -type l");
     assert_eq!(modes, "", "open to everybody");
-    droplet.sh("chmod 0600 /opt/etally/.env /opt/etally/secrets/* && chmod 0700 /opt/etally/secrets && chgrp -R root /opt/etally");
+    droplet
+        .sh("chmod 0600 /opt/etally/.env /opt/etally/secrets/* && chmod 0700 /opt/etally/secrets && chgrp -R root /opt/etally");
 }
 
 #[test]

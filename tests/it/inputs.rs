@@ -20,9 +20,46 @@ fn errors_of_files_are_shown_with_their_lines() {
     let project = project();
     project.playbook("keys", "[[steps]]\nkind = \"exec\"\ncomand = [\"true\"]\n\n[[steps]]\nkind = \"sead\"\nseeds = [\"x\"]\n");
     let out = project.landfall(&["run", "keys", "--yes"]);
-    out.expect(2, &["keys.toml:3", "comand", "did you mean `command`?", "keys.toml:6", "sead", "`seed`", "nothing was contacted"]);
+    out.expect(
+        2,
+        &[
+            "keys.toml:3",
+            "comand",
+            "did you mean `command`?",
+            "keys.toml:6",
+            "sead",
+            "did you mean \"seed\"?",
+            "nothing was contacted",
+        ],
+    );
     project.landfall(&["check"]).expect(2, &["comand", "sead"]);
-    insta::assert_snapshot!(project.plain(&out.stderr));
+    insta::assert_snapshot!(project.plain(&out.stderr), @r#"
+    error: an `exec` step needs `command`
+     --> DIR/playbooks/keys.toml:1:1
+      |
+    1 | [[steps]]
+      | ^^^^^^^^^
+      |
+      = help: say what to run: command = ["node", "script.js"]
+
+    error: unknown key `comand` in an `exec` step
+     --> DIR/playbooks/keys.toml:3:1
+      |
+    3 | comand = ["true"]
+      | ^^^^^^
+      |
+      = help: did you mean `command`?
+
+    error: unknown kind "sead"
+     --> DIR/playbooks/keys.toml:6:8
+      |
+    6 | kind = "sead"
+      |        ^^^^^^
+      |
+      = help: did you mean "seed"?
+
+    error: 3 errors were found; nothing was contacted
+    "#);
     let json = project.events(&["check", "keys"]);
     json.expect(2, &[]);
     assert_eq!(json.events()[0]["type"], "error");
@@ -46,7 +83,10 @@ fn every_mistake_is_an_error_of_check() {
     let project = project();
     for (text, pieces) in [
         ("[[steps]]\nkind = \"exec\"\ncommand = \"{{ vars.gone }}\"\n", &["gone"][..]),
-        ("[[steps]]\nkind = \"exec\"\nname = \"a\"\ncommand = [\"true\"]\n[[steps]]\nkind = \"exec\"\nname = \"a\"\ncommand = [\"true\"]\n", &["a"]),
+        (
+            "[[steps]]\nkind = \"exec\"\nname = \"a\"\ncommand = [\"true\"]\n[[steps]]\nkind = \"exec\"\nname = \"a\"\ncommand = [\"true\"]\n",
+            &["a"],
+        ),
         ("[[steps]]\nkind = \"seed\"\nseeds = [\"none\"]\nonce = true\n", &["none"]),
         ("[[steps]]\nkind = \"exec\"\ntimeout = 5\ncommand = [\"true\"]\n", &["timeout"]),
         ("[[steps]]\nkind = \"health\"\nurl = \"https://127.0.0.1/\"\nfrom = \"host\"\n", &["https"]),
@@ -61,7 +101,11 @@ fn every_mistake_is_an_error_of_check() {
 #[test]
 fn a_migration_on_several_hosts_must_say_how_often() {
     let project = project();
-    project.edit("landfall.toml", "groups = [\"prod\"]\n", "groups = [\"prod\"]\n[hosts.droplet-2]\naddress = \"127.0.0.2\"\ngroups = [\"prod\"]\n");
+    project.edit(
+        "landfall.toml",
+        "groups = [\"prod\"]\n",
+        "groups = [\"prod\"]\n[hosts.droplet-2]\naddress = \"127.0.0.2\"\ngroups = [\"prod\"]\n",
+    );
     project.playbook("migrate", "[[steps]]\nkind = \"migrate\"\ntool = \"prisma\"\n");
     project.landfall(&["check", "migrate"]).expect(2, &["once", "per_host"]);
 }

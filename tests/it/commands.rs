@@ -46,7 +46,7 @@ fn a_plan_tells_everything_and_changes_nothing() {
     let before: Vec<String> = droplets.iter().map(|droplet| droplet.docker_state() + &droplet.landfall_state()).collect();
     // The image on the host is version 1: nothing is pending in it.
     let text = project.landfall(&["plan", "release", "--on", "droplets"]);
-    text.expect(0, &["docker compose pull api", "prisma migrate deploy", &droplets[0].name, &droplets[1].name]);
+    text.expect(0, &["docker-compose.prod.yml pull api", "prisma migrate deploy", &droplets[0].name, &droplets[1].name]);
     let markdown = project.landfall(&["plan", "release", "--on", "droplets", "--format", "markdown"]);
     markdown.expect(0, &["#", "```"]);
     let json = project.landfall(&["plan", "release", "--on", "droplets", "--format", "json"]);
@@ -104,7 +104,11 @@ fn runs_are_listed_newest_first() {
     let runs = project.landfall(&["runs"]);
     runs.expect(0, &[]);
     let lines: Vec<&str> = runs.stdout.lines().collect();
-    assert!(lines.len() == 2 && lines[0].contains("fail") && lines[0].contains("two") && lines[1].contains("one"), "{}", runs.stdout);
+    assert!(
+        lines.len() == 2 && lines[0].contains("fail") && lines[0].contains("two") && lines[1].contains("one"),
+        "{}",
+        runs.stdout
+    );
     let json = project.events(&["runs"]);
     assert_eq!((json.events()[0]["exit_code"].as_u64(), json.events()[1]["exit_code"].as_u64()), (Some(1), Some(0)));
 }
@@ -129,12 +133,13 @@ fn exec_reports_the_commands_own_exit_code() {
         for (script, code) in [("exit 3", 3), ("exit 137", 137), ("exit 255", 255)] {
             let out = exec(script);
             out.expect(1, &[]);
-            let finished = out.of_type("step_finished").pop().unwrap();
+            let finished = out.finished(None, "exec");
             assert_eq!(finished["exit_code"], code, "{finished}");
         }
     }
     project.events(&["exec", "api", "--yes", "--", "no-such-program"]).expect(1, &["no-such-program"]);
-    let words = project.events(&["exec", "api", "--yes", "--", "node", "-e", "console.log(process.argv.slice(1))", "a b", "$HOME", "'"]);
+    let words =
+        project.events(&["exec", "api", "--yes", "--", "node", "-e", "console.log(process.argv.slice(1))", "a b", "$HOME", "'"]);
     words.expect(0, &[]);
     assert!(words.printed().contains("'a b'") && words.printed().contains("'$HOME'"), "{}", words.printed());
 }
@@ -153,7 +158,9 @@ fn a_run_that_is_over_is_replayed_with_the_same_code() {
     seen.expect(1, &[]);
     let of = |out: &crate::program::Output, host: &str| -> Vec<String> {
         let told = out.events().into_iter().filter(|event| event["host"] == host);
-        let told = told.filter(|event| ["step_started", "step_finished", "output", "host_finished"].contains(&event["type"].as_str().unwrap()));
+        let told = told.filter(|event| {
+            ["step_started", "step_finished", "output", "host_finished"].contains(&event["type"].as_str().unwrap())
+        });
         told.map(|event| event.to_string()).collect()
     };
     for droplet in droplets.iter() {
@@ -167,7 +174,10 @@ fn a_run_that_is_over_is_replayed_with_the_same_code() {
 fn a_key_finds_its_run_instead_of_starting_another() {
     let droplets = droplet();
     let project = project(&droplets);
-    project.playbook("count", "[[steps]]\nkind = \"shell\"\nname = \"count\"\ncommand = \"echo ran >>/tmp/it-count; echo counted\"\n");
+    project.playbook(
+        "count",
+        "[[steps]]\nkind = \"shell\"\nname = \"count\"\ncommand = \"echo ran >>/tmp/it-count; echo counted\"\n",
+    );
     let first = project.events(&["run", "count", "--yes", "--key", "ci-1"]);
     first.expect(0, &["counted"]);
     let again = Project::on(&droplets);
@@ -200,7 +210,8 @@ fn a_run_is_handed_over_and_ends_without_its_client() {
     seen.until("waiting");
     droplets[0].sh("touch /tmp/it-go");
     seen.finish().expect(0, &["went"]);
-    project.playbook("local", "[[steps]]\nkind = \"shell\"\ncommand = \"true\"\n[[steps]]\nkind = \"local\"\ncommand = \"true\"\n");
+    project
+        .playbook("local", "[[steps]]\nkind = \"shell\"\ncommand = \"true\"\n[[steps]]\nkind = \"local\"\ncommand = \"true\"\n");
     project.landfall(&["run", "local", "--yes", "--detach"]).expect(2, &["cannot be handed over"]);
 }
 
@@ -222,6 +233,10 @@ fn two_names_of_one_machine_are_refused() {
     let droplets = droplet();
     let project = project(&droplets);
     let port = droplets[0].port;
-    project.edit("landfall.toml", "[hosts.", &format!("[hosts.twin]\naddress = \"127.0.0.1\"\nport = {port}\nuser = \"root\"\ngroups = [\"droplets\"]\n\n[hosts."));
+    project.edit(
+        "landfall.toml",
+        "[hosts.",
+        &format!("[hosts.twin]\naddress = \"127.0.0.1\"\nport = {port}\nuser = \"root\"\ngroups = [\"droplets\"]\n\n[hosts."),
+    );
     project.landfall(&["run", "touch", "--on", "droplets", "--yes"]).expect(7, &["the same machine", "twin"]);
 }

@@ -49,6 +49,9 @@ pub struct HostPlan {
     pub effects: bool,
     /// The services that the plan touches, and their images.
     pub images: Vec<ImageChange>,
+    /// The exact commands that bring images before the steps, while a run is prepared. What they bring is not known before that.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pulls: Vec<String>,
     /// In order.
     pub steps: Vec<PlannedStep>,
     /// Who holds the project's lock.
@@ -303,6 +306,7 @@ fn host_plan(host: &ResolvedHost, facts: Option<Facts>) -> HostPlan {
         address: host.target.address.clone(),
         effects: host.effects(),
         images: images(host, &facts),
+        pulls: host.pull_shown.clone(),
         steps: host.steps.iter().map(|step| planned(step, &facts, asked)).collect(),
         lock: facts.lock,
         disk_free: asked.then_some(facts.disk_free),

@@ -128,7 +128,10 @@ fn ensure(dir: &Path, top: bool) -> io::Result<()> {
                 fs::set_permissions(above, fs::Permissions::from_mode(0o755))?;
             }
             // Sub-folders of a shared folder are shared like it (the umask decides), others are private.
-            fs::DirBuilder::new().mode(0o770).create(dir)?;
+            match fs::DirBuilder::new().mode(0o770).create(dir) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
             let inherits = fs::metadata(dir)?.mode() & 0o2000 != 0;
             if !inherits {
                 fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;

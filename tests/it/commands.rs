@@ -46,7 +46,7 @@ fn a_plan_tells_everything_and_changes_nothing() {
     let before: Vec<String> = droplets.iter().map(|droplet| droplet.docker_state() + &droplet.landfall_state()).collect();
     // The image on the host is version 1: nothing is pending in it.
     let text = project.landfall(&["plan", "release", "--on", "droplets"]);
-    text.expect(0, &["docker compose pull api", "prisma migrate deploy", &droplets[0].name, &droplets[1].name]);
+    text.expect(0, &["docker-compose.prod.yml pull api", "prisma migrate deploy", &droplets[0].name, &droplets[1].name]);
     let markdown = project.landfall(&["plan", "release", "--on", "droplets", "--format", "markdown"]);
     markdown.expect(0, &["#", "```"]);
     let json = project.landfall(&["plan", "release", "--on", "droplets", "--format", "json"]);
@@ -133,7 +133,7 @@ fn exec_reports_the_commands_own_exit_code() {
         for (script, code) in [("exit 3", 3), ("exit 137", 137), ("exit 255", 255)] {
             let out = exec(script);
             out.expect(1, &[]);
-            let finished = out.of_type("step_finished").pop().unwrap();
+            let finished = out.finished(None, "exec");
             assert_eq!(finished["exit_code"], code, "{finished}");
         }
     }

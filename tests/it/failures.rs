@@ -52,7 +52,6 @@ fn a_failed_release_ends_with_what_changed_what_did_not_and_what_to_type() {
     let project = Project::on(&droplets);
     let out = project.landfall(&["run", "release", "--yes", "--var", "release=broken"]);
     out.expect(1, &["landfall", "migrate", "20260415070000_result_sheets"]);
-    println!("{}", project.plain(&out.stderr));
     assert!(out.stderr.contains("hint"), "{}", out.stderr);
 }
 

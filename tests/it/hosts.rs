@@ -91,11 +91,16 @@ fn a_user_that_is_not_root_needs_a_state_folder() {
     project.landfall(&["attach"]).expect(0, &["touched"]);
     project.edit("landfall.toml", "[state]\nprivate = true\n\n", "");
 
+    // Root has another project there. The folder above both must let everybody through.
+    let root = Project::on(&droplets);
+    root.playbook("touch", TOUCH);
+    root.edit("landfall.toml", "project = \"etally\"", "project = \"other\"");
+    root.landfall(&RUN).expect(0, &["touched"]);
+    root.edit("landfall.toml", "project = \"other\"", "project = \"etally\"");
+
     // Shared, by the very command that the refusal named; root and deploy meet in it.
     droplet.sh("install -d -m 2770 -o root -g docker /var/lib/landfall/etally");
     project.landfall(&RUN).expect(0, &["touched"]);
-    let root = Project::on(&droplets);
-    root.playbook("touch", TOUCH);
     root.landfall(&["attach"]).expect(0, &["touched"]);
     root.landfall(&RUN).expect(0, &["touched"]);
     project.landfall(&["attach"]).expect(0, &["touched"]);

@@ -22,10 +22,44 @@ fn errors_of_files_are_shown_with_their_lines() {
     let out = project.landfall(&["run", "keys", "--yes"]);
     out.expect(
         2,
-        &["keys.toml:3", "comand", "did you mean `command`?", "keys.toml:6", "sead", "`seed`", "nothing was contacted"],
+        &[
+            "keys.toml:3",
+            "comand",
+            "did you mean `command`?",
+            "keys.toml:6",
+            "sead",
+            "did you mean \"seed\"?",
+            "nothing was contacted",
+        ],
     );
     project.landfall(&["check"]).expect(2, &["comand", "sead"]);
-    insta::assert_snapshot!(project.plain(&out.stderr));
+    insta::assert_snapshot!(project.plain(&out.stderr), @r#"
+    error: an `exec` step needs `command`
+     --> DIR/playbooks/keys.toml:1:1
+      |
+    1 | [[steps]]
+      | ^^^^^^^^^
+      |
+      = help: say what to run: command = ["node", "script.js"]
+
+    error: unknown key `comand` in an `exec` step
+     --> DIR/playbooks/keys.toml:3:1
+      |
+    3 | comand = ["true"]
+      | ^^^^^^
+      |
+      = help: did you mean `command`?
+
+    error: unknown kind "sead"
+     --> DIR/playbooks/keys.toml:6:8
+      |
+    6 | kind = "sead"
+      |        ^^^^^^
+      |
+      = help: did you mean "seed"?
+
+    error: 3 errors were found; nothing was contacted
+    "#);
     let json = project.events(&["check", "keys"]);
     json.expect(2, &[]);
     assert_eq!(json.events()[0]["type"], "error");

@@ -81,7 +81,7 @@ impl Project {
 
     /// The same with events.
     pub(crate) fn events(&self, args: &[&str]) -> Output {
-        self.landfall(&[args, &["--output", "json"]].concat())
+        self.landfall(&[&["--output", "json"], args].concat())
     }
 
     /// Starts `landfall`.

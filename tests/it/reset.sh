@@ -35,7 +35,7 @@ for exe in /proc/[0-9]*/exe; do
 done
 left=$(docker ps --all --quiet --filter label=landfall.run)
 [ -z "$left" ] || docker rm --force --volumes $left >/dev/null
-rm -rf "$state/etally" /home/deploy/.local/state/landfall /root/.local/state/landfall
+rm -rf "$state" /home/deploy/.local/state/landfall /root/.local/state/landfall
 cp -a "$keep/.bashrc" /root/.bashrc
 [ ! -e "$keep/deploy.bashrc" ] || cp -a "$keep/deploy.bashrc" /home/deploy/.bashrc
 diff -qr "$keep/etally" /opt/etally >/dev/null || { cp -a "$keep/etally/." /opt/etally/; }

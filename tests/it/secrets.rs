@@ -27,6 +27,7 @@ while [ ! -e /tmp/it-stop ]; do
         done ;;
     esac
   done
+  sleep 0.02
 done
 END
 chmod +x /tmp/it-sampler

@@ -15,7 +15,6 @@ use super::kill;
 use super::ledger::{self, hex};
 use super::lock;
 use super::owner::{Owner, boot_id, machine_id};
-use super::process;
 use super::secrets;
 use super::state::{RunDir, State};
 use super::status;
@@ -258,7 +257,7 @@ fn begin(state: &State, submission: &Submission, text: &str) -> Result<RunDir, R
     }
     let program = std::env::current_exe().map_err(|error| io_refusal(&error))?;
     let mut command = Command::new(program);
-    command.arg("supervise").arg(state.root()).arg(submission.run.as_str()).arg(process::login_umask().to_string());
+    command.arg("supervise").arg(state.root()).arg(dir.run.as_str());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().map_err(|error| io_refusal(&error))?;
     let mut word = String::new();

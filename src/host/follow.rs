@@ -56,12 +56,13 @@ pub(super) fn follow(dir: &RunDir, offset: u64, credit: &Credit, send: &mut dyn 
     let refused =
         |error: std::io::Error| Reply::Refused { code: 6, message: format!("the record cannot be read: {error}"), remedy: None };
     // A run that was just accepted may not have its log yet.
-    if !dir.log().exists() {
+    let has_begun = || dir.log().exists() && dir.marked("owner").is_some();
+    if !has_begun() {
         let watch = match Watch::entries(&dir.path) {
             Ok(watch) => watch,
             Err(error) => return Some(refused(error)),
         };
-        while !dir.log().exists() && matches!(status::of(dir), RunState::Running) {
+        while !has_begun() && matches!(status::of(dir), RunState::Running) {
             let mut set = [PollFd::new(&watch, PollFlags::IN)];
             let _ = wait_any(&mut set, Some(std::time::Duration::from_millis(200)));
             watch.clear();

@@ -3,14 +3,15 @@
 //! ended has an outcome that nobody knows.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::state::{State, mark, read_mark, sync_dir};
+use super::state::{State, make_file, mark, read_mark, sync_dir};
 use super::status;
+use crate::event::timestamp;
 use crate::facts::Story;
 use crate::name::RunId;
 use crate::protocol::RunState;
@@ -59,8 +60,10 @@ pub(super) fn begin(
     let entry = Begun { name: name.into(), who: who.into(), when: when.into(), image: image.map(str::to_owned) };
     let path = path(state, key, run, "begun");
     let draft = path.with_extension("draft");
-    fs::write(&draft, serde_json::to_vec(&entry)?)?;
-    fs::File::open(&draft)?.sync_all()?;
+    let _ = fs::remove_file(&draft);
+    let mut file = make_file(&draft, 0o640)?;
+    file.write_all(&serde_json::to_vec(&entry)?)?;
+    file.sync_all()?;
     fs::rename(&draft, &path)?;
     sync_dir(&state.ledger());
     Ok(())
@@ -93,10 +96,16 @@ fn entries(state: &State) -> Vec<(String, RunId)> {
 /// The newest story of a key, none when it never ran. A run that is still at it has no end yet.
 pub(super) fn story(state: &State, key: &str) -> Option<Story> {
     let runs = entries(state).into_iter().filter(|(of, _)| of == key).map(|(_, run)| run);
-    let stories = runs.filter_map(|run| {
-        let begun: Begun = serde_json::from_slice(&fs::read(path(state, key, &run, "begun")).ok()?).ok()?;
+    let stories = runs.map(|run| {
+        let file = path(state, key, &run, "begun");
+        let begun = fs::read(&file).ok().and_then(|bytes| serde_json::from_slice::<Begun>(&bytes).ok());
+        // That it ran counts, also where it cannot be read by whom.
+        let begun = begun.unwrap_or_else(|| {
+            let at = fs::symlink_metadata(&file).and_then(|metadata| metadata.modified()).unwrap_or(std::time::UNIX_EPOCH);
+            Begun { name: "?".into(), who: "?".into(), when: timestamp(at), image: None }
+        });
         let ok = read_mark(&path(state, key, &run, "ended")).map(|end| end == "ok");
-        Some(Story { run, when: begun.when, who: begun.who, image: begun.image, ok })
+        Story { run, when: begun.when, who: begun.who, image: begun.image, ok }
     });
     stories.max_by(|a, b| a.when.cmp(&b.when))
 }
@@ -134,5 +143,9 @@ mod tests {
         begin(&state, &key, &second, "configurations", "bob@ci", "2026-01-02T00:00:00Z", None).expect("begin");
         end(&state, &key, &second, false);
         assert_eq!(ok(), Some((second, Some(false))));
+        // What cannot be read was begun all the same.
+        let third = RunId::from_random([3; 6]);
+        fs::write(path(&state, &key, &third, "begun"), b"{\"name\"").expect("write");
+        assert_eq!(ok(), Some((third, None)));
     }
 }

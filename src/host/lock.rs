@@ -25,7 +25,7 @@ pub(super) enum Busy {
 /// Takes the lock for `run`, and gives its generation. Taking it twice for one run is the same as taking it once.
 pub(super) fn acquire(state: &State, run: &RunId) -> Result<u64, Busy> {
     loop {
-        let newest = newest(state);
+        let newest = newest(state).map_err(Busy::Io)?;
         if let Some((generation, holder)) = &newest {
             if holder == run {
                 return Ok(*generation);
@@ -44,7 +44,9 @@ pub(super) fn acquire(state: &State, run: &RunId) -> Result<u64, Busy> {
         let next = newest.map_or(1, |(generation, _)| generation + 1);
         let taken = mark(&state.locks().join(format!("{PREFIX}{next}")), run.as_str()).map_err(Busy::Io)?;
         // Someone who slept since a number was swept away could take it again; only the newest counts.
-        if taken && self::newest(state).is_some_and(|(generation, holder)| generation == next && holder == *run) {
+        if taken
+            && self::newest(state).map_err(Busy::Io)?.is_some_and(|(generation, holder)| generation == next && holder == *run)
+        {
             sync_dir(&state.locks());
             sweep(state, next);
             return Ok(next);
@@ -52,10 +54,14 @@ pub(super) fn acquire(state: &State, run: &RunId) -> Result<u64, Busy> {
     }
 }
 
-/// The newest generation and its run.
-fn newest(state: &State) -> Option<(u64, RunId)> {
-    let generation = generations(state).into_iter().max()?;
-    Some((generation, read_mark(&state.locks().join(format!("{PREFIX}{generation}")))?.parse().ok()?))
+/// The newest generation and its run. One that names no run is an error: who knows whose it is.
+fn newest(state: &State) -> io::Result<Option<(u64, RunId)>> {
+    let Some(generation) = generations(state).into_iter().max() else { return Ok(None) };
+    let path = state.locks().join(format!("{PREFIX}{generation}"));
+    match read_mark(&path).and_then(|run| run.parse().ok()) {
+        Some(run) => Ok(Some((generation, run))),
+        None => Err(io::Error::other(format!("{} names no run: look at it, and remove it", path.display()))),
+    }
 }
 
 fn generations(state: &State) -> Vec<u64> {
@@ -72,7 +78,7 @@ fn sweep(state: &State, newest: u64) {
 
 /// Who holds the lock now: none when it is free.
 pub(super) fn holder(state: &State) -> Option<LockHolder> {
-    let (generation, run) = newest(state)?;
+    let (generation, run) = newest(state).ok().flatten()?;
     let now = status::of(&state.run(&run));
     let held = matches!(now, RunState::Running | RunState::Orphaned { .. }) || status::is_unsettled(&state.run(&run), &now);
     held.then(|| story(state, generation, &run))

@@ -7,6 +7,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Instant, SystemTime};
 
+use rustix::fs::OFlags;
+
+use super::state::make_file;
 use crate::event::{Body, Event, Status, Stream, VERSION, timestamp};
 use crate::name::{HostName, RunId, StepName};
 use crate::record;
@@ -30,7 +33,14 @@ pub(super) struct Log {
 impl Log {
     /// Opens it.
     pub(super) fn open(path: &Path, run: RunId, host: HostName) -> io::Result<Self> {
-        let file = OpenOptions::new().append(true).create(true).mode(0o640).open(path)?;
+        let file = match make_file(path, 0o640) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                // In a shared folder others could have put a link there, to have us write to a file of ours.
+                let no_link = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
+                OpenOptions::new().append(true).custom_flags(no_link).open(path)?
+            }
+            made => made?,
+        };
         Ok(Self { file, run, host, began: Instant::now(), cut: Vec::new(), at_frame: true, lost: 0, unsynced: false })
     }
 

@@ -34,11 +34,11 @@ pub fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [_, "serve", nonce] => {
-            process::remember_umask(None);
+            close_inherited();
             serve::main(nonce)
         }
-        [_, "supervise", root, run, umask] => {
-            process::remember_umask(umask.parse().ok());
+        [_, "supervise", root, run] => {
+            close_inherited();
             supervise::main(root, run)
         }
         [_, "errand"] => actions::errand(),
@@ -49,6 +49,18 @@ pub fn main() -> ExitCode {
         }
         [_, "--sha256", file] => digest(file),
         _ => ExitCode::from(64),
+    }
+}
+
+/// Closes what the login left open: held by a supervisor or a step, it would outlive the connection, and hold that open.
+#[allow(unsafe_code, reason = "a descriptor that nobody here owns has no safe name")]
+fn close_inherited() {
+    let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    let open: Vec<i32> = open.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(|fd| *fd > 2).collect();
+    // The listing's own descriptor is closed by now.
+    for fd in open.into_iter().filter(|fd| std::path::Path::new(&format!("/proc/self/fd/{fd}")).is_symlink()) {
+        // SAFETY: this is the first thing the program does, so none of these descriptors is owned by a value.
+        unsafe { rustix::io::close(fd) }
     }
 }
 

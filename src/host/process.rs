@@ -7,11 +7,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::Mode;
 use rustix::process::{Pid, WaitOptions, WaitStatus};
 
 use super::inbox::Watch;
@@ -22,19 +20,8 @@ const IDLE: Duration = Duration::from_millis(8);
 /// How long output is waited for after the end of the process, where something it left behind keeps the pipe open.
 const DRAIN: Duration = Duration::from_secs(2);
 
-static LOGIN_UMASK: AtomicU32 = AtomicU32::new(0o022);
-
-/// The file mode mask that the login gave to this program.
-pub(super) fn login_umask() -> u32 {
-    LOGIN_UMASK.load(Ordering::Relaxed)
-}
-
-/// Remembers it, before this program sets its own.
-pub(super) fn remember_umask(given: Option<u32>) {
-    let ours = Mode::from_raw_mode(0o077);
-    let login = rustix::process::umask(ours).as_raw_mode();
-    LOGIN_UMASK.store(given.unwrap_or(login), Ordering::Relaxed);
-}
+/// How often children that were adopted are collected.
+const REAP: Duration = Duration::from_secs(1);
 
 /// A process to be.
 #[derive(Debug, Clone, Default)]
@@ -113,6 +100,8 @@ impl Sink for Capture {
 pub(super) struct Until<'a> {
     /// Its time is over.
     pub deadline: Option<Instant>,
+    /// Children that are not this process were adopted, and are collected when they end.
+    pub reap: bool,
     /// Wakes when something is put into the run's folder.
     pub inbox: Option<&'a Watch>,
     /// Looks whether that was a cancel.
@@ -129,6 +118,7 @@ pub(super) struct Until<'a> {
 pub(super) fn within(limit: Duration) -> Until<'static> {
     Until {
         deadline: Some(Instant::now() + limit),
+        reap: false,
         inbox: None,
         cancelled: &|| false,
         grace: Duration::from_secs(1),
@@ -170,13 +160,7 @@ pub(super) enum Stopped {
 
 /// Runs a process; gives how it ended, or why it could not be started.
 pub(super) fn run(spawn: &Spawn, sink: &mut dyn Sink, until: &Until<'_>) -> io::Result<Ended> {
-    let mut child = {
-        // Our own files are private; what a step makes is as the login would make it.
-        let ours = rustix::process::umask(Mode::from_raw_mode(login_umask()));
-        let child = spawn.command().spawn();
-        rustix::process::umask(ours);
-        child?
-    };
+    let mut child = spawn.command().spawn()?;
     let group = i32::try_from(child.id()).unwrap_or(i32::MAX);
     let pid = Pid::from_raw(group).ok_or_else(|| io::Error::other("a process without a pid"))?;
     let ending = match rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()) {
@@ -197,10 +181,15 @@ pub(super) fn run(spawn: &Spawn, sink: &mut dyn Sink, until: &Until<'_>) -> io::
     let (mut ended, mut drain) = (None::<Ended>, None::<Instant>);
     let (mut stopped, mut force) = (None, None::<Instant>);
     let mut left = Vec::new();
+    let mut reap = until.reap.then(|| Instant::now() + REAP);
     while stdout.is_some() || stderr.is_some() || ended.is_none() {
         let now = Instant::now();
         if drain.is_some_and(|end| end <= now) {
             break;
+        }
+        if reap.is_some_and(|at| at <= now) {
+            super::kill::reap_adopted(group);
+            reap = Some(Instant::now() + REAP);
         }
         if ended.is_none() {
             if stopped.is_none() {
@@ -218,7 +207,8 @@ pub(super) fn run(spawn: &Spawn, sink: &mut dyn Sink, until: &Until<'_>) -> io::
                 force = Some(Instant::now() + until.grace);
             }
         }
-        let wake = [drain, force.filter(|_| ended.is_none()), until.deadline.filter(|_| stopped.is_none() && ended.is_none())];
+        let wake =
+            [drain, reap, force.filter(|_| ended.is_none()), until.deadline.filter(|_| stopped.is_none() && ended.is_none())];
         let wake = wake.into_iter().flatten().min().map(|at| at.saturating_duration_since(now));
         let wake = if sink.waits() { Some(wake.map_or(IDLE, |wake| wake.min(IDLE))) } else { wake };
         let ready = wait(stdout.as_ref(), stderr.as_ref(), ended.is_none().then_some(ending.as_fd()), until.inbox, wake)?;

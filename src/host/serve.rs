@@ -2,6 +2,7 @@
 //! that a follower that reads slowly holds up nobody else. Holds no run: it starts supervisors and reads what they write.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{Read, Write};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +16,6 @@ use super::kill;
 use super::ledger::{self, hex};
 use super::lock;
 use super::owner::{Owner, boot_id, machine_id};
-use super::process;
 use super::secrets;
 use super::state::{RunDir, State};
 use super::status;
@@ -23,17 +23,13 @@ use super::supervise::READY;
 use super::survey;
 use crate::facts::Refusal;
 use crate::name::RunId;
-use crate::protocol::{
-    Approval, Decoder, GREETING, Kind, Message, Reply, Request, RunState, StateDir, Submission, VERSION, encode,
-};
+use crate::protocol::{Decoder, GREETING, Kind, Message, Reply, Request, RunState, StateDir, Submission, VERSION, encode};
 
 /// What the threads of a connection share.
 #[derive(Debug)]
 struct Shared {
     stdout: Mutex<std::io::Stdout>,
     credits: Mutex<BTreeMap<u32, Arc<Credit>>>,
-    /// Runs that this client has prepared and not yet let go.
-    waiting: Mutex<Vec<RunDir>>,
 }
 
 impl Shared {
@@ -52,15 +48,11 @@ impl Shared {
         let mut credits = self.credits.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(credits.entry(stream).or_insert_with(Credit::new))
     }
-
-    fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<RunDir>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// The process: `landfall-host serve NONCE`.
 pub(super) fn main(nonce: &str) -> ExitCode {
-    let shared = Arc::new(Shared { stdout: Mutex::new(std::io::stdout()), credits: Mutex::default(), waiting: Mutex::default() });
+    let shared = Arc::new(Shared { stdout: Mutex::new(std::io::stdout()), credits: Mutex::default() });
     {
         let mut stdout = shared.stdout.lock().unwrap_or_else(PoisonError::into_inner);
         if writeln!(stdout, "{GREETING} {nonce}").is_err() {
@@ -72,28 +64,23 @@ pub(super) fn main(nonce: &str) -> ExitCode {
     let mut decoder = Decoder::default();
     let mut buffer = vec![0u8; 64 << 10];
     let mut stdin = std::io::stdin().lock();
-    let code = 'reading: loop {
+    loop {
         match stdin.read(&mut buffer) {
-            Ok(0) => break 'reading ExitCode::SUCCESS,
+            Ok(0) => return ExitCode::SUCCESS,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(_) => break 'reading ExitCode::FAILURE,
+            Err(_) => return ExitCode::FAILURE,
             Ok(length) => {
                 decoder.push(&buffer[..length]);
                 loop {
                     match decoder.next_message() {
                         Ok(Some(message)) => receive(&shared, message),
                         Ok(None) => break,
-                        Err(_) => break 'reading ExitCode::FAILURE,
+                        Err(_) => return ExitCode::FAILURE,
                     }
                 }
             }
         }
-    };
-    // The client is gone: what it has not let go will not go.
-    for dir in shared.waiting().drain(..) {
-        let _ = dir.mark("verdict", "withdrawn");
     }
-    code
 }
 
 fn receive(shared: &Arc<Shared>, message: Message) {
@@ -143,7 +130,6 @@ fn answer(shared: &Shared, stream: u32, request: Request) -> Result<Option<Reply
                 return Err(Refusal { code: 7, message: format!("another client prepared run {run}"), remedy: None });
             }
             let _ = dir.mark("verdict", "go");
-            shared.waiting().retain(|waiting| waiting.run != run);
             if dir.marked("verdict").as_deref() == Some("go") {
                 Reply::Done
             } else {
@@ -227,13 +213,11 @@ fn submit(shared: &Shared, stream: u32, sha256: &str, text: &str, driver: &str) 
     }
     let submission = parse(text)?;
     let state = State::open(&submission.state)?;
-    let dir = match with_key(&state, &submission) {
-        Some(dir) => dir,
-        None => begin(&state, &submission, text)?,
-    };
-    if driver::take(&dir, driver).unwrap_or(false) && submission.approval == Approval::Awaited && dir.marked("verdict").is_none()
-    {
-        shared.waiting().push(dir.clone());
+    let (dir, known) = put_down(&state, &submission, text)?;
+    // Before the supervisor begins: it looks whether the client that drives it is still there.
+    let _ = driver::take(&dir, driver);
+    if !known {
+        begin(&state, &dir)?;
     }
     if !shared.reply(stream, &Reply::Accepted { run: dir.run.clone() }) {
         return Ok(None);
@@ -249,27 +233,43 @@ fn with_key(state: &State, submission: &Submission) -> Option<RunDir> {
     dirs.into_iter().find(|dir| dir.marked("verdict").as_deref() != Some("withdrawn"))
 }
 
-/// Puts the run down and gives it a supervisor. Idempotent: the second time there is one already.
-fn begin(state: &State, submission: &Submission, text: &str) -> Result<RunDir, Refusal> {
+/// Puts the run down, or finds the one of its key. True where another submission began it.
+fn put_down(state: &State, submission: &Submission, text: &str) -> Result<(RunDir, bool), Refusal> {
+    // One at a time where there is a key, so that of two with the same one the second finds the first.
+    let turn = submission.key.as_ref().map(|_| {
+        File::open(state.locks()).and_then(|locks| {
+            rustix::fs::flock(&locks, rustix::fs::FlockOperation::LockExclusive)?;
+            Ok(locks)
+        })
+    });
+    let _turn = turn.transpose().map_err(|error| io_refusal(&error))?;
+    if let Some(dir) = with_key(state, submission) {
+        return Ok((dir, true));
+    }
     let dir = state.run(&submission.run);
     dir.write_submission(text).map_err(|error| io_refusal(&error))?;
+    Ok((dir, false))
+}
+
+/// Gives the run a supervisor. Idempotent: the second time there is one already.
+fn begin(state: &State, dir: &RunDir) -> Result<(), Refusal> {
     if dir.marked("owner").is_some() {
-        return Ok(dir);
+        return Ok(());
     }
     let program = std::env::current_exe().map_err(|error| io_refusal(&error))?;
     let mut command = Command::new(program);
-    command.arg("supervise").arg(state.root()).arg(submission.run.as_str()).arg(process::login_umask().to_string());
+    command.arg("supervise").arg(state.root()).arg(dir.run.as_str());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().map_err(|error| io_refusal(&error))?;
     let mut word = String::new();
     let said = child.stdout.take().map(|mut stdout| stdout.read_to_string(&mut word));
     if said.is_some() && word == READY {
-        return Ok(dir);
+        return Ok(());
     }
     let ended = child.wait().map(|status| status.to_string()).unwrap_or_default();
     if dir.marked("owner").is_some_and(|owner| Owner::parse(&owner).is_some()) {
         // Another connection submitted the same run at the same time, or it is over already.
-        return Ok(dir);
+        return Ok(());
     }
     Err(Refusal::unfit(format!("the run's supervisor did not start: {ended}"), "landfall doctor"))
 }

@@ -213,6 +213,7 @@ impl Stopping<'_> {
     fn borrow(&self) -> Until<'_> {
         Until {
             deadline: self.deadline,
+            reap: true,
             inbox: Some(self.inbox),
             cancelled: &self.cancelled,
             grace: GRACE,

@@ -1,7 +1,7 @@
 //! Where a host keeps what must outlive everything: run folders, locks, ledger; who may own them; and how they reach the disk.
 //!
 //! ```text
-//! ROOT/runs/RUN/   submission.json  log  owner@  verdict@  cancel@  driver.N@  answer.N  rc@  settled@
+//! ROOT/runs/RUN/   submission.json  log  owner@  effects@  verdict@  cancel@  driver.N@  answer.N  rc@  settled@
 //! ROOT/locks/      project.N@
 //! ROOT/ledger/     KEY.RUN.begun  KEY.RUN.ended@
 //! ```
@@ -13,6 +13,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::facts::Refusal;
 use crate::name::RunId;
@@ -44,10 +45,6 @@ impl State {
             Err(error) => return Err(unusable(shared, &error)),
         };
         let state = Self { root };
-        let metadata = fs::metadata(&state.root).map_err(|error| unusable(&state.root, &error))?;
-        // Others in the group of a shared folder (setgid, 2770) read and write here too; a private one stays private.
-        let shared_mode = metadata.mode() & 0o2020 == 0o2020;
-        rustix::process::umask(rustix::fs::Mode::from_raw_mode(if shared_mode { 0o007 } else { 0o077 }));
         for part in ["runs", "locks", "ledger"] {
             ensure(&state.root.join(part), false).map_err(|error| unusable(&state.root, &error))?;
         }
@@ -61,7 +58,7 @@ impl State {
         for root in [Some(shared), dir.private.then_some(own)].into_iter().flatten() {
             match fs::read_dir(root.join("runs")) {
                 Ok(_) => {
-                    check_owner(&root, true).map_err(|error| unusable(&root, &error))?;
+                    check_owner(&root, true, false).map_err(|error| unusable(&root, &error))?;
                     return Ok(Some(Self { root }));
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound || dir.private => {}
@@ -120,31 +117,48 @@ fn unusable(path: &Path, error: &io::Error) -> Refusal {
 
 fn ensure(dir: &Path, top: bool) -> io::Result<()> {
     match fs::symlink_metadata(dir) {
-        Ok(_) => check_owner(dir, top),
+        Ok(_) => check_owner(dir, top, true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             // Others must be able to pass through the folders above: a shared one may be put beside this one later.
             if let Some(above) = dir.parent().filter(|above| top && !above.exists()) {
-                fs::create_dir_all(above)?;
+                fs::DirBuilder::new().recursive(true).mode(0o755).create(above)?;
                 fs::set_permissions(above, fs::Permissions::from_mode(0o755))?;
             }
-            // Sub-folders of a shared folder are shared like it (the umask decides), others are private.
-            match fs::DirBuilder::new().mode(0o770).create(dir) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                _ => {}
-            }
-            let inherits = fs::metadata(dir)?.mode() & 0o2000 != 0;
-            if !inherits {
-                fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
-            }
+            make_dir(dir)?;
             sync_dir(dir.parent().unwrap_or(dir));
-            check_owner(dir, top)
+            check_owner(dir, top, true)
         }
         Err(error) => Err(error),
     }
 }
 
-/// Refuses what another user could have put there or could change.
-fn check_owner(dir: &Path, top: bool) -> io::Result<()> {
+/// Makes a folder: shared with the group where the one above is (its setgid bit comes down), private otherwise. The umask, which is
+/// the login's and meant for what its steps make, has no say.
+fn make_dir(dir: &Path) -> io::Result<()> {
+    match fs::DirBuilder::new().mode(0o700).create(dir) {
+        // Another connection made it in the same moment; what it is, is checked like one that was there.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        made => made?,
+    }
+    let mode = if is_shared(dir) { 0o2770 } else { 0o700 };
+    fs::set_permissions(dir, fs::Permissions::from_mode(mode))
+}
+
+/// Makes a file to append to, never through a link and never one that is there already: with the mode `shared` in a shared folder, private otherwise.
+pub(super) fn make_file(path: &Path, shared: u32) -> io::Result<File> {
+    let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(path)?;
+    if path.parent().is_some_and(is_shared) {
+        file.set_permissions(fs::Permissions::from_mode(shared))?;
+    }
+    Ok(file)
+}
+
+fn is_shared(dir: &Path) -> bool {
+    fs::metadata(dir).is_ok_and(|metadata| metadata.mode() & 0o2000 != 0)
+}
+
+/// Refuses what another user could have put there or could change; and, to write to it, what cannot be written to.
+fn check_owner(dir: &Path, top: bool, write: bool) -> io::Result<()> {
     let metadata = fs::symlink_metadata(dir)?;
     let refuse = |why: &str| Err(io::Error::new(io::ErrorKind::PermissionDenied, why.to_owned()));
     let me = rustix::process::geteuid().as_raw();
@@ -159,12 +173,9 @@ fn check_owner(dir: &Path, top: bool) -> io::Result<()> {
         refuse("everybody may write to it")
     } else if metadata.mode() & 0o020 != 0 && metadata.mode() & 0o2000 == 0 {
         refuse("its group may write to it, but it is not setgid")
-    } else if rustix::fs::access(dir, rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)
-        .is_err()
-    {
-        refuse("permission denied")
     } else {
-        Ok(())
+        let look = rustix::fs::Access::READ_OK | rustix::fs::Access::EXEC_OK;
+        Ok(rustix::fs::access(dir, if write { look | rustix::fs::Access::WRITE_OK } else { look })?)
     }
 }
 
@@ -190,7 +201,7 @@ impl RunDir {
 
     /// Puts the submission down, whole or not at all. Idempotent; flushed to the disk by [`RunDir::sync`].
     pub(super) fn write_submission(&self, text: &str) -> io::Result<()> {
-        match fs::DirBuilder::new().mode(0o770).create(&self.path) {
+        match make_dir(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
@@ -207,8 +218,12 @@ impl RunDir {
 
     /// Makes a file that no reader ever sees half written. False when it was there already: the first one stays.
     pub(super) fn write_exclusive(&self, name: &str, bytes: &[u8]) -> io::Result<bool> {
-        let draft = self.file(&format!(".{name}.{}", std::process::id()));
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o660).open(&draft)?;
+        // A name of this writer alone: two threads that wrote to one draft could link what the other has not finished.
+        static DRAFTS: AtomicU64 = AtomicU64::new(0);
+        let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
+        let draft = self.file(&format!(".{name}.{}.{number}", std::process::id()));
+        let _ = fs::remove_file(&draft);
+        let mut file = make_file(&draft, 0o660)?;
         let written = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::hard_link(&draft, self.file(name)));
         let _ = fs::remove_file(&draft);
         match written {
@@ -226,6 +241,22 @@ impl RunDir {
     /// Reads a recorded value.
     pub(super) fn marked(&self, name: &str) -> Option<String> {
         read_mark(&self.file(name))
+    }
+
+    /// Puts by what the last mark will need: where no file can be made any more, the code of the run is recorded all the same.
+    pub(super) fn reserve(&self) {
+        let _ = self.mark("reserve", "-");
+    }
+
+    /// Records exit code and status.
+    pub(super) fn conclude(&self, code: u8, status: &str) {
+        let rc = format!("{code} {status}");
+        let recorded = self.mark("rc", &rc);
+        let _ = fs::remove_file(self.file("reserve"));
+        if recorded.is_err() {
+            let _ = self.mark("rc", &rc);
+        }
+        self.sync();
     }
 
     /// Exit code and status of an ended run.

@@ -11,7 +11,7 @@ pub(super) fn of(dir: &RunDir) -> RunState {
     if let Some((code, status)) = dir.rc() {
         return RunState::Done { code, status };
     }
-    let Some(owner) = dir.marked("owner").and_then(|text| Owner::parse(&text)) else {
+    let Some(owner) = dir.marked("owner") else {
         // Its supervisor has not begun: nothing has happened yet.
         return if began(dir).is_some_and(|at| at.elapsed().is_ok_and(|age| age < STARTING)) {
             RunState::Running
@@ -19,7 +19,7 @@ pub(super) fn of(dir: &RunDir) -> RunState {
             RunState::Lost
         };
     };
-    if owner.alive() {
+    if Owner::parse(&owner).is_some_and(|owner| owner.alive()) {
         return RunState::Running;
     }
     // It may have ended between the two looks.

@@ -2,12 +2,9 @@
 //! own, with no descriptor of the connection that started it; it needs nobody until a barrier does.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use rustix::fs::Mode;
 
 use super::driver;
 use super::inbox::Watch;
@@ -41,15 +38,13 @@ pub(super) fn main(root: &str, run: &str) -> ExitCode {
     let dir = state.run(&run);
     let Ok(submission) = dir.submission() else { return ExitCode::from(65) };
     let Some(me) = Owner::me() else { return ExitCode::from(70) };
-    // The supervisor's own files are shared exactly as its folder is.
-    let shared = std::fs::metadata(&dir.path).is_ok_and(|of| of.permissions().mode() & 0o2020 == 0o2020);
-    rustix::process::umask(Mode::from_raw_mode(if shared { 0o007 } else { 0o077 }));
     // All that can fail comes before the point of no return: a run has at most one supervisor, ever.
     let Ok(inbox) = Watch::entries(&dir.path) else { return ExitCode::from(71) };
     let Ok(log) = Log::open(&dir.log(), run, submission.host.clone()) else { return ExitCode::from(73) };
     if !dir.mark("owner", &me.to_string()).unwrap_or(false) {
         return ExitCode::from(75);
     }
+    dir.reserve();
     dir.sync();
     if let_go_of_the_connection().is_err() {
         return ExitCode::from(71);
@@ -65,8 +60,7 @@ pub(super) fn main(root: &str, run: &str) -> ExitCode {
     let duration_ms = log.elapsed_ms();
     log.event(None, Body::HostFinished { status, exit_code: code, duration_ms });
     log.end(code, status);
-    let _ = dir.mark("rc", &format!("{code} {}", status.as_str()));
-    dir.sync();
+    dir.conclude(code, status.as_str());
     ExitCode::SUCCESS
 }
 
@@ -314,7 +308,12 @@ impl Progress {
 fn steps(stage: &mut Stage<'_>) -> (u8, Status) {
     if stage.submission.effects {
         // From here on something may have happened: a run that is lost now must be settled by a person.
-        let _ = stage.dir.mark("effects", "yes");
+        if let Err(error) = stage.dir.mark("effects", "yes") {
+            let text = format!("the state folder cannot be written, so nothing was run: {error}");
+            let refusal = Refusal::unfit(text, "make room, or make it writable");
+            stage.log.event(None, Body::Refused { refusal });
+            return (7, Status::Failed);
+        }
         stage.dir.sync();
     }
     let mut progress = Progress { failed: false, unknown: false, cancelled: false, code: 0 };

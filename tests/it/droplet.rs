@@ -160,13 +160,6 @@ impl Droplet {
         self.sh("docker exec deployment-api-1 printenv APP_VERSION </dev/null")
     }
 
-    /// A hand-typed `docker compose` in the project.
-    pub(crate) fn compose(&self, words: &str) -> String {
-        self.sh(&format!(
-            "cd /opt/etally/deployment && docker compose --env-file ../.env -f docker-compose.prod.yml {words} </dev/null 2>&1"
-        ))
-    }
-
     /// Everything of Docker that a look must not change.
     pub(crate) fn docker_state(&self) -> String {
         self.sh("docker ps -a --no-trunc --format '{{.ID}} {{.Image}} {{.Names}} {{.State}}' | sort

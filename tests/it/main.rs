@@ -1,11 +1,19 @@
 //! Landfall from the outside: the program, run as a person or a CI system runs it, against droplets that are real hosts. One file an
 //! area. `tests/run` starts the testbeds and names them in the environment; nothing here is skipped where they are missing.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::format_collect)]
 
 mod commands;
 mod droplet;
 mod failures;
+mod host_disk;
+mod host_follow;
+mod host_lock;
+mod host_program;
+mod host_secrets;
+mod host_steps;
+mod host_stop;
+mod host_submit;
 mod hosts;
 mod inputs;
 mod local;

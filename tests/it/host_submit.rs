@@ -280,7 +280,7 @@ fn a_barrier_without_a_driver_is_unknown_in_the_end() {
         if how == "close" {
             client.close();
         } else {
-            client.kill()
+            client.kill();
         }
         let mut client = droplet.connect();
         let record = client.follow(&submission.run, 0).until_the_end(&mut client);

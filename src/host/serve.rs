@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -256,8 +257,9 @@ fn begin(state: &State, dir: &RunDir) -> Result<(), Refusal> {
     if dir.marked("owner").is_some() {
         return Ok(());
     }
-    let program = std::env::current_exe().map_err(|error| io_refusal(&error))?;
-    let mut command = Command::new(program);
+    // By this name it starts even when a client of another version has removed the file meanwhile.
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0(std::env::current_exe().unwrap_or_else(|_| "landfall-host".into()));
     command.arg("supervise").arg(state.root()).arg(dir.run.as_str());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().map_err(|error| io_refusal(&error))?;

@@ -1,5 +1,7 @@
 //! What a step prints, how it ends, and what it finds around it.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -76,6 +78,10 @@ fn streams_are_apart_and_every_byte_is_kept() {
     assert!(pieces.len() == 1 && pieces[0].starts_with(b"o"), "{pieces:?}");
 }
 
+fn lines(numbers: std::ops::RangeInclusive<u32>) -> String {
+    numbers.fold(String::new(), |text, number| text + &format!("{number}\n"))
+}
+
 #[test]
 fn much_output_is_whole() {
     let droplet = Droplet::new();
@@ -85,9 +91,9 @@ fn much_output_is_whole() {
     ]);
     assert_eq!(record.code(), 0);
     let mut expected = "x".repeat(1_000_000);
-    expected.extend((1..=100_000).map(|n| format!("{n}\n")));
+    expected.push_str(&lines(1..=100_000));
     assert!(record.raw(Stream::Stdout) == expected.as_bytes());
-    assert!(record.stderr() == (1..=1000).map(|n| format!("{n}\n")).collect::<String>());
+    assert!(record.stderr() == lines(1..=1000));
 }
 
 #[test]
@@ -132,7 +138,7 @@ fn the_supervisor_holds_nothing_of_the_connection() {
     let session = session.rsplit(") ").next().unwrap().split(' ').nth(3).unwrap().to_owned();
     assert_eq!(session, supervisor.to_string(), "a session of its own");
     fs::write(droplet.home().join("done"), "").unwrap();
-    assert_eq!(following.to_the_end(&mut client).code(), 0);
+    assert_eq!(following.read_out(&mut client).code(), 0);
 }
 
 #[test]
@@ -320,5 +326,5 @@ fn adopted_children_do_not_pile_up_as_zombies() {
     };
     eventually("the adopted to be gone", || (children().len() == 1).then_some(()));
     fs::write(droplet.home().join("done"), "").unwrap();
-    assert_eq!(following.to_the_end(&mut client).code(), 0);
+    assert_eq!(following.read_out(&mut client).code(), 0);
 }

@@ -126,6 +126,9 @@ pub struct Migrate {
     pub tool: String,
     /// Asks what is pending. Changes nothing.
     pub status: Vec<String>,
+    /// `status` comes from the playbook, not from what Landfall knows of the tool: a plan that was only asked for does not run it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own_status: bool,
     /// Applies what is pending.
     pub apply: Vec<String>,
     /// Added to the environment of both.

@@ -25,6 +25,9 @@ pub struct Facts {
     /// Steps that the ledger knows to have run before, with their story.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub ledger: BTreeMap<StepName, Story>,
+    /// Whether the playbook's leading `pull` has been done: what stands here then is what it brought.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pulled: bool,
     /// Who holds the project's lock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lock: Option<LockHolder>,

@@ -49,6 +49,9 @@ pub struct HostPlan {
     pub effects: bool,
     /// The services that the plan touches, and their images.
     pub images: Vec<ImageChange>,
+    /// The exact commands that bring images before the steps, while a run is prepared. What they bring is not known before that.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pulls: Vec<String>,
     /// In order.
     pub steps: Vec<PlannedStep>,
     /// Who holds the project's lock.
@@ -292,15 +295,22 @@ fn host_plan(host: &ResolvedHost, facts: Option<Facts>) -> HostPlan {
             }
         }
     }
+    let mut warnings = facts.warnings.clone();
+    if asked && !host.pull.is_empty() && !facts.pulled {
+        let services = host.pull.iter().map(ServiceName::as_str).collect::<Vec<_>>().join(", ");
+        let text = format!("a run begins by pulling {services}: what that brings, and what is then pending, is not known before");
+        warnings.push(text);
+    }
     HostPlan {
         host: host.name.clone(),
         address: host.target.address.clone(),
         effects: host.effects(),
         images: images(host, &facts),
+        pulls: host.pull_shown.clone(),
         steps: host.steps.iter().map(|step| planned(step, &facts, asked)).collect(),
         lock: facts.lock,
         disk_free: asked.then_some(facts.disk_free),
-        warnings: facts.warnings,
+        warnings,
         refusals,
     }
 }

@@ -41,9 +41,8 @@ async fn stopped(host: &HostRuns, run: &RunId) -> Result<(), Stop> {
             let stop = Stop::new(exit::UNKNOWN, "not confirmed stopped").on(&host.at.name);
             Err(stop.remedy(format!("landfall attach {run}")))
         }
-        RunState::Done { .. } => Ok(()),
-        // A run without a supervisor was ended by the cancel itself; nothing of it is left, but how its work ended is not known.
-        RunState::Lost => Ok(()),
+        // A run without a supervisor was ended by the cancel itself: nothing of it is left.
+        RunState::Done { .. } | RunState::Lost => Ok(()),
         state => Err(Stop::new(exit::UNKNOWN, format!("the run is {}", state.as_str())).on(&host.at.name)),
     }
 }

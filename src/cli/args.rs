@@ -75,7 +75,7 @@ pub(super) enum Command {
     Seed(SeedArgs),
     /// Run one command in a service's image or container
     Exec(ExecArgs),
-    /// Run only the read-only steps of a playbook: health, database, logs
+    /// Run only the read-only steps of a playbook: its checks
     Validate(ValidateArgs),
     /// Watch a run from its first byte, from any machine
     Attach(AttachArgs),

@@ -1,4 +1,4 @@
-//! The command line: from arguments to an exit code. One file a subcommand; what all of them share is the [`Context`].
+//! The command line: from arguments to an exit code. One file a subcommand; what all of them share is the `Context`.
 
 mod act;
 mod args;

@@ -121,7 +121,10 @@ pub(super) fn read_status(reading: &StatusReading, code: Option<i32>, stdout: &[
     let matches = |pattern: &str| Regex::new(pattern).is_ok_and(|regex| lines.iter().any(|line| regex.is_match(line)));
     let fits = |signs: &Signs| code.is_some_and(|code| signs.codes.contains(&code)) && signs.line.as_deref().is_none_or(matches);
     if let Some(sign) = reading.failed.iter().find(|pattern| matches(&pattern.regex)) {
-        return Migrations::Failed { why: sign.means.clone() };
+        // Some tools list right below it what they mean.
+        let names = reading.names.as_ref().map(|list| items(&lines, &sign.regex, &list.item)).unwrap_or_default();
+        let names = if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) };
+        return Migrations::Failed { why: format!("{}{names}", sign.means) };
     }
     if fits(&reading.pending) {
         let names = reading.names.as_ref().map(|list| items(&lines, &list.begin, &list.item)).unwrap_or_default();
@@ -181,6 +184,8 @@ mod tests {
         let pending = read(1, "x\nhave not yet been applied:\n1_a\n2_b\n\n3_c\n");
         assert_eq!(pending, Migrations::Pending { names: vec!["1_a".into(), "2_b".into()] });
         assert!(matches!(read(1, "migrations have failed\nnot yet been applied"), Migrations::Failed { .. }));
+        let failed = Migrations::Failed { why: "/have failed/: 3_c".into() };
+        assert_eq!(read(1, "migration have failed:\n3_c\n\nread more"), failed);
         assert!(matches!(read(0, "2 migrations found\n"), Migrations::NotKnown { .. }), "an engine that died says no more");
         assert!(matches!(read_status(&reading, None, b"", b""), Migrations::NotKnown { .. }));
     }

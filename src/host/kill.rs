@@ -2,7 +2,7 @@
 //! environment, which alone also crosses into `docker exec`.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 
@@ -14,6 +14,9 @@ use crate::name::RunId;
 pub(super) const MARK: &str = "LANDFALL_RUN";
 /// The label on a run's containers.
 pub(super) const LABEL: &str = "landfall.run";
+
+/// How long the daemon may take to start what a client asked for before it was killed.
+const SETTLED: Duration = Duration::from_secs(2);
 
 fn pids() -> impl Iterator<Item = i32> {
     fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok())
@@ -121,10 +124,13 @@ impl Prey<'_> {
         }
     }
 
-    /// Ends everything, and says what could not be ended. Repeats until nothing is found, for something may be in the making.
+    /// Ends everything, and says what could not be ended. Repeats until nothing is found, for something may be in the making: what a
+    /// docker client asked for before it was killed, the daemon still starts. So where Docker is involved nothing must be found for
+    /// a while.
     pub(super) fn exterminate(&self) -> Vec<String> {
-        let mut left = Vec::new();
-        for round in 0..50 {
+        let calm = if self.docker { SETTLED } else { Duration::ZERO };
+        let (mut rounds, mut quiet_since, mut left) = (0, None, Vec::new());
+        while rounds < 50 {
             let processes = self.processes();
             for pid in &processes {
                 signal(*pid, Signal::KILL);
@@ -136,11 +142,17 @@ impl Prey<'_> {
                 let _ = docker::run(&args);
             }
             left = describe(&containers, &processes);
-            if left.is_empty() || (containers.is_err() && processes.is_empty() && round > 0) {
-                break;
+            if left.is_empty() {
+                if quiet_since.get_or_insert_with(Instant::now).elapsed() >= calm {
+                    break;
+                }
+            } else {
+                quiet_since = None;
+                // Docker that does not answer will not be asked for ever: each time takes long by itself.
+                rounds += if containers.is_err() && processes.is_empty() { 25 } else { 1 };
             }
             // A killed process takes a moment to be gone; there is no event for one that is not a child.
-            std::thread::sleep(Duration::from_millis(if round < 10 { 10 } else { 50 }));
+            std::thread::sleep(Duration::from_millis(if rounds < 10 && quiet_since.is_none() { 10 } else { 50 }));
         }
         left
     }

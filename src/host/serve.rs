@@ -203,7 +203,7 @@ fn look(submission: &Submission) -> crate::facts::Facts {
         Err(error) => return unfit(Refusal::unfit(error.to_string(), error.remedy())),
     };
     let mut found = survey::basics(submission, state.as_ref(), &loaded);
-    survey::whole(submission, state.as_ref(), &loaded, &mut found);
+    survey::whole(submission, state.as_ref(), &loaded, &mut found, false);
     found.facts
 }
 

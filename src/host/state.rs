@@ -135,7 +135,11 @@ fn ensure(dir: &Path, top: bool) -> io::Result<()> {
 /// Makes a folder: shared with the group where the one above is (its setgid bit comes down), private otherwise. The umask, which is
 /// the login's and meant for what its steps make, has no say.
 fn make_dir(dir: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().mode(0o700).create(dir)?;
+    match fs::DirBuilder::new().mode(0o700).create(dir) {
+        // Another connection made it in the same moment; what it is, is checked like one that was there.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        made => made?,
+    }
     let mode = if is_shared(dir) { 0o2770 } else { 0o700 };
     fs::set_permissions(dir, fs::Permissions::from_mode(mode))
 }

@@ -135,7 +135,8 @@ fn prepare<'a>(
     {
         return Err((Box::new(stage.log), code, status));
     }
-    survey::whole(submission, Some(state), &stage.secrets, &mut survey);
+    survey::whole(submission, Some(state), &stage.secrets, &mut survey, true);
+    survey.facts.pulled = !submission.pull.is_empty();
     refuse_failed_migrations(&mut survey.facts);
     stage.images = survey.images();
     stage.approved.clone_from(&survey.facts.migrations);

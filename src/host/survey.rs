@@ -189,8 +189,9 @@ fn bad_config(project: &ComposeProject, trouble: &Trouble, secrets: &Loaded) -> 
     )
 }
 
-/// Looks at images, containers, pending migrations, ledger and lock. Begins nothing, and leaves no container behind.
-pub(super) fn whole(submission: &Submission, state: Option<&State>, secrets: &Loaded, survey: &mut Survey) {
+/// Looks at images, containers, pending migrations, ledger and lock. Begins nothing, and leaves no container behind. `begun` says that
+/// a run asks, not a plan that may never become one.
+pub(super) fn whole(submission: &Submission, state: Option<&State>, secrets: &Loaded, survey: &mut Survey, begun: bool) {
     survey.facts.lock = state.filter(|_| submission.effects).and_then(lock::holder).filter(|holder| holder.run != submission.run);
     let Some(project) = submission.compose.as_ref().filter(|_| survey.facts.refusals.is_empty()) else { return };
     let services = touched(submission);
@@ -205,6 +206,10 @@ pub(super) fn whole(submission: &Submission, state: Option<&State>, secrets: &Lo
             if let Action::Migrate(migrate) = action {
                 let found = match images.get(&migrate.service) {
                     None => Migrations::NotKnown { why: "image missing".to_owned() },
+                    // A plan executes nothing that comes from the repository.
+                    Some(_) if migrate.own_status && !begun => {
+                        Migrations::NotKnown { why: "the playbook's own status command is only run in a run".to_owned() }
+                    }
                     Some(image) => match resolved(&migrate.env, secrets) {
                         Ok(env) => actions::look_at_migrations(project, &survey.config, &submission.run, migrate, image, &env),
                         Err(why) => Migrations::NotKnown { why },
@@ -216,7 +221,9 @@ pub(super) fn whole(submission: &Submission, state: Option<&State>, secrets: &Lo
         if let Some(refusal) = image_missing(step, submission, &survey.facts) {
             survey.facts.refusals.push(refusal);
         }
-        if let (Some(key), Some(state)) = (&step.ledger, state) {
+        // What a pull will bring is another image: neither its files nor its history are known before.
+        let coming = |key: &LedgerKey| !begun && submission.pull.contains(&key.service);
+        if let (Some(key), Some(state)) = (step.ledger.as_ref().filter(|key| !coming(key)), state) {
             look_up(&submission.run, step, key, state, survey, secrets);
         }
     }

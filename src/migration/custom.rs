@@ -31,6 +31,7 @@ impl Custom {
             service: start.service,
             via: start.via,
             tool: "custom".to_owned(),
+            own_status: true,
             status: self.status,
             apply: self.apply,
             env: start.env,

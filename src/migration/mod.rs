@@ -65,6 +65,7 @@ impl Tool {
             service: start.service,
             via: start.via,
             tool: self.name.to_owned(),
+            own_status: start.status.is_some(),
             status: start.status.unwrap_or_else(|| words(self.status)),
             apply: start.apply.unwrap_or_else(|| words(self.apply)),
             env: start.env,

@@ -173,12 +173,13 @@ fn before(views: &[HostView]) -> Vec<LocalStep> {
 fn resolve_host(inventory: &Inventory, host: &Host, view: &HostView, views: &[HostView]) -> ResolvedHost {
     let (locals, pulls) = leading(&view.drafts);
     let applied = |drafts: &'_ [Draft]| -> Vec<usize> { (0..drafts.len()).filter(|at| drafts[*at].applies).collect() };
-    let mut pull: Vec<ServiceName> = Vec::new();
+    let (mut pull, mut pull_shown): (Vec<ServiceName>, Vec<String>) = (Vec::new(), Vec::new());
     let leading_pulls = &view.drafts[locals..locals + pulls];
     for at in applied(leading_pulls) {
         if let Body::Host(Action::Pull { services }) = &leading_pulls[at].lowered.body {
             let new: Vec<ServiceName> = services.iter().filter(|service| !pull.contains(service)).cloned().collect();
             pull.extend(new);
+            pull_shown.push(leading_pulls[at].lowered.shown.clone());
         }
     }
     let rest = &view.drafts[locals + pulls..];
@@ -191,6 +192,7 @@ fn resolve_host(inventory: &Inventory, host: &Host, view: &HostView, views: &[Ho
         compose: view.compose.clone(),
         secrets: view.secrets.clone(),
         pull,
+        pull_shown,
         steps,
     }
 }

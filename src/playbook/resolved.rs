@@ -81,6 +81,8 @@ pub struct ResolvedHost {
     pub secrets: SecretSources,
     /// Services of the leading `pull` steps: their images are pulled while preparing.
     pub pull: Vec<ServiceName>,
+    /// Their exact commands.
+    pub pull_shown: Vec<String>,
     /// In order, without the leading `local` and `pull` steps.
     pub steps: Vec<ResolvedStep>,
 }

@@ -113,6 +113,10 @@ fn host_lines(host: &HostPlan, paint: Paint) -> Vec<String> {
     };
     lines.push(format!("  lock       {lock}"));
     lines.extend(host.disk_free.map(|bytes| format!("  disk       {} free", size(bytes))));
+    for pull in &host.pulls {
+        lines.push(format!("  {PULLED}"));
+        lines.extend(command(pull));
+    }
     for (n, step) in host.steps.iter().enumerate() {
         let number = paint.paint(Tone::Faint, format!("{:>3}.", n + 1));
         let (will, tone) = will(&step.will);
@@ -132,6 +136,9 @@ fn host_lines(host: &HostPlan, paint: Paint) -> Vec<String> {
     lines.extend(host.refusals.iter().flat_map(|refusal| refused(refusal, "  ", paint)));
     lines
 }
+
+/// What a leading pull means for what stands below it.
+const PULLED: &str = "pulled while a run is prepared; images and what is pending are then looked at again, and shown";
 
 fn command(shown: &str) -> Vec<String> {
     text(shown).lines().enumerate().map(|(n, line)| format!("       {} {line}", if n == 0 { "$" } else { " " })).collect()
@@ -217,6 +224,10 @@ fn host_markdown(out: &mut String, host: &HostPlan) {
     for warning in &host.warnings {
         paragraph(out, &format!("> **Warning**: {}", markdown(warning)));
     }
+    for pull in &host.pulls {
+        let pull = text(pull).replace('\n', "\n  ");
+        _ = write!(out, "\n- {}\n\n  ```sh\n  {pull}\n  ```\n", markdown(PULLED));
+    }
     for (n, step) in host.steps.iter().enumerate() {
         let PlannedStep { name, kind, shown, when, will: fate, .. } = step;
         let when = condition(*when).map(|when| format!(", {when}")).unwrap_or_default();
@@ -289,6 +300,7 @@ mod tests {
                 digest: id("d"),
                 replaced: true,
             }],
+            pulls: Vec::new(),
             steps: vec![
                 step(
                     "migrate",

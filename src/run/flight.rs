@@ -275,7 +275,7 @@ impl<'a> Flight<'a> {
     async fn wished(&mut self, wish: Wish, feed: &mut Feed<'_>) -> Option<Finished> {
         let run = &self.entry.run;
         match wish {
-            Wish::First => {
+            Wish::First if !self.options.cancel_on_term => {
                 let text = "Ctrl-C once more within 3 s stops the run; otherwise it goes on without you".to_owned();
                 feed.tell(None, None, Body::Warning { text });
                 return None;
@@ -289,8 +289,10 @@ impl<'a> Flight<'a> {
                     }
                 }
             }
-            Wish::Terminate if self.options.cancel_on_term => {}
-            Wish::Detach | Wish::Terminate => {
+            Wish::Detach if self.options.cancel_on_term => return None,
+            // For CI an interrupt is the first word of the same end as SIGTERM; no second one may come.
+            Wish::First | Wish::Terminate if self.options.cancel_on_term => {}
+            Wish::First | Wish::Detach | Wish::Terminate => {
                 let stop = Stop::new(6, format!("run {run} goes on without you"));
                 let stop = stop.remedy(format!("to see it: landfall attach {run}; to stop it: landfall cancel {run}"));
                 return Some(Finished::stopped(stop));

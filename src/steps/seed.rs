@@ -21,7 +21,7 @@ use super::{Cx, Lowered, docker, via, words};
 pub(super) struct SeedStep {
     /// Which, in order. Left out: those named by `landfall seed NAME…`, else every declared one.
     seeds: Option<Vec<String>>,
-    /// Whose image; default: the seed's own `service`, else that of [compose].
+    /// Whose image; default: the seed's own `service`, else that of `[compose]`.
     service: Option<String>,
     /// "run" (default): in a one-off container of the service's image; "exec": in its running container.
     via: Option<String>,
@@ -38,7 +38,7 @@ pub struct Seed {
     /// Files in the image: while the command and their content stay the same, the seed has run already. None: the image counts.
     #[schemars(with = "Option<Vec<String>>")]
     pub files: Vec<Placed<String>>,
-    /// Whose image; default: the `service` of [compose].
+    /// Whose image; default: the `service` of `[compose]`.
     #[schemars(with = "Option<String>")]
     pub service: Option<ServiceName>,
 }

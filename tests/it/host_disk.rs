@@ -1,5 +1,4 @@
 //! A state folder that is full, or that cannot be written: the step is not harmed, its exit code survives, the gap is marked.
-#![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
 
 use std::fs;
 use std::path::Path;
@@ -56,7 +55,7 @@ fn a_disk_that_fills_up_stops_no_step_and_the_gap_is_marked() {
          rm $STATE/fill; echo after; exit 3"
     );
     let mut following = begin(&droplet, &mut client, &script(&droplet, &text));
-    let record = following.read_out(&mut client);
+    let record = following.until_the_end(&mut client);
     assert_eq!(ended(&record), Some((1, "failed")));
     assert_eq!((record.step("works").status, record.step("works").exit_code), (Status::Failed, Some(3)));
     assert!(record.warnings().iter().any(|text| text.contains("are missing here")), "{:?}", record.warnings());
@@ -73,7 +72,7 @@ fn a_disk_that_stays_full_keeps_the_code() {
     let mut client = droplet.connect();
     let text = format!("echo begun; {FILLS} seq 1 20000; seq 1 20000 >&2; echo x >>$HOME/ran; exit 0");
     let mut following = begin(&droplet, &mut client, &script(&droplet, &text));
-    let record = following.read_out(&mut client);
+    let record = following.until_the_end(&mut client);
     assert_eq!(ended(&record), Some((0, "ok")));
     assert!(droplet.home().join("ran").exists());
     assert_eq!(client.holder(), None);
@@ -81,7 +80,7 @@ fn a_disk_that_stays_full_keeps_the_code() {
     let (code, message, remedy) = match client.ask(&submit(&droplet.submission(vec![shell("never", "touch $HOME/never")]), "t")) {
         Reply::Refused { code, message, remedy } => (code, message, remedy.unwrap_or_default()),
         Reply::Accepted { run } => {
-            let refused = client.follow(&run, 0).read_out(&mut client);
+            let refused = client.follow(&run, 0).until_the_end(&mut client);
             assert_eq!(ended(&refused), Some((7, "failed")));
             refused.refusals().pop().unwrap_or((7, "disk is full".into(), "room".into()))
         }
@@ -99,7 +98,7 @@ fn the_code_survives_where_no_file_can_be_made() {
     let mut client = droplet.connect();
     let text = "echo begun; i=0; while : >$STATE/f$i; do i=$((i+1)); done 2>/dev/null; echo filled; exit 3";
     let mut following = begin(&droplet, &mut client, &script(&droplet, &text.replace("while :", "while true")));
-    let record = following.read_out(&mut client);
+    let record = following.until_the_end(&mut client);
     assert_eq!(record.step("works").exit_code, Some(3));
     assert_eq!(ended(&record), Some((1, "failed")), "{:?}", record.end);
     assert_eq!(client.holder(), None);
@@ -123,7 +122,7 @@ fn a_state_folder_that_cannot_be_written_is_refused_with_a_remedy() {
     assert!(code == 7 && message.contains("cannot be used") && remedy.contains("install -d"), "{message}: {remedy}");
     assert!(!droplet.home().join("never").exists());
     // What is there can still be read.
-    assert!(client.follow(&before.run, 0).read_out(&mut client).bytes == before.bytes);
+    assert!(client.follow(&before.run, 0).until_the_end(&mut client).bytes == before.bytes);
     remount(&droplet.root(), "rw");
 }
 

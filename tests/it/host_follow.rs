@@ -20,12 +20,12 @@ fn a_record_goes_on_at_any_byte() {
     let frames = newlines.iter().step_by(97).flat_map(|at| [*at, at + 1, at + 2]);
     let offsets: Vec<usize> = [0, 1, log.len() - 1, log.len()].into_iter().chain(frames.filter(|at| *at <= log.len())).collect();
     for offset in offsets {
-        let record = client.follow(&whole.run, offset as u64).raw().read_out(&mut client);
+        let record = client.follow(&whole.run, offset as u64).raw().until_the_end(&mut client);
         assert!(record.bytes == log[offset..], "from {offset}");
         assert_eq!(record.end, whole.end);
     }
     for beyond in [log.len() as u64 + 1, u64::MAX] {
-        let record = client.follow(&whole.run, beyond).raw().read_out(&mut client);
+        let record = client.follow(&whole.run, beyond).raw().until_the_end(&mut client);
         assert_eq!((record.bytes.len(), record.end), (0, Some(Reply::RecordShort { length: log.len() as u64 })));
     }
     let absent = Request::Follow { state: droplet.state(), run: new_run(), offset: 0, driver: None };
@@ -77,11 +77,11 @@ fn five_followers_see_the_same() {
                     let mut following = client.follow(&run, 0);
                     following.until(&mut client, "the step", |record| record.has_begun("prints"));
                     fs::write(droplet.home().join("go"), "").unwrap();
-                    following.read_out(&mut client)
+                    following.until_the_end(&mut client)
                 })
             })
             .collect();
-        let whole = first.read_out(&mut client);
+        let whole = first.until_the_end(&mut client);
         for other in others {
             let record = other.join().unwrap();
             assert!(record.bytes == whole.bytes);
@@ -109,7 +109,7 @@ fn a_follower_that_stalls_slows_nobody() {
     assert!(stalled.is_silent_for(Duration::from_millis(200)));
     // The same connection serves others, and the stalled one goes on where it was.
     assert!(matches!(client.state_of(&submission.run), RunState::Done { code: 0, .. }));
-    let whole = client.follow(&submission.run, 0).read_out(&mut client);
+    let whole = client.follow(&submission.run, 0).until_the_end(&mut client);
     assert!(whole.bytes.len() > 5 * CREDIT as usize);
     client.grant(stalled.stream, whole.bytes.len());
     while got < whole.bytes.len() {
@@ -142,10 +142,10 @@ fn a_record_of_a_lost_run_ends() {
     let run = following.record.run.clone();
     let pid = droplet.supervisor(&run);
     signal(pid, "KILL");
-    let record = following.read_out(&mut client);
+    let record = following.until_the_end(&mut client);
     assert!(matches!(record.end, Some(Reply::RecordEnd { state: RunState::Orphaned { .. } })), "{:?}", record.end);
     client.cancel(&run);
-    let record = client.follow(&run, 0).read_out(&mut client);
+    let record = client.follow(&run, 0).until_the_end(&mut client);
     assert_eq!(record.end, Some(Reply::RecordEnd { state: RunState::Lost }));
 }
 

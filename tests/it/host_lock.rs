@@ -1,5 +1,4 @@
 //! The project's lock and runs that were lost: never two at once, held as long as anything of a run lives, free when it is over.
-#![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -71,7 +70,7 @@ fn a_second_run_is_refused_with_the_story_of_the_first() {
     let looks = Submission { effects: false, ..quick(&droplet) };
     assert_eq!(client.play(&looks).code(), 0);
     fs::write(droplet.home().join("done"), "").unwrap();
-    assert_eq!(first.read_out(&mut client).code(), 0);
+    assert_eq!(first.until_the_end(&mut client).code(), 0);
     assert_eq!(client.holder(), None);
     assert_eq!(client.play(&quick(&droplet)).code(), 0, "free at once");
 }
@@ -83,7 +82,7 @@ fn a_run_without_its_supervisor_holds_the_lock_while_its_step_lives() {
     let mut first = begun(&droplet, &mut client);
     let run = first.record.run.clone();
     kill_supervisor(&droplet, &run);
-    let record = first.read_out(&mut client);
+    let record = first.until_the_end(&mut client);
     assert!(matches!(record.end, Some(Reply::RecordEnd { state: RunState::Orphaned { .. } })), "{:?}", record.end);
     assert!(matches!(client.state_of(&run), RunState::Orphaned { left } if !left.is_empty()));
     assert_eq!(client.play(&quick(&droplet)).code(), 5);
@@ -139,7 +138,7 @@ fn a_lock_is_broken_only_where_nothing_lives_and_by_name() {
     assert_eq!(message(client.break_lock(&done)), format!("the lock is held by {run}, not by {done}"));
     assert!(message(client.break_lock(&new_run())).starts_with("there is no run"));
     client.cancel(&run);
-    alive.read_out(&mut client);
+    alive.until_the_end(&mut client);
     let run = lost(&droplet, &mut client);
     assert_eq!(client.break_lock(&run), Reply::Done);
     assert_eq!(client.play(&quick(&droplet)).code(), 0);
@@ -189,7 +188,7 @@ fn another_boot_a_reused_pid_and_a_zombie_are_dead_owners() {
         assert_eq!(client.play(&quick(&droplet)).code(), 5, "{kind}: held while something lives");
         kill_step(&droplet);
         assert_eq!(client.state_of(&run), RunState::Lost, "{kind}");
-        let record = client.follow(&run, 0).read_out(&mut client);
+        let record = client.follow(&run, 0).until_the_end(&mut client);
         assert_eq!(record.end, Some(Reply::RecordEnd { state: RunState::Lost }), "{kind}");
         assert_eq!(client.play(&quick(&droplet)).code(), 7, "{kind}: settled by a person");
         assert_eq!(client.resolve(&run, true), Reply::Done);
@@ -197,7 +196,7 @@ fn another_boot_a_reused_pid_and_a_zombie_are_dead_owners() {
         if let Some(mut zombie) = zombie {
             zombie.wait().unwrap();
         }
-        following.read_out(&mut client);
+        following.until_the_end(&mut client);
     }
 }
 
@@ -210,7 +209,7 @@ fn a_restart_before_the_first_step_blocks_nobody() {
     let mut following = client.submit(&submission);
     following.until(&mut client, "prepared", crate::host_record::Record::is_prepared);
     kill_supervisor(&droplet, &submission.run);
-    following.read_out(&mut client);
+    following.until_the_end(&mut client);
     assert_eq!(client.state_of(&submission.run), RunState::Lost);
     assert_eq!(client.holder(), None, "nothing of it can have happened");
     assert_eq!(client.play(&quick(&droplet)).code(), 0);
@@ -229,7 +228,7 @@ fn a_holder_that_cannot_be_read_still_holds() {
     assert_eq!(droplet.tallied(), 0);
     fs::write(&submission, &text).unwrap();
     fs::write(droplet.home().join("done"), "").unwrap();
-    assert_eq!(following.read_out(&mut client).code(), 0);
+    assert_eq!(following.until_the_end(&mut client).code(), 0);
 }
 
 #[test]
@@ -273,7 +272,7 @@ fn never_two_at_once() {
                         thread::sleep(Duration::from_millis(u64::from(round % 5) * 10));
                         signal(droplet.supervisor(&submission.run), "KILL");
                     }
-                    match following.read_out(&mut client).end {
+                    match following.until_the_end(&mut client).end {
                         Some(Reply::RecordEnd { state: RunState::Done { code: 0, .. } }) => ran.fetch_add(1, Ordering::Relaxed),
                         Some(Reply::RecordEnd { state: RunState::Done { code: 5 | 7, .. } }) => {
                             refused.fetch_add(1, Ordering::Relaxed)

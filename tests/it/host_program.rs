@@ -1,6 +1,5 @@
 //! A droplet in a folder: the embedded host program, spoken to over its pipes as a client does, with a state folder of its own.
 //! When it goes out of scope, nothing that it started may be left.
-#![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -389,7 +388,7 @@ impl Client {
 
     pub(crate) fn play(&mut self, submission: &Submission) -> Record {
         let mut following = self.submit(submission);
-        following.read_out(self)
+        following.until_the_end(self)
     }
 
     pub(crate) fn cancel(&mut self, run: &RunId) -> Reply {
@@ -540,7 +539,7 @@ impl Following {
         self.until(client, line, |record| record.stdout().contains(line));
     }
 
-    pub(crate) fn read_out(&mut self, client: &mut Client) -> Record {
+    pub(crate) fn until_the_end(&mut self, client: &mut Client) -> Record {
         while self.advance(client) {}
         std::mem::replace(&mut self.record, Record::new(new_run()))
     }

@@ -1,7 +1,5 @@
 //! What a record says, taken apart for tests.
 
-#![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
-
 use landfall::event::{Body, Event, Status, Stream};
 use landfall::name::RunId;
 use landfall::protocol::{Reply, RunState};

@@ -1,8 +1,6 @@
 //! Secrets stay on the host: masked in the record, absent from the processes that serve and supervise; and where a source cannot be
 //! read, nothing runs.
 
-#![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -130,7 +128,7 @@ fn a_secret_of_the_environment_reaches_the_step_and_nothing_else() {
         assert!(!holds_secret(&fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()), "{process}");
     }
     fs::write(droplet.home().join("done"), "").unwrap();
-    let record = following.read_out(&mut client);
+    let record = following.until_the_end(&mut client);
     assert_eq!(record.stdout(), "same\n[masked:API_KEY]\nready\n");
     assert!(files_below(&droplet.root()).iter().all(|file| !holds_secret(&fs::read(file).unwrap_or_default())));
 }
@@ -160,7 +158,7 @@ fn the_programs_that_hold_secrets_leave_no_core() {
         assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
     }
     signal(supervisor, "ABRT");
-    following.read_out(&mut client);
+    following.until_the_end(&mut client);
     client.cancel(&submission.run);
     assert!(files_below(droplet.path()).iter().all(|file| !file.display().to_string().contains("core")));
 }

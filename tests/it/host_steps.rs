@@ -1,7 +1,5 @@
 //! What a step prints, how it ends, and what it finds around it.
 
-#![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -138,7 +136,7 @@ fn the_supervisor_holds_nothing_of_the_connection() {
     let session = session.rsplit(") ").next().unwrap().split(' ').nth(3).unwrap().to_owned();
     assert_eq!(session, supervisor.to_string(), "a session of its own");
     fs::write(droplet.home().join("done"), "").unwrap();
-    assert_eq!(following.read_out(&mut client).code(), 0);
+    assert_eq!(following.until_the_end(&mut client).code(), 0);
 }
 
 #[test]
@@ -326,5 +324,5 @@ fn adopted_children_do_not_pile_up_as_zombies() {
     };
     eventually("the adopted to be gone", || (children().len() == 1).then_some(()));
     fs::write(droplet.home().join("done"), "").unwrap();
-    assert_eq!(following.read_out(&mut client).code(), 0);
+    assert_eq!(following.until_the_end(&mut client).code(), 0);
 }

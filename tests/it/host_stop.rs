@@ -80,7 +80,7 @@ fn last_words_arrive_and_cancelled_is_not_failed() {
     let mut following = client.submit(&droplet.submission(steps));
     following.until_printed(&mut client, "ready");
     assert_eq!(client.cancel(&following.record.run), Reply::Done);
-    let record = following.read_out(&mut client);
+    let record = following.until_the_end(&mut client);
     // The shell may say first that its sleep was terminated.
     assert_eq!(record.stdout(), "ready\nbye\n");
     assert!(record.stderr().ends_with("sorry\n"), "{}", record.stderr());
@@ -103,7 +103,7 @@ fn a_cancel_at_any_moment_leaves_nothing() {
         // The moment is what is tested.
         thread::sleep(Duration::from_millis(delay));
         assert_eq!(client.cancel(&submission.run), Reply::Done);
-        let record = following.read_out(&mut client);
+        let record = following.until_the_end(&mut client);
         assert_eq!(record.code(), 130, "after {delay} ms: {:?}", record.events);
         eventually("nothing left", || droplet.alive().iter().all(|process| process.contains("landfall-host")).then_some(()));
         assert_eq!(client.holder(), None);
@@ -119,7 +119,7 @@ fn a_cancel_before_the_submission_is_answered_leaves_nothing() {
         let inflow = first.open(&crate::host_program::submit(&submission, "t"));
         eventually("the run", || matches!(second.cancel(&submission.run), Reply::Done).then_some(()));
         assert!(matches!(inflow.reply(), Reply::Accepted { .. }));
-        assert_eq!(second.follow(&submission.run, 0).read_out(&mut second).code(), 130);
+        assert_eq!(second.follow(&submission.run, 0).until_the_end(&mut second).code(), 130);
     }
 }
 
@@ -135,10 +135,10 @@ fn two_cancels_at_once_are_one_and_one_after_the_end_changes_nothing() {
             scope.spawn(|| assert_eq!(droplet.connect().cancel(&run), Reply::Done));
         }
     });
-    assert_eq!(following.read_out(&mut client).rc(), (130, "cancelled".to_owned()));
+    assert_eq!(following.until_the_end(&mut client).rc(), (130, "cancelled".to_owned()));
     let done = client.play(&droplet.submission(vec![shell("quick", ":")]));
     assert_eq!(client.cancel(&done.run), Reply::Done);
-    assert_eq!(client.follow(&done.run, 0).read_out(&mut client).rc(), (0, "ok".to_owned()));
+    assert_eq!(client.follow(&done.run, 0).until_the_end(&mut client).rc(), (0, "ok".to_owned()));
 }
 
 #[test]
@@ -153,9 +153,9 @@ fn a_cancel_of_one_project_does_not_touch_another() {
     };
     let (mut stopped, mut untouched) = (begin(&one, &mut first), begin(&other, &mut second));
     first.cancel(&stopped.record.run);
-    assert_eq!(stopped.read_out(&mut first).code(), 130);
+    assert_eq!(stopped.until_the_end(&mut first).code(), 130);
     fs::write(other.home().join("done"), "").unwrap();
-    let record = untouched.read_out(&mut second);
+    let record = untouched.until_the_end(&mut second);
     assert_eq!((record.code(), record.stdout().as_str()), (0, "ready\nwhole\n"));
 }
 
@@ -199,7 +199,7 @@ fn the_step_goes_on_when_the_connection_does_not() {
         }
         fs::write(droplet.home().join("go"), "").unwrap();
         let mut client = droplet.connect();
-        let record = client.follow(&following.record.run, 0).read_out(&mut client);
+        let record = client.follow(&following.record.run, 0).until_the_end(&mut client);
         assert_eq!(record.step("works").exit_code, Some(3), "{how}");
         let lines = |of: &str| (0..2000).fold(String::new(), |text, n| text + &format!("{of} {n}\n"));
         assert!(record.stdout() == format!("begun\n{}", lines("out")) && record.stderr() == lines("err"), "{how}");

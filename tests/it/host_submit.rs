@@ -87,7 +87,7 @@ fn eight_submissions_of_one_run_at_once_run_it_once() {
                 for inflow in &open {
                     assert_eq!(inflow.reply(), Reply::Accepted { run: submission.run.clone() });
                 }
-                records.push(client.follow(&submission.run, 0).read_out(&mut client));
+                records.push(client.follow(&submission.run, 0).until_the_end(&mut client));
             } else {
                 thread::scope(|scope| {
                     let all: Vec<_> = (0..8).map(|_| scope.spawn(|| droplet.connect().play(&submission))).collect();
@@ -151,7 +151,7 @@ fn a_prepared_run_waits_for_its_go() {
     assert!(matches!(droplet.connect().go_as(&submission.run, "another"), Reply::Refused { code: 7, .. }));
     assert_eq!(client.go(&submission.run), Reply::Done);
     assert_eq!(client.go(&submission.run), Reply::Done);
-    assert_eq!(following.read_out(&mut client).code(), 0);
+    assert_eq!(following.until_the_end(&mut client).code(), 0);
     assert_eq!(client.go(&submission.run), Reply::Done, "also after the end");
     assert_eq!(droplet.tallied(), 1);
 }
@@ -174,7 +174,7 @@ fn a_run_whose_client_goes_before_its_go_is_withdrawn() {
             _ => assert_eq!(client.cancel(&submission.run), Reply::Done),
         }
         let mut client = droplet.connect();
-        let record = client.follow(&submission.run, 0).read_out(&mut client);
+        let record = client.follow(&submission.run, 0).until_the_end(&mut client);
         assert_eq!(record.rc(), (130, "cancelled".to_owned()), "{how}");
         assert!(record.warnings().iter().any(|text| text.starts_with("nothing was done")), "{how}: {:?}", record.warnings());
         assert_eq!((droplet.tallied(), client.holder()), (0, None), "{how}");
@@ -211,7 +211,7 @@ fn a_client_that_came_back_is_not_withdrawn_by_its_old_connection() {
     old.close();
     assert!(following.inflow.is_silent_for(Duration::from_millis(300)), "withdrawn");
     assert_eq!(new.go_as(&submission.run, "t"), Reply::Done);
-    assert_eq!(following.read_out(&mut new).code(), 0);
+    assert_eq!(following.until_the_end(&mut new).code(), 0);
 }
 
 #[test]
@@ -239,7 +239,7 @@ fn a_barrier_takes_the_answer_of_its_driver_and_of_nobody_else() {
     };
     let said = landfall::protocol::Answer { events: vec![seen], detail: Some("all is well".into()), ..answer(Status::Ok) };
     assert_eq!(client.answer(&submission.run, 0, "right", said), Reply::Done);
-    let record = following.read_out(&mut client);
+    let record = following.until_the_end(&mut client);
     assert_eq!((record.code(), droplet.tallied()), (0, 1));
     assert_eq!(record.step("asks").detail, "all is well");
     assert_eq!(record.warnings(), ["seen from here"]);
@@ -262,7 +262,7 @@ fn an_answer_that_no_reader_would_take_does_not_spoil_the_record() {
     };
     let said = landfall::protocol::Answer { events: vec![huge], ..answer(Status::Ok) };
     assert_eq!(client.answer(&submission.run, 0, "t", said), Reply::Done);
-    let record = following.read_out(&mut client);
+    let record = following.until_the_end(&mut client);
     assert_eq!((record.code(), droplet.tallied()), (0, 1));
     assert!(record.warnings()[0].ends_with("bytes is left out here"), "{}", record.warnings()[0].len());
 }
@@ -277,7 +277,7 @@ fn the_first_answer_stays() {
     assert_eq!(client.answer(&submission.run, 1, "t", answer(Status::Failed)), Reply::Done);
     assert_eq!(client.answer(&submission.run, 1, "t", answer(Status::Ok)), Reply::Done);
     std::fs::write(droplet.home().join("go"), "").unwrap();
-    let record = following.read_out(&mut client);
+    let record = following.until_the_end(&mut client);
     assert_eq!((record.code(), droplet.tallied()), (1, 0));
 }
 
@@ -304,7 +304,7 @@ fn a_barrier_without_a_driver_is_unknown_in_the_end() {
             client.kill();
         }
         let mut client = droplet.connect();
-        let record = client.follow(&submission.run, 0).read_out(&mut client);
+        let record = client.follow(&submission.run, 0).until_the_end(&mut client);
         assert_eq!(record.rc(), (6, "unknown".to_owned()));
         let story = [
             ("asks".to_owned(), Status::Unknown),
@@ -336,7 +336,7 @@ fn a_client_that_comes_back_drives_on() {
     let watches = stranger.take_over(&submission.run, "wrong");
     assert!(matches!(stranger.answer(&submission.run, 0, "wrong", answer(Status::Ok)), Reply::Refused { .. }));
     assert_eq!(second.answer(&submission.run, 0, "t", answer(Status::Ok)), Reply::Done);
-    assert_eq!((again.read_out(&mut second).code(), droplet.tallied()), (0, 1));
+    assert_eq!((again.until_the_end(&mut second).code(), droplet.tallied()), (0, 1));
     drop(watches);
 }
 
@@ -347,7 +347,7 @@ fn a_barrier_is_cancelled_and_timed_out_like_any_step() {
     let mut following = client.submit(&droplet.submission(vec![barrier("asks")]));
     following.until(&mut client, "the barrier", |record| record.has_begun("asks"));
     client.cancel(&following.record.run);
-    assert_eq!(following.read_out(&mut client).code(), 130);
+    assert_eq!(following.until_the_end(&mut client).code(), 130);
     let record = client.play(&droplet.submission(vec![HostStep { timeout_ms: Some(200), ..barrier("asks") }]));
     assert_eq!(record.step("asks").status, Status::TimedOut);
 }

@@ -1,5 +1,11 @@
-//! The integration tests, in one binary.
+//! Landfall from the outside: the program, run as a person or a CI system runs it, against droplets that are real hosts. One file an
+//! area. `tests/run` starts the testbeds and names them in the environment; nothing here is skipped where they are missing.
 
+#![allow(clippy::unwrap_used, clippy::format_collect)]
+
+mod commands;
+mod droplet;
+mod failures;
 mod host_disk;
 mod host_follow;
 mod host_lock;
@@ -9,4 +15,15 @@ mod host_secrets;
 mod host_steps;
 mod host_stop;
 mod host_submit;
+mod hosts;
+mod inputs;
+mod local;
+mod once;
+mod output;
+mod program;
+mod project;
+mod release;
 mod repository;
+mod secrets;
+mod ssh;
+mod stopping;

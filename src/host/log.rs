@@ -5,7 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::OFlags;
 
@@ -20,7 +20,8 @@ pub(super) struct Log {
     file: File,
     run: RunId,
     host: HostName,
-    began: Instant,
+    /// When the run began, by both clocks: all times of the record are told from it, so that they never run backwards.
+    began: (Instant, SystemTime),
     /// What of the last frame could not be written.
     cut: Vec<u8>,
     /// The log ends with a whole frame.
@@ -41,11 +42,23 @@ impl Log {
             }
             made => made?,
         };
-        Ok(Self { file, run, host, began: Instant::now(), cut: Vec::new(), at_frame: true, lost: 0, unsynced: false })
+        Ok(Self {
+            file,
+            run,
+            host,
+            began: (Instant::now(), SystemTime::now()),
+            cut: Vec::new(),
+            at_frame: true,
+            lost: 0,
+            unsynced: false,
+        })
     }
 
     /// Writes an event.
     pub(super) fn event(&mut self, step: Option<&StepName>, body: Body) {
+        if matches!(body, Body::RunStarted { .. }) {
+            self.began = (Instant::now(), SystemTime::now());
+        }
         let event = self.envelope(step, body);
         self.foreign(&event);
     }
@@ -54,13 +67,20 @@ impl Log {
     pub(super) fn foreign(&mut self, event: &Event) {
         let mut frame = Vec::new();
         record::write_event(&mut frame, event);
+        if frame.len() > record::MAX_FRAME {
+            // No reader would take it, nor anything after it.
+            let text = format!("an event of {} bytes is left out here", frame.len());
+            let told = Event { body: Body::Warning { text }, ..event.clone() };
+            frame.clear();
+            record::write_event(&mut frame, &told);
+        }
         self.append(&frame);
     }
 
     fn envelope(&self, step: Option<&StepName>, body: Body) -> Event {
         Event {
             v: VERSION,
-            time: timestamp(SystemTime::now()),
+            time: timestamp(self.began.1 + Duration::from_millis(self.elapsed_ms())),
             run: self.run.clone(),
             host: Some(self.host.clone()),
             step: step.cloned(),
@@ -70,7 +90,7 @@ impl Log {
 
     /// Writes output, which is masked already.
     pub(super) fn output(&mut self, stream: Stream, text: &[u8], partial: bool) {
-        let ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let ms = self.elapsed_ms();
         let mut frames = Vec::with_capacity(text.len() + 16);
         record::write_output(&mut frames, stream, ms, text, partial);
         self.append(&frames);
@@ -91,9 +111,9 @@ impl Log {
         }
     }
 
-    /// Milliseconds since the log was opened.
+    /// Milliseconds since the run began.
     pub(super) fn elapsed_ms(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(self.began.0.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     fn append(&mut self, frames: &[u8]) {

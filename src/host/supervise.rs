@@ -222,6 +222,8 @@ fn await_approval<'a>(mut stage: Stage<'a>, survey: &Survey) -> Result<Stage<'a>
     let end = Instant::now() + APPROVAL;
     loop {
         stage.inbox.clear();
+        // Taken before it is looked whether it is gone, so that it cannot go in between unseen.
+        let driver = driver::current(stage.dir).and_then(|owner| owner.ending());
         let withdrawn = match stage.dir.marked("verdict").as_deref() {
             Some("go") => break,
             Some(_) => Some("its client went away or withdrew before it was let go"),
@@ -238,7 +240,6 @@ fn await_approval<'a>(mut stage: Stage<'a>, survey: &Survey) -> Result<Stage<'a>
             stage.log.event(None, Body::Warning { text: format!("nothing was done: {why}") });
             return Err((Box::new(stage.log), 130, Status::Cancelled));
         }
-        let driver = driver::current(stage.dir).and_then(|owner| owner.ending());
         let mut set = vec![rustix::event::PollFd::new(&stage.inbox, rustix::event::PollFlags::IN)];
         set.extend(driver.iter().map(|fd| rustix::event::PollFd::new(fd, rustix::event::PollFlags::IN)));
         let _ = process::wait_any(&mut set, Some(end.saturating_duration_since(Instant::now())));

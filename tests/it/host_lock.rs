@@ -1,5 +1,4 @@
 //! The project's lock and runs that were lost: never two at once, held as long as anything of a run lives, free when it is over.
-#![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -208,7 +207,7 @@ fn a_restart_before_the_first_step_blocks_nobody() {
     let submission =
         Submission { approval: landfall::protocol::Approval::Awaited, ..droplet.submission(vec![shell("waits", WAITS)]) };
     let mut following = client.submit(&submission);
-    following.until(&mut client, "prepared", crate::host_program::Record::is_prepared);
+    following.until(&mut client, "prepared", crate::host_record::Record::is_prepared);
     kill_supervisor(&droplet, &submission.run);
     following.until_the_end(&mut client);
     assert_eq!(client.state_of(&submission.run), RunState::Lost);

@@ -1,6 +1,5 @@
 //! A droplet in a folder: the embedded host program, spoken to over its pipes as a client does, with a state folder of its own.
 //! When it goes out of scope, nothing that it started may be left.
-#![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use landfall::action::{Action, HostScript, Judge, Script};
-use landfall::event::{Body, Event, Status, Stream};
+use landfall::event::Status;
 use landfall::name::RunId;
 use landfall::protocol::{
     Answer, Approval, Decoder, GREETING, HostStep, Kind, Message, Reply, Request, RunState, StateDir, Submission, VERSION, When,
@@ -26,6 +25,8 @@ use landfall::runtime::Programs;
 use landfall::secret::SecretSources;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
+
+pub(crate) use crate::host_record::Record;
 
 /// Longer than anything here takes, even on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
@@ -269,7 +270,7 @@ pub(crate) fn submit(submission: &Submission, driver: &str) -> Request {
 }
 
 pub(crate) fn sha256(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(text.as_bytes()).iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 pub(crate) fn frame(request: &Request) -> Vec<u8> {
@@ -502,7 +503,7 @@ pub(crate) struct Following {
 impl Following {
     fn new(inflow: Inflow, run: RunId) -> Self {
         let reader = Some(Reader::new(run.clone(), "droplet-1".parse().unwrap()));
-        Self { inflow, record: Record { run, bytes: vec![], events: vec![], end: None }, reader }
+        Self { inflow, record: Record::new(run), reader }
     }
 
     /// Takes bytes for what they are, not for frames: for those that do not begin with one.
@@ -540,132 +541,6 @@ impl Following {
 
     pub(crate) fn until_the_end(&mut self, client: &mut Client) -> Record {
         while self.advance(client) {}
-        std::mem::replace(&mut self.record, Record { run: new_run(), bytes: vec![], events: vec![], end: None })
-    }
-}
-
-/// What a record says.
-#[derive(Debug)]
-pub(crate) struct Record {
-    pub(crate) run: RunId,
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) events: Vec<Event>,
-    pub(crate) end: Option<Reply>,
-}
-
-/// How a step ended.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct End {
-    pub(crate) status: Status,
-    pub(crate) exit_code: Option<i32>,
-    pub(crate) signal: Option<String>,
-    pub(crate) duration_ms: u64,
-    pub(crate) detail: String,
-}
-
-impl Record {
-    /// Exit code and status of the run.
-    pub(crate) fn rc(&self) -> (u8, String) {
-        match &self.end {
-            Some(Reply::RecordEnd { state: RunState::Done { code, status } }) => (*code, status.clone()),
-            other => panic!("the run is not done: {other:?} {:#?}", self.events),
-        }
-    }
-
-    pub(crate) fn code(&self) -> u8 {
-        self.rc().0
-    }
-
-    fn printed(&self, of: Stream) -> String {
-        let mut text = String::new();
-        for event in &self.events {
-            if let Body::Output { stream, text: piece, partial, .. } = &event.body
-                && *stream == of
-            {
-                text.push_str(piece);
-                text.push_str(if *partial { "" } else { "\n" });
-            }
-        }
-        text
-    }
-
-    pub(crate) fn stdout(&self) -> String {
-        self.printed(Stream::Stdout)
-    }
-
-    pub(crate) fn stderr(&self) -> String {
-        self.printed(Stream::Stderr)
-    }
-
-    /// The bytes of a stream, taken from the frames themselves.
-    pub(crate) fn raw(&self, stream: Stream) -> Vec<u8> {
-        let (whole, piece) = if stream == Stream::Stdout { (b'O', b'o') } else { (b'E', b'e') };
-        let mut bytes = Vec::new();
-        for line in
-            self.bytes.split(|byte| *byte == b'\n').filter(|line| line.first().is_some_and(|k| *k == whole || *k == piece))
-        {
-            let blank = line.iter().position(|byte| *byte == b' ').unwrap();
-            bytes.extend_from_slice(&line[blank + 1..]);
-            if line[0] == whole {
-                bytes.push(b'\n');
-            }
-        }
-        bytes
-    }
-
-    pub(crate) fn ends(&self) -> Vec<(String, End)> {
-        let end = |event: &Event| match &event.body {
-            Body::StepFinished { status, exit_code, signal, duration_ms, detail } => Some((
-                event.step.as_ref()?.to_string(),
-                End {
-                    status: *status,
-                    exit_code: *exit_code,
-                    signal: signal.clone(),
-                    duration_ms: *duration_ms,
-                    detail: detail.clone().unwrap_or_default(),
-                },
-            )),
-            _ => None,
-        };
-        self.events.iter().filter_map(end).collect()
-    }
-
-    pub(crate) fn step(&self, name: &str) -> End {
-        let ends = self.ends();
-        ends.into_iter().find(|(step, _)| step == name).unwrap_or_else(|| panic!("no end of {name}: {:#?}", self.events)).1
-    }
-
-    /// Names and ends of the steps that are told of, in order.
-    pub(crate) fn story(&self) -> Vec<(String, Status)> {
-        self.ends().into_iter().map(|(name, end)| (name, end.status)).collect()
-    }
-
-    pub(crate) fn refusals(&self) -> Vec<(u8, String, String)> {
-        let refusal = |event: &Event| match &event.body {
-            Body::Refused { refusal } => {
-                Some((refusal.code, refusal.message.clone(), refusal.remedy.clone().unwrap_or_default()))
-            }
-            _ => None,
-        };
-        self.events.iter().filter_map(refusal).collect()
-    }
-
-    pub(crate) fn warnings(&self) -> Vec<String> {
-        let warning = |event: &Event| match &event.body {
-            Body::Warning { text } => Some(text.clone()),
-            _ => None,
-        };
-        self.events.iter().filter_map(warning).collect()
-    }
-
-    pub(crate) fn has_begun(&self, name: &str) -> bool {
-        let begun = |event: &Event| {
-            matches!(event.body, Body::StepStarted { .. }) && event.step.as_ref().is_some_and(|s| s.as_str() == name)
-        };
-        self.events.iter().any(begun)
-    }
-
-    pub(crate) fn is_prepared(&self) -> bool {
-        self.events.iter().any(|event| matches!(event.body, Body::Prepared { .. }))
+        std::mem::replace(&mut self.record, Record::new(new_run()))
     }
 }

@@ -76,6 +76,10 @@ fn streams_are_apart_and_every_byte_is_kept() {
     assert!(pieces.len() == 1 && pieces[0].starts_with(b"o"), "{pieces:?}");
 }
 
+fn lines(numbers: std::ops::RangeInclusive<u32>) -> String {
+    numbers.fold(String::new(), |text, number| text + &format!("{number}\n"))
+}
+
 #[test]
 fn much_output_is_whole() {
     let droplet = Droplet::new();
@@ -85,9 +89,9 @@ fn much_output_is_whole() {
     ]);
     assert_eq!(record.code(), 0);
     let mut expected = "x".repeat(1_000_000);
-    expected.extend((1..=100_000).map(|n| format!("{n}\n")));
+    expected.push_str(&lines(1..=100_000));
     assert!(record.raw(Stream::Stdout) == expected.as_bytes());
-    assert!(record.stderr() == (1..=1000).map(|n| format!("{n}\n")).collect::<String>());
+    assert!(record.stderr() == lines(1..=1000));
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn limited(name: &str, script: &str, limit: u64) -> HostStep {
 }
 
 /// Nothing that a step started lives; said while the supervisor may still do so.
-fn assert_nothing_left(droplet: &Droplet, record: &crate::host_program::Record, name: &str) {
+fn assert_nothing_left(droplet: &Droplet, record: &crate::host_record::Record, name: &str) {
     let end = record.step(name);
     assert!(end.detail.ends_with("; nothing of it is left"), "{}", end.detail);
     let left: Vec<String> = droplet.alive().into_iter().filter(|process| !process.contains("landfall-host")).collect();
@@ -201,7 +201,7 @@ fn the_step_goes_on_when_the_connection_does_not() {
         let mut client = droplet.connect();
         let record = client.follow(&following.record.run, 0).until_the_end(&mut client);
         assert_eq!(record.step("works").exit_code, Some(3), "{how}");
-        let lines = |of: &str| (0..2000).map(|n| format!("{of} {n}\n")).collect::<String>();
+        let lines = |of: &str| (0..2000).fold(String::new(), |text, n| text + &format!("{of} {n}\n"));
         assert!(record.stdout() == format!("begun\n{}", lines("out")) && record.stderr() == lines("err"), "{how}");
         assert!(record.bytes.starts_with(&following.record.bytes), "{how}");
     }

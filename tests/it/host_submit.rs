@@ -145,7 +145,7 @@ fn a_prepared_run_waits_for_its_go() {
     let mut client = droplet.connect();
     let submission = awaited(&droplet);
     let mut following = client.submit(&submission);
-    following.until(&mut client, "prepared", crate::host_program::Record::is_prepared);
+    following.until(&mut client, "prepared", crate::host_record::Record::is_prepared);
     assert!(following.inflow.is_silent_for(Duration::from_millis(300)));
     assert_eq!((droplet.tallied(), client.holder()), (0, Some((submission.run.clone(), "running".to_owned()))));
     assert!(matches!(droplet.connect().go_as(&submission.run, "another"), Reply::Refused { code: 7, .. }));
@@ -163,7 +163,7 @@ fn a_run_whose_client_goes_before_its_go_is_withdrawn() {
         let mut client = droplet.connect();
         let submission = awaited(&droplet);
         let mut following = client.submit(&submission);
-        following.until(&mut client, "prepared", crate::host_program::Record::is_prepared);
+        following.until(&mut client, "prepared", crate::host_record::Record::is_prepared);
         match how {
             "close" => client.close(),
             "kill" => client.kill(),
@@ -204,10 +204,10 @@ fn a_client_that_came_back_is_not_withdrawn_by_its_old_connection() {
     let droplet = Droplet::new();
     let mut old = droplet.connect();
     let submission = awaited(&droplet);
-    old.submit_as(&submission, "t").until(&mut old, "prepared", crate::host_program::Record::is_prepared);
+    old.submit_as(&submission, "t").until(&mut old, "prepared", crate::host_record::Record::is_prepared);
     let mut new = droplet.connect();
     let mut following = new.submit_as(&submission, "t");
-    following.until(&mut new, "prepared", crate::host_program::Record::is_prepared);
+    following.until(&mut new, "prepared", crate::host_record::Record::is_prepared);
     old.close();
     assert!(following.inflow.is_silent_for(Duration::from_millis(300)), "withdrawn");
     assert_eq!(new.go_as(&submission.run, "t"), Reply::Done);
@@ -244,6 +244,27 @@ fn a_barrier_takes_the_answer_of_its_driver_and_of_nobody_else() {
     assert_eq!(record.step("asks").detail, "all is well");
     assert_eq!(record.warnings(), ["seen from here"]);
     drop(watches);
+}
+
+#[test]
+fn an_answer_that_no_reader_would_take_does_not_spoil_the_record() {
+    let droplet = Droplet::new();
+    let mut client = droplet.connect();
+    let submission = droplet.submission(vec![barrier("asks"), counts(&droplet)]);
+    let mut following = client.submit_as(&submission, "t");
+    let huge = Event {
+        v: VERSION,
+        time: "2026-01-01T00:00:00.000Z".into(),
+        run: submission.run.clone(),
+        host: None,
+        step: None,
+        body: Body::Warning { text: "x".repeat(2 << 20) },
+    };
+    let said = landfall::protocol::Answer { events: vec![huge], ..answer(Status::Ok) };
+    assert_eq!(client.answer(&submission.run, 0, "t", said), Reply::Done);
+    let record = following.until_the_end(&mut client);
+    assert_eq!((record.code(), droplet.tallied()), (0, 1));
+    assert!(record.warnings()[0].ends_with("bytes is left out here"), "{}", record.warnings()[0].len());
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod host_disk;
 mod host_follow;
 mod host_lock;
 mod host_program;
+mod host_record;
 mod host_secrets;
 mod host_steps;
 mod host_stop;

@@ -90,6 +90,7 @@ fn submission(inventory: &Inventory, playbooks: &[std::path::PathBuf], at: &Host
             key: None,
             approval: crate::protocol::Approval::Awaited,
             answer_within_ms: 0,
+            approve_within_ms: 0,
         },
     )?;
     // A doctor looks at the host, not at the work that waits.

@@ -72,5 +72,6 @@ fn order() -> Result<Order, Failure> {
         key: None,
         approval: Approval::Awaited,
         answer_within_ms: 0,
+        approve_within_ms: 0,
     })
 }

@@ -15,6 +15,7 @@ mod log;
 pub mod mask;
 mod owner;
 mod process;
+mod retention;
 pub mod secrets;
 mod serve;
 mod stage;

@@ -8,7 +8,10 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Instant;
 
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 use super::driver;
@@ -17,6 +20,7 @@ use super::kill;
 use super::ledger::{self, hex};
 use super::lock;
 use super::owner::{Owner, boot_id, machine_id};
+use super::process;
 use super::secrets;
 use super::state::{RunDir, State};
 use super::status;
@@ -24,7 +28,9 @@ use super::supervise::READY;
 use super::survey;
 use crate::facts::Refusal;
 use crate::name::RunId;
-use crate::protocol::{Decoder, GREETING, Kind, Message, Reply, Request, RunState, StateDir, Submission, VERSION, encode};
+use crate::protocol::{
+    Decoder, GREETING, Kind, Message, Reply, Request, RunState, SILENCE, StateDir, Submission, VERSION, encode,
+};
 
 /// What the threads of a connection share.
 #[derive(Debug)]
@@ -64,11 +70,22 @@ pub(super) fn main(nonce: &str) -> ExitCode {
     shared.reply(0, &Reply::Hello { version: VERSION, boot_id: boot_id(), machine: machine_id(), user });
     let mut decoder = Decoder::default();
     let mut buffer = vec![0u8; 64 << 10];
-    let mut stdin = std::io::stdin().lock();
+    let stdin = std::io::stdin();
+    let mut heard = Instant::now();
     loop {
-        match stdin.read(&mut buffer) {
+        // A connection can be dead for hours before its socket says so: a client whose voice is not heard any more is gone.
+        let mut set = [PollFd::new(&stdin, PollFlags::IN)];
+        let _ = process::wait_any(&mut set, Some(SILENCE.saturating_sub(heard.elapsed())));
+        if set[0].revents().is_empty() {
+            if heard.elapsed() >= SILENCE {
+                return ExitCode::FAILURE;
+            }
+            continue;
+        }
+        heard = Instant::now();
+        match rustix::io::read(&stdin, &mut buffer) {
             Ok(0) => return ExitCode::SUCCESS,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(Errno::INTR) => {}
             Err(_) => return ExitCode::FAILURE,
             Ok(length) => {
                 decoder.push(&buffer[..length]);
@@ -110,7 +127,7 @@ fn receive(shared: &Arc<Shared>, message: Message) {
                 }
             });
         }
-        Kind::Reply | Kind::Data => {}
+        Kind::Alive | Kind::Reply | Kind::Data => {}
     }
 }
 
@@ -120,11 +137,12 @@ fn answer(shared: &Shared, stream: u32, request: Request) -> Result<Option<Reply
         Request::Survey { submission } => Reply::Facts { facts: Box::new(look(&parse(&submission)?)) },
         Request::Follow { state, run, offset, driver } => {
             let (_, dir) = find(&state, &run)?;
-            if let Some(token) = driver.filter(|token| driver::is_driver(&dir, token)) {
-                let _ = driver::take(&dir, &token);
+            if let Some(token) = driver {
+                driver::take(&dir, &token).map_err(|error| io_refusal(&error))?;
             }
             return Ok(to_its_end(shared, stream, &dir, offset));
         }
+        Request::Drive { state, run, driver, plan } => drive(&state, &run, &driver, &plan)?,
         Request::Go { state, run, driver } => {
             let (_, dir) = find(&state, &run)?;
             if !driver::is_driver(&dir, &driver) {
@@ -140,7 +158,7 @@ fn answer(shared: &Shared, stream: u32, request: Request) -> Result<Option<Reply
         Request::Answer { state, run, step, driver, answer } => {
             let (_, dir) = find(&state, &run)?;
             if !driver::is_driver(&dir, &driver) {
-                return Err(Refusal { code: 7, message: format!("another client drives run {run}"), remedy: None });
+                return Ok(Some(Reply::Overtaken));
             }
             driver::put_answer(&dir, step, &answer).map_err(|error| io_refusal(&error))?;
             Reply::Done
@@ -215,9 +233,9 @@ fn submit(shared: &Shared, stream: u32, sha256: &str, text: &str, driver: &str) 
     let submission = parse(text)?;
     let state = State::open(&submission.state)?;
     let (dir, known) = put_down(&state, &submission, text)?;
-    // Before the supervisor begins: it looks whether the client that drives it is still there.
-    let _ = driver::take(&dir, driver);
     if !known {
+        // Before the supervisor begins: it looks whether the client that drives it is still there.
+        driver::take(&dir, driver).map_err(|error| io_refusal(&error))?;
         begin(&state, &dir)?;
     }
     if !shared.reply(stream, &Reply::Accepted { run: dir.run.clone() }) {
@@ -248,8 +266,36 @@ fn put_down(state: &State, submission: &Submission, text: &str) -> Result<(RunDi
         return Ok((dir, true));
     }
     let dir = state.run(&submission.run);
-    dir.write_submission(text).map_err(|error| io_refusal(&error))?;
-    Ok((dir, false))
+    if dir.write_submission(text).map_err(|error| io_refusal(&error))? {
+        return Ok((dir, false));
+    }
+    let message = format!("run {} is on this host already, with other content", submission.run);
+    Err(Refusal { code: 7, message, remedy: Some("let Landfall choose the ids of runs".into()) })
+}
+
+/// Gives the run's barriers to a client that holds the same plan, when its own client is gone. A run that is over needs no driver.
+fn drive(state: &StateDir, run: &RunId, driver: &str, plan: &str) -> Result<Reply, Refusal> {
+    let (_, dir) = find(state, run)?;
+    let refuse = |message: String, remedy: &str| Err(Refusal { code: 7, message, remedy: Some(remedy.to_owned()) });
+    if !matches!(status::of(&dir), RunState::Running) {
+        return Ok(Reply::Done);
+    }
+    let submission = dir.submission().map_err(|error| Refusal {
+        code: 6,
+        message: format!("what was submitted of run {run} cannot be read: {error}"),
+        remedy: None,
+    })?;
+    if submission.plan != plan {
+        return refuse(
+            format!("run {run} was started from another plan than the one here"),
+            "use the playbook, inventory and --var values that it was started with; or leave out --drive, to watch it",
+        );
+    }
+    match driver::take_over(&dir, driver) {
+        Ok(true) => Ok(Reply::Done),
+        Ok(false) => refuse(format!("run {run} is driven by another client, which is there"), "leave out --drive, to watch it"),
+        Err(error) => Err(io_refusal(&error)),
+    }
 }
 
 /// Gives the run a supervisor. Idempotent: the second time there is one already.
@@ -278,7 +324,8 @@ fn begin(state: &State, dir: &RunDir) -> Result<(), Refusal> {
 
 fn to_its_end(shared: &Shared, stream: u32, dir: &RunDir, offset: u64) -> Option<Reply> {
     let credit = shared.credit(stream);
-    follow(dir, offset, &credit, &mut |bytes| shared.send(Kind::Data, stream, bytes))
+    let opened = |length| shared.reply(stream, &Reply::Opened { length });
+    follow(dir, offset, &credit, &opened, &mut |bytes| shared.send(Kind::Data, stream, bytes))
 }
 
 fn cancel(state: &StateDir, run: &RunId, who: &str) -> Result<Reply, Refusal> {

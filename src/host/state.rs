@@ -199,16 +199,18 @@ impl RunDir {
         self.file("log")
     }
 
-    /// Puts the submission down, whole or not at all. Idempotent; flushed to the disk by [`RunDir::sync`].
-    pub(super) fn write_submission(&self, text: &str) -> io::Result<()> {
+    /// Puts the submission down, whole or not at all; flushed to the disk by [`RunDir::sync`]. Idempotent: false only when another
+    /// one is there.
+    pub(super) fn write_submission(&self, text: &str) -> io::Result<bool> {
         match make_dir(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
-        if self.file("submission.json").exists() {
-            return Ok(());
+        let path = self.file("submission.json");
+        if !path.exists() && self.write_exclusive("submission.json", text.as_bytes())? {
+            return Ok(true);
         }
-        self.write_exclusive("submission.json", text.as_bytes()).map(drop)
+        Ok(fs::read(path)? == text.as_bytes())
     }
 
     /// Reads the submission back.

@@ -12,6 +12,7 @@ use super::lock::{self, Busy};
 use super::log::Log;
 use super::owner::Owner;
 use super::process::{self, Stopped};
+use super::retention;
 use super::secrets;
 use super::stage::{Outcome, Stage};
 use super::state::{RunDir, State};
@@ -61,6 +62,7 @@ pub(super) fn main(root: &str, run: &str) -> ExitCode {
     log.event(None, Body::HostFinished { status, exit_code: code, duration_ms });
     log.end(code, status);
     dir.conclude(code, status.as_str());
+    retention::sweep(&state, submission.retention);
     ExitCode::SUCCESS
 }
 
@@ -220,16 +222,25 @@ fn pull(stage: &mut Stage<'_>) -> Result<(), (u8, Status)> {
 
 fn await_approval<'a>(mut stage: Stage<'a>, survey: &Survey) -> Result<Stage<'a>, Refused> {
     let end = Instant::now() + APPROVAL;
+    let patience = Duration::from_millis(stage.submission.approve_within_ms);
+    let mut alone_since = None;
     loop {
         stage.inbox.clear();
         // Taken before it is looked whether it is gone, so that it cannot go in between unseen.
         let driver = driver::current(stage.dir).and_then(|owner| owner.ending());
+        let now = Instant::now();
+        let give_up = if driver.is_some() || !driver::is_gone(stage.dir) {
+            alone_since = None;
+            end
+        } else {
+            alone_since.get_or_insert(now).checked_add(patience).map_or(end, |at| at.min(end))
+        };
         let withdrawn = match stage.dir.marked("verdict").as_deref() {
             Some("go") => break,
             Some(_) => Some("its client went away or withdrew before it was let go"),
             None if stage.cancelled() => Some("it was cancelled before it was let go"),
-            None if driver::is_gone(stage.dir) => Some("its client went away before it was let go"),
-            None if Instant::now() >= end => Some("nobody let it go within an hour"),
+            None if now >= end => Some("nobody let it go within an hour"),
+            None if now >= give_up => Some("its client went away before it was let go"),
             None => None,
         };
         if let Some(why) = withdrawn {
@@ -242,7 +253,7 @@ fn await_approval<'a>(mut stage: Stage<'a>, survey: &Survey) -> Result<Stage<'a>
         }
         let mut set = vec![rustix::event::PollFd::new(&stage.inbox, rustix::event::PollFlags::IN)];
         set.extend(driver.iter().map(|fd| rustix::event::PollFd::new(fd, rustix::event::PollFlags::IN)));
-        let _ = process::wait_any(&mut set, Some(end.saturating_duration_since(Instant::now())));
+        let _ = process::wait_any(&mut set, Some(give_up.saturating_duration_since(now)));
     }
     // Others may have worked on the host by hand while the plan was being read.
     for (service, facts) in &survey.facts.services {
@@ -467,7 +478,7 @@ fn barrier(stage: &mut Stage<'_>, step: &HostStep, index: u32) -> Outcome {
             alone_since = None;
             None
         } else {
-            Some(*alone_since.get_or_insert(now) + patience)
+            alone_since.get_or_insert(now).checked_add(patience)
         };
         if give_up.is_some_and(|at| at <= now) {
             return Outcome::unknown("its client is gone, and nobody else took its place");

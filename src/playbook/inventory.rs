@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::name::{GroupName, HostName, ProjectName, SeedName, ServiceName};
+use crate::protocol::Retention;
 use crate::source::{Diags, Node, Placed, Reader, Sink, Table, is_var_name, parse, refuse_literals};
 use crate::steps::Seed;
 
@@ -39,8 +40,8 @@ pub struct Inventory {
     pub groups: BTreeMap<GroupName, Group>,
     /// The seeds, in the order of the text.
     pub seeds: Vec<(SeedName, Seed)>,
-    /// Whether the state may fall back to a folder of the user's own.
-    pub private_state: bool,
+    /// What hosts keep of runs, and where.
+    pub state: State,
     /// Of all hosts.
     pub vars: Vars,
 }
@@ -89,6 +90,15 @@ pub struct Secrets {
     pub public: Vec<String>,
     /// Secrets that are too short to mask, accepted as they are.
     pub accept_short: Vec<String>,
+}
+
+/// `[state]`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct State {
+    /// Whether it may fall back to a folder of the user's own.
+    pub private: bool,
+    /// Which records of ended runs are kept.
+    pub retention: Retention,
 }
 
 /// `[ssh]`. Paths are absolute.
@@ -199,7 +209,7 @@ impl Inventory {
             hosts: named(&reader, "hosts", host),
             groups: named(&reader, "groups", group).into_iter().collect(),
             seeds: named(&reader, "seeds", seed),
-            private_state: reader.table("state", "[state]").is_some_and(private),
+            state: reader.table("state", "[state]").map(state).unwrap_or_default(),
             vars: vars(&reader),
             root,
         };
@@ -421,10 +431,18 @@ fn seed(name: SeedName, reader: &Reader<'_>) -> (SeedName, Seed) {
     (name, seed.unwrap_or(Seed { command: Vec::new(), files: Vec::new(), service: None }))
 }
 
-fn private(reader: Reader<'_>) -> bool {
-    let private = reader.flag("private").is_some_and(|flag| flag.value);
+fn state(reader: Reader<'_>) -> State {
+    let usual = Retention::default();
+    let runs = reader.whole("keep_runs", 1..=100_000).and_then(|runs| u32::try_from(runs.value).ok());
+    let state = State {
+        private: reader.flag("private").is_some_and(|flag| flag.value),
+        retention: Retention {
+            runs: runs.unwrap_or(usual.runs),
+            seconds: reader.duration("keep_for").map_or(usual.seconds, |time| time.value.as_secs()),
+        },
+    };
     reader.finish();
-    private
+    state
 }
 
 /// Reads `vars`: names and texts; numbers and booleans become texts.

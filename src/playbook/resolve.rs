@@ -59,6 +59,7 @@ pub fn resolve(inventory: &Inventory, playbook: &Playbook, options: &Options, si
         project: inventory.project.clone(),
         production: select::production(inventory, &hosts, &options.on),
         serial: playbook.serial,
+        retention: inventory.state.retention,
         before: before(&views),
         hosts: if hosts.is_empty() { Vec::new() } else { resolved },
     }
@@ -213,7 +214,7 @@ pub(super) fn target(inventory: &Inventory, host: &Host) -> Target {
 /// Where a host keeps its state.
 pub(super) fn state(inventory: &Inventory, host: &Host) -> StateDir {
     let path = host.state_dir.clone().unwrap_or_else(|| format!("/var/lib/landfall/{}", inventory.project));
-    StateDir { path, private: inventory.private_state }
+    StateDir { path, private: inventory.state.private }
 }
 
 fn resolve_step(draft: &Draft, host: &HostName, views: &[HostView]) -> ResolvedStep {

@@ -157,6 +157,10 @@ struct Database {
 struct State {
     /// Where the shared folder cannot be made: use one of the user's own, which locks out only oneself.
     private: Option<bool>,
+    /// How many records of ended runs a host keeps, the newest; default 200.
+    keep_runs: Option<u32>,
+    /// For how long it keeps them: "90d", which is the default.
+    keep_for: Option<String>,
 }
 
 /// landfall.toml.

@@ -461,7 +461,7 @@ impl Client {
     }
 
     /// Closes the connection in order, and waits for the host program's end.
-    pub(crate) fn close(mut self) {
+    pub(crate) fn close(self) {
         *self.stdin.lock().unwrap() = None;
         let pid = self.pid();
         eventually("the end of serve", || (!lives(pid)).then_some(()));

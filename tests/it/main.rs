@@ -27,3 +27,4 @@ mod repository;
 mod secrets;
 mod ssh;
 mod stopping;
+mod taking_over;

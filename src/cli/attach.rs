@@ -18,7 +18,7 @@ pub(super) fn run(context: &Context, args: &AttachArgs) -> Result<u8, Failure> {
     display.replay = true;
     let mut reporters = Reporters::for_display(&display);
     let finished = reach::block_on(async {
-        let reach = reach::reach();
+        let reach = reach::reach()?;
         let (known, stops) = found::ask(&reach, &hosts).await;
         let Found { run, of, unasked } = found::choose(known, stops, args.run.as_deref())?;
         let mut finished = if args.drive {

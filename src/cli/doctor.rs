@@ -31,7 +31,7 @@ pub(super) fn run(context: &Context, args: &DoctorArgs) -> Result<u8, Failure> {
         Ok(_) => good(&format!("inventory and {} playbooks are sound", playbooks.len())),
         Err(diagnostics) => wrong(&format!("{} errors in inventory and playbooks", diagnostics.len()), Some("landfall check")),
     }
-    let reach = reach::reach();
+    let reach = reach::reach()?;
     let found = reach::block_on(async {
         let (contacts, stops) = reach::contacts(&reach, &hosts).await;
         let mut found = Vec::new();

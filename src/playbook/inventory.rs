@@ -110,6 +110,8 @@ pub struct Ssh {
     pub known_hosts: Option<PathBuf>,
     /// How long connecting may take.
     pub connect_timeout: Option<Duration>,
+    /// Whether what runs on hosts becomes root by sudo.
+    pub sudo: bool,
 }
 
 /// `[hosts.NAME]`.
@@ -123,6 +125,8 @@ pub struct Host {
     pub user: Option<String>,
     /// The port.
     pub port: Option<u16>,
+    /// Whether what runs there becomes root by sudo; above `[ssh]`.
+    pub sudo: Option<bool>,
     /// Pinned keys.
     pub host_keys: Vec<String>,
     /// The groups it is in, in the order of the text.
@@ -369,6 +373,7 @@ fn ssh(reader: Reader<'_>, root: &Path) -> Ssh {
         identity_file: local("identity_file"),
         known_hosts: local("known_hosts"),
         connect_timeout: reader.duration("connect_timeout").map(|timeout| timeout.value),
+        sudo: reader.flag("become").is_some_and(|flag| flag.value),
     };
     reader.finish();
     ssh
@@ -411,6 +416,7 @@ fn host(name: HostName, reader: &Reader<'_>) -> Host {
     Host {
         address: address.unwrap_or_else(|| name.to_string()),
         user,
+        sudo: reader.flag("become").map(|flag| flag.value),
         port: reader.whole("port", 1..=65535).and_then(|port| u16::try_from(port.value).ok()),
         host_keys: host_keys.into_iter().map(|key| key.value).collect(),
         groups: reader.names("groups").unwrap_or_default().into_iter().map(|name| name.value).collect(),

@@ -207,6 +207,7 @@ pub(super) fn target(inventory: &Inventory, host: &Host) -> Target {
         identity_file: inventory.ssh.identity_file.clone(),
         known_hosts: inventory.ssh.known_hosts.clone(),
         host_keys: host.host_keys.clone(),
+        sudo: host.sudo.unwrap_or(inventory.ssh.sudo),
         connect_timeout_ms: inventory.ssh.connect_timeout.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
     }
 }

@@ -113,6 +113,8 @@ pub struct Target {
     pub host_keys: Vec<String>,
     /// How long connecting may take.
     pub connect_timeout_ms: Option<u64>,
+    /// Whether the host program becomes root by sudo.
+    pub sudo: bool,
 }
 
 /// A step as one host goes through it.

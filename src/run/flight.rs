@@ -521,10 +521,10 @@ impl<'a> Flight<'a> {
         self.own.insert(key, Vec::new());
         let (work, kind): (DriverWork, String) = (work.clone(), step.step.kind.clone());
         let limit = step.step.timeout_ms.map(Duration::from_millis);
-        let (told, host) = (self.tell_own.clone(), host.clone());
+        let (told, host, vault) = (self.tell_own.clone(), host.clone(), Arc::clone(&self.reach.vault));
         tokio::task::spawn_local(async move {
             let (tell, mut bodies) = mpsc::unbounded_channel();
-            let performing = drive::perform(&work, &kind, limit, tell);
+            let performing = drive::perform(&work, &kind, limit, &vault, tell);
             tokio::pin!(performing);
             let answer = loop {
                 tokio::select! {

@@ -30,6 +30,7 @@ use crate::playbook::{DriverWork, LocalStep, ResolvedPlaybook, Work};
 use crate::protocol::{Approval, Reply, Request, RunState, Who};
 use crate::report::{Reporter, Reporters};
 use crate::runtime::StreamItem;
+use crate::vault::Vault;
 
 use flight::Flight;
 use signals::Signals;
@@ -183,7 +184,7 @@ pub async fn run(
     };
     feed.tell(None, None, started);
     for step in &playbook.before {
-        let code = match before(step, &mut feed, &mut signals).await {
+        let code = match before(step, &reach.vault, &mut feed, &mut signals).await {
             Status::Ok => continue,
             Status::Cancelled => 130,
             _ => 1,
@@ -239,13 +240,13 @@ fn may_detach(playbook: &ResolvedPlaybook, options: &Options) -> Result<(), Stop
 }
 
 /// Runs a leading `local` step: before anything is contacted.
-async fn before(step: &LocalStep, feed: &mut Feed<'_>, signals: &mut Signals) -> Status {
+async fn before(step: &LocalStep, vault: &Arc<Vault>, feed: &mut Feed<'_>, signals: &mut Signals) -> Status {
     let began = Instant::now();
     let started = Body::StepStarted { kind: "local".into(), command: step.shown.clone(), check: false };
     feed.tell(None, Some(&step.name), started);
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
     let work = DriverWork::Local(step.command.clone());
-    let performing = drive::perform(&work, "local", step.timeout_ms.map(Duration::from_millis), tell);
+    let performing = drive::perform(&work, "local", step.timeout_ms.map(Duration::from_millis), vault, tell);
     tokio::pin!(performing);
     let answer = loop {
         tokio::select! {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::bootstrap::{self, OpenError, Opened, Said};
+use super::bootstrap::{self, Login, OpenError, Opened, Said};
 use super::payload::Programs;
 use super::{Host, PipeEvent, PipeReader, PipeWriter};
 use crate::protocol::{ALIVE, CREDIT, Decoder, Kind, MAX_PAYLOAD, Message, Reply, Request, VERSION, encode};
@@ -122,8 +122,8 @@ enum Item {
 
 impl Link {
     /// Opens the host program and waits for its first words.
-    pub async fn open<H: Host>(host: &H, programs: &Programs) -> Result<Self, OpenFailure> {
-        Ok(Self::over(bootstrap::open(host, programs).await?).await?)
+    pub async fn open<H: Host>(host: &H, programs: &Programs, login: &Login) -> Result<Self, OpenFailure> {
+        Ok(Self::over(bootstrap::open(host, programs, login).await?).await?)
     }
 
     /// Speaks with a host program that is open already.

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::format_collect)]
 
+mod becoming;
 mod commands;
 mod droplet;
 mod failures;

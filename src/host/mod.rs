@@ -8,6 +8,7 @@ mod driver;
 mod follow;
 mod inbox;
 mod judge;
+mod kept;
 mod kill;
 mod ledger;
 mod lock;

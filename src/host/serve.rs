@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::driver;
 use super::follow::{Credit, follow};
+use super::kept;
 use super::kill;
 use super::ledger::{self, hex};
 use super::lock;
@@ -160,7 +161,8 @@ fn answer(shared: &Shared, stream: u32, request: Request) -> Result<Option<Reply
             }
             ledger::settle(&state, &run, done);
             let verdict = if done { "done" } else { "not-done" };
-            dir.write_exclusive("settled.note", format!("{who}: {note}\n").as_bytes()).map_err(|error| io_refusal(&error))?;
+            let note = kept::told_of(&dir, &format!("{who}: {note}"));
+            dir.write_exclusive("settled.note", format!("{note}\n").as_bytes()).map_err(|error| io_refusal(&error))?;
             dir.mark("settled", verdict).map_err(|error| io_refusal(&error))?;
             dir.sync();
             Reply::Done
@@ -214,11 +216,11 @@ fn submit(shared: &Shared, stream: u32, sha256: &str, text: &str, driver: &str) 
     }
     let submission = parse(text)?;
     let state = State::open(&submission.state)?;
-    let (dir, known) = put_down(&state, &submission, text)?;
+    let (dir, known) = put_down(&state, &submission)?;
     // Before the supervisor begins: it looks whether the client that drives it is still there.
     let _ = driver::take(&dir, driver);
     if !known {
-        begin(&state, &dir)?;
+        begin(&state, &dir, text)?;
     }
     if !shared.reply(stream, &Reply::Accepted { run: dir.run.clone() }) {
         return Ok(None);
@@ -235,7 +237,7 @@ fn with_key(state: &State, submission: &Submission) -> Option<RunDir> {
 }
 
 /// Puts the run down, or finds the one of its key. True where another submission began it.
-fn put_down(state: &State, submission: &Submission, text: &str) -> Result<(RunDir, bool), Refusal> {
+fn put_down(state: &State, submission: &Submission) -> Result<(RunDir, bool), Refusal> {
     // One at a time where there is a key, so that of two with the same one the second finds the first.
     let turn = submission.key.as_ref().map(|_| {
         File::open(state.locks()).and_then(|locks| {
@@ -248,12 +250,16 @@ fn put_down(state: &State, submission: &Submission, text: &str) -> Result<(RunDi
         return Ok((dir, true));
     }
     let dir = state.run(&submission.run);
-    dir.write_submission(text).map_err(|error| io_refusal(&error))?;
+    if !dir.is_put_down() {
+        let text = kept::before_all_is_known(submission)?;
+        dir.write_submission(&text).map_err(|error| io_refusal(&error))?;
+    }
     Ok((dir, false))
 }
 
-/// Gives the run a supervisor. Idempotent: the second time there is one already.
-fn begin(state: &State, dir: &RunDir) -> Result<(), Refusal> {
+/// Gives the run a supervisor, and the supervisor the submission: its texts may hold secrets, so they go by no file. Idempotent: the
+/// second time there is one already.
+fn begin(state: &State, dir: &RunDir, text: &str) -> Result<(), Refusal> {
     if dir.marked("owner").is_some() {
         return Ok(());
     }
@@ -261,8 +267,12 @@ fn begin(state: &State, dir: &RunDir) -> Result<(), Refusal> {
     let mut command = Command::new("/proc/self/exe");
     command.arg0(std::env::current_exe().unwrap_or_else(|_| "landfall-host".into()));
     command.arg("supervise").arg(state.root()).arg(dir.run.as_str());
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().map_err(|error| io_refusal(&error))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // One that has ended does not read: what became of it is told below.
+        let _ = stdin.write_all(text.as_bytes());
+    }
     let mut word = String::new();
     let said = child.stdout.take().map(|mut stdout| stdout.read_to_string(&mut word));
     if said.is_some() && word == READY {
@@ -283,7 +293,7 @@ fn to_its_end(shared: &Shared, stream: u32, dir: &RunDir, offset: u64) -> Option
 
 fn cancel(state: &StateDir, run: &RunId, who: &str) -> Result<Reply, Refusal> {
     let (_, dir) = find(state, run)?;
-    dir.mark("cancel", who).map_err(|error| io_refusal(&error))?;
+    dir.mark("cancel", &kept::told_of(&dir, who)).map_err(|error| io_refusal(&error))?;
     // A run that nobody supervises any more is ended from here.
     if matches!(status::of(&dir), RunState::Orphaned { .. }) {
         let left = kill::clean_up(run, dir.marked("owner").and_then(|text| Owner::parse(&text)).as_ref());
@@ -308,8 +318,8 @@ fn break_lock(state: &StateDir, run: &RunId, who: &str) -> Result<Reply, Refusal
         }
         _ => {
             ledger::settle(&state, run, false);
-            dir.write_exclusive("settled.note", format!("{who}: the lock was broken\n").as_bytes())
-                .map_err(|error| io_refusal(&error))?;
+            let note = kept::told_of(&dir, &format!("{who}: the lock was broken"));
+            dir.write_exclusive("settled.note", format!("{note}\n").as_bytes()).map_err(|error| io_refusal(&error))?;
             dir.mark("settled", "not-done").map_err(|error| io_refusal(&error))?;
             dir.sync();
             Ok(Reply::Done)

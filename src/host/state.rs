@@ -199,13 +199,18 @@ impl RunDir {
         self.file("log")
     }
 
+    /// Whether the submission was put down.
+    pub(super) fn is_put_down(&self) -> bool {
+        self.file("submission.json").exists()
+    }
+
     /// Puts the submission down, whole or not at all. Idempotent; flushed to the disk by [`RunDir::sync`].
     pub(super) fn write_submission(&self, text: &str) -> io::Result<()> {
         match make_dir(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
-        if self.file("submission.json").exists() {
+        if self.is_put_down() {
             return Ok(());
         }
         self.write_exclusive("submission.json", text.as_bytes()).map(drop)
@@ -214,6 +219,15 @@ impl RunDir {
     /// Reads the submission back.
     pub(super) fn submission(&self) -> io::Result<Submission> {
         Ok(serde_json::from_slice(&fs::read(self.file("submission.json"))?)?)
+    }
+
+    /// Puts another text in the place of the submission, for its run alone. No reader ever sees half of it.
+    pub(super) fn replace_submission(&self, text: &str) -> io::Result<()> {
+        let draft = self.file(".submission.json.new");
+        let _ = fs::remove_file(&draft);
+        let mut file = make_file(&draft, 0o660)?;
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_all())?;
+        fs::rename(&draft, self.file("submission.json"))
     }
 
     /// Makes a file that no reader ever sees half written. False when it was there already: the first one stays.

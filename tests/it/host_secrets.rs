@@ -6,11 +6,11 @@ use std::fs;
 use std::path::Path;
 
 use landfall::action::{HostScript, Judge, Script};
-use landfall::protocol::Submission;
+use landfall::protocol::{Request, Submission};
 use landfall::record::base64;
 use landfall::secret::{SecretRef, SecretSources, Value};
 
-use crate::host_program::{Droplet, script_step, shell, signal};
+use crate::host_program::{Droplet, script_step, shell, signal, submit};
 
 const PASSWORD: &str = "correct-horse/battery+staple";
 
@@ -66,11 +66,10 @@ fn a_source_that_cannot_be_read_runs_nothing() {
     for (file, named) in tries {
         let mut submission = with_secrets(&droplet, vec![shell("never", "touch never")]);
         submission.secrets.files.push(file.to_owned());
-        let record = client.play(&submission);
-        let (code, message, remedy) = record.refusals().remove(0);
-        assert_eq!((record.code(), code), (7, 7), "{file}");
+        let (code, message, remedy) = client.refused(&submit(&submission, "ann's token"));
+        assert_eq!(code, 7, "{file}");
         assert!(message.contains(named) && !remedy.is_empty(), "{message}: {remedy}");
-        assert!(!droplet.home().join("never").exists() && !record.has_begun("never"), "{file}");
+        assert!(!droplet.home().join("never").exists() && !droplet.run_dir(&submission.run).exists(), "{file}");
     }
     assert_eq!(client.holder(), None);
 }
@@ -95,9 +94,9 @@ fn an_unreadable_source_runs_nothing_for_a_user_who_is_not_root() {
         use std::os::unix::process::CommandExt;
         command.uid(65534).gid(65534);
     });
-    let record = client.play(&submission);
-    assert_eq!(record.code(), 7);
-    assert!(record.refusals()[0].1.contains(".env"), "{:?}", record.refusals());
+    let (code, message, _) = client.refused(&submit(&submission, "ann's token"));
+    assert_eq!(code, 7);
+    assert!(message.contains(".env"), "{message}");
     assert!(!droplet.home().join("never").exists());
 }
 
@@ -161,4 +160,41 @@ fn the_programs_that_hold_secrets_leave_no_core() {
     following.until_the_end(&mut client);
     client.cancel(&submission.run);
     assert!(files_below(droplet.path()).iter().all(|file| !file.display().to_string().contains("core")));
+}
+
+#[test]
+fn what_a_submission_says_beside_its_steps_is_masked_before_it_is_written() {
+    let droplet = Droplet::new();
+    let mut client = droplet.connect();
+    let mut submission = with_secrets(&droplet, vec![shell("waits", "echo ready; while [ ! -e done ]; do sleep 0.05; done")]);
+    submission.note = Some(format!("hotfix for {PASSWORD}"));
+    submission.who.machine = "sk_live_0123456789abcdef".to_owned();
+    let mut following = client.submit(&submission);
+    following.until_printed(&mut client, "ready");
+    let state = droplet.state();
+    let told = [Request::Lock { state: state.clone() }, Request::Runs { state }].map(|request| client.ask(&request));
+    let told = serde_json::to_string(&told).unwrap();
+    assert!(told.contains("hotfix for [masked:db_password]") && told.contains("ann@[masked:API_KEY]"), "{told}");
+    let mut other = with_secrets(&droplet, vec![shell("never", "true")]);
+    other.note = Some(format!("not masked yet: {PASSWORD}"));
+    let busy = client.play(&other);
+    assert_eq!(busy.code(), 5);
+    assert!(!holds_secret(&busy.bytes) && !holds_secret(told.as_bytes()));
+    client.ask(&Request::Cancel { state: droplet.state(), run: other.run.clone(), who: PASSWORD.to_owned() });
+    fs::write(droplet.home().join("done"), "").unwrap();
+    assert!(!holds_secret(&following.until_the_end(&mut client).bytes));
+    for file in files_below(&droplet.root()) {
+        let target = fs::read_link(&file).unwrap_or_default();
+        assert!(!holds_secret(&fs::read(&file).unwrap_or_default()), "{}", file.display());
+        assert!(!holds_secret(target.as_os_str().as_encoded_bytes()), "{}", file.display());
+    }
+}
+
+#[test]
+fn a_key_that_contains_a_secret_is_refused() {
+    let droplet = Droplet::new();
+    let submission = Submission { key: Some(PASSWORD.to_owned()), ..with_secrets(&droplet, vec![shell("never", "true")]) };
+    let (code, message, remedy) = droplet.connect().refused(&submit(&submission, "ann's token"));
+    assert_eq!((code, message.as_str()), (7, "the key of the run contains a secret"));
+    assert!(remedy.contains("--key") && !droplet.run_dir(&submission.run).exists());
 }

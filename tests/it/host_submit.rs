@@ -118,7 +118,7 @@ fn the_same_key_attaches() {
     // One that was refused did nothing, so it does not count.
     let mut refused = keyed("build 3");
     refused.secrets.files = vec!["absent".into()];
-    assert_eq!(client.play(&refused).code(), 7);
+    assert_eq!(client.refused(&submit(&refused, "ann's token")).0, 7);
     let after = keyed("build 3");
     assert_eq!(client.play(&after).run, after.run);
     // The re-run button of a CI, pressed by eight people at once.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::gather;
 use super::mask::Needles;
 use super::stage::mask_text;
 use super::state::RunDir;
@@ -12,10 +13,10 @@ use crate::protocol::Submission;
 /// What stands in the place of a text when it cannot be told whether it holds a secret.
 const WITHHELD: &str = "[withheld: its secrets could not be read]";
 
-/// What may be written down before the project has been looked at: masked by the declared sources, and without any text that a
+/// What may be written down before the project has been looked at: masked by what is in files, and without any text that a
 /// person wrote freely. Refused where those sources cannot be read.
 pub(super) fn before_all_is_known(submission: &Submission) -> Result<String, Refusal> {
-    let secrets = submission.secrets.load().map_err(|error| Refusal::unfit(error.to_string(), error.remedy()))?;
+    let secrets = gather::of_files(submission)?;
     // The key finds the run again, so it cannot be masked.
     if submission.key.as_ref().is_some_and(|key| secrets.needles.contains_secret(key.as_bytes()).is_some()) {
         return Err(Refusal::unfit("the key of the run contains a secret", "choose another --key: it is shown in lists"));
@@ -45,6 +46,6 @@ pub(super) fn text(kept: &Submission) -> Result<String, Refusal> {
 
 /// What somebody says of a run, as it may be written down beside it.
 pub(super) fn told_of(dir: &RunDir, text: &str) -> String {
-    let secrets = dir.submission().ok().and_then(|submission| submission.secrets.load().ok());
+    let secrets = dir.submission().ok().and_then(|submission| gather::of_files(&submission).ok());
     secrets.map_or_else(|| WITHHELD.to_owned(), |secrets| mask_text(&secrets.needles, text))
 }

@@ -13,12 +13,12 @@ use sha2::{Digest, Sha256};
 
 use super::driver;
 use super::follow::{Credit, follow};
+use super::gather;
 use super::kept;
 use super::kill;
 use super::ledger::{self, hex};
 use super::lock;
 use super::owner::{Owner, boot_id, machine_id};
-use super::secrets;
 use super::state::{RunDir, State};
 use super::status;
 use super::supervise::READY;
@@ -201,11 +201,11 @@ fn look(submission: &Submission) -> crate::facts::Facts {
         Ok(state) => state,
         Err(refusal) => return unfit(refusal),
     };
-    let loaded = match secrets::load(&submission.secrets) {
-        Ok(loaded) => loaded,
-        Err(error) => return unfit(Refusal::unfit(error.to_string(), error.remedy())),
+    let (loaded, project) = match gather::all(submission) {
+        Ok(gathered) => gathered,
+        Err(refusal) => return unfit(refusal),
     };
-    let mut found = survey::basics(submission, state.as_ref(), &loaded);
+    let mut found = survey::basics(submission, state.as_ref(), &loaded, project);
     survey::whole(submission, state.as_ref(), &loaded, &mut found, false);
     found.facts
 }

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::driver;
+use super::gather;
 use super::inbox::Watch;
 use super::kept;
 use super::lock::{self, Busy};
 use super::log::Log;
 use super::owner::Owner;
 use super::process::{self, Stopped};
-use super::secrets::{self, Loaded};
+use super::secrets::Loaded;
 use super::stage::{Outcome, Stage};
 use super::state::{RunDir, State};
 use super::survey::{self, Survey};
@@ -100,16 +101,16 @@ fn prepare<'a>(
             return Err(turned_away(log, busy));
         }
     };
-    let secrets = secrets::load(&submission.secrets);
-    tell_start(submission, dir, &mut log, secrets.as_ref().ok());
+    let gathered = gather::all(submission);
+    tell_start(submission, dir, &mut log, gathered.as_ref().ok().map(|(secrets, _)| secrets));
     if let Some(generation) = generation {
         log.event(None, Body::LockAcquired { lock: submission.project.to_string(), generation });
     }
-    let secrets = match secrets {
-        Ok(secrets) => Arc::new(secrets),
-        Err(error) => return Err(refuse(log, Refusal::unfit(error.to_string(), error.remedy()))),
+    let (secrets, look) = match gathered {
+        Ok((secrets, look)) => (Arc::new(secrets), look),
+        Err(refusal) => return Err(refuse(log, refusal)),
     };
-    let mut survey = survey::basics(submission, Some(state), &secrets);
+    let mut survey = survey::basics(submission, Some(state), &secrets, look);
     if !survey.facts.refusals.is_empty() {
         return Err(refuse_all(log, survey.facts));
     }

@@ -198,3 +198,24 @@ fn a_key_that_contains_a_secret_is_refused() {
     assert_eq!((code, message.as_str()), (7, "the key of the run contains a secret"));
     assert!(remedy.contains("--key") && !droplet.run_dir(&submission.run).exists());
 }
+
+#[test]
+fn the_logins_of_the_docker_program_are_masked_and_must_be_readable() {
+    let droplet = Droplet::new();
+    let mut client = droplet.connect();
+    let settings = droplet.home().join(".docker/config.json");
+    fs::create_dir(droplet.home().join(".docker")).unwrap();
+    let auth = base64(b"ann:horse-battery-9");
+    fs::write(&settings, format!("{{\"auths\": {{\"registry.example.com\": {{\"auth\": \"{auth}\"}}}}}}")).unwrap();
+    let script = "cat .docker/config.json; sed 's/.*auth\": \"//; s/\".*//' .docker/config.json | base64 -d";
+    let record = client.play(&droplet.submission(vec![shell("prints", script)]));
+    let text = record.stdout();
+    assert!(text.contains("{\"auth\": \"[masked:login at registry.example.com]\"}"), "{text}");
+    assert!(text.ends_with("ann:[masked:login at registry.example.com]"), "{text}");
+    fs::write(&settings, "{\"auths\": \"horse-battery-9\"}").unwrap();
+    let (code, message, remedy) = client.refused(&submit(&droplet.submission(vec![shell("never", "true")]), "ann's token"));
+    assert!(
+        code == 7 && message.contains("config.json is not understood at line 1") && !remedy.is_empty(),
+        "{message}: {remedy}"
+    );
+}

@@ -48,6 +48,14 @@ pub enum SourceError {
         /// As declared.
         path: PathBuf,
     },
+    /// A file that is not what it should be.
+    #[error("{} is not understood at line {line}", path.display())]
+    NotUnderstood {
+        /// Which.
+        path: PathBuf,
+        /// Where.
+        line: usize,
+    },
     /// A file beyond the limit.
     #[error("secrets file {} has more than {limit} bytes", path.display())]
     TooLarge {
@@ -74,6 +82,7 @@ impl SourceError {
                 format!("let the user that runs the steps read {} (owner, group or mode), or use become", path.display())
             }
             Self::NotAFile { path } => format!("name the files in {}, for example with {}/*", path.display(), path.display()),
+            Self::NotUnderstood { path, .. } => format!("correct {} on the host, or remove it", path.display()),
             Self::TooLarge { path, .. } => {
                 format!("name only files that hold secrets; {} is too large to be one", path.display())
             }

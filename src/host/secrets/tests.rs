@@ -185,6 +185,30 @@ fn values_can_be_handed_in() {
 }
 
 #[test]
+fn a_step_gets_what_is_declared_by_that_name() {
+    let project =
+        Project::new(&[(".env", "A=declared-value\nB=second-value\n"), ("other.env", "A=other-value\nC=of-the-other\n")]);
+    let project = project.declare(&[".env"]);
+    let mut collection = project.sources.read().unwrap();
+    collection.read_file(Path::new("other.env")).unwrap();
+    collection.add("B", "of-a-container", &Origin::Container("web".into()));
+    let loaded = collection.finish().unwrap();
+    let get = |name: &str| loaded.resolve(&Value::Secret(crate::secret::SecretRef(name.into()))).unwrap();
+    assert_eq!((get("A"), get("B"), get("C")), ("declared-value".into(), "second-value".into(), "of-the-other".into()));
+    assert_eq!(mask(&loaded, "other-value of-a-container"), "[masked:A] [masked:B]");
+}
+
+#[test]
+fn what_is_told_twice_is_listed_once_and_the_stricter_counts() {
+    let mut collection = Project::new(&[(".env", "GREETING=hello-hunter\n")]).sources.read().unwrap();
+    collection.add("GREETING", "hello-hunter", &Origin::Compose("web".into()));
+    collection.add("WEB_PASSWORD", "hello-hunter", &Origin::Compose("web".into()));
+    let loaded = collection.finish().unwrap();
+    assert_eq!(loaded.names.iter().map(|name| name.name.as_str()).collect::<Vec<_>>(), ["GREETING", "WEB_PASSWORD"]);
+    assert!(loaded.needles.contains_secret(b"hello-hunter").is_some_and(|found| found.strict));
+}
+
+#[test]
 fn a_large_env_value_is_masked() {
     let value: String = (0..65_536u32).map(|index| char::from(b'0' + u8::try_from(index * index / 3 % 70).unwrap())).collect();
     let value = value.replace(['"', '\'', '\\', '#', '$'], "_");

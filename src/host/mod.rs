@@ -12,6 +12,7 @@ mod judge;
 mod kept;
 mod kill;
 mod ledger;
+mod literals;
 mod lock;
 mod log;
 pub mod mask;

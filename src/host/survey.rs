@@ -11,6 +11,7 @@ use super::compose::Config;
 use super::docker::{self, Trouble};
 use super::kill::LABEL;
 use super::ledger;
+use super::literals;
 use super::lock;
 use super::owner::boot_id;
 use super::process::{self, Spawn};
@@ -73,6 +74,7 @@ pub(super) fn basics(submission: &Submission, state: Option<&State>, secrets: &L
     facts.user = std::env::var("USER").unwrap_or_else(|_| rustix::process::geteuid().as_raw().to_string());
     facts.masked_values = secrets.count();
     facts.warnings.extend(secrets.warnings.iter().cloned());
+    literals::look_for(submission, &secrets.needles, facts);
     facts.disk_free = free_at(state.map_or(Path::new(&submission.state.path), State::root));
     if facts.disk_free < DISK {
         facts.refusals.push(Refusal::unfit(

@@ -219,3 +219,29 @@ fn the_logins_of_the_docker_program_are_masked_and_must_be_readable() {
         "{message}: {remedy}"
     );
 }
+
+#[test]
+fn a_step_whose_text_contains_a_secret_is_refused_and_another_value_warns() {
+    let droplet = Droplet::new();
+    let mut client = droplet.connect();
+    for text in [format!("touch never # {PASSWORD}"), "touch never; x --key=sk_live_0123456789abcdef".to_owned()] {
+        let submission = with_secrets(&droplet, vec![shell("fine", "touch never"), shell("tells", text)]);
+        let record = client.play(&submission);
+        let refusals = record.refusals();
+        assert_eq!((record.code(), refusals.len()), (7, 1));
+        let (code, message, remedy) = &refusals[0];
+        assert!(*code == 7 && message.starts_with("step \"tells\" contains the value of "), "{message}");
+        assert!(remedy.contains("{ secret = "), "{remedy}");
+        assert!(!holds_secret(&record.bytes) && !droplet.home().join("never").exists());
+        for file in files_below(&droplet.root()) {
+            assert!(!holds_secret(&fs::read(&file).unwrap_or_default()), "{}", file.display());
+        }
+    }
+    let submission = with_secrets(&droplet, vec![shell("greets", "echo hello-there")]);
+    fs::write(droplet.home().join(".env"), "GREETING=hello-there\n").unwrap();
+    let record = client.play(&submission);
+    assert_eq!(record.code(), 0);
+    assert!(
+        String::from_utf8_lossy(&record.bytes).contains("step \\\"greets\\\" contains the value of GREETING, which is masked")
+    );
+}

@@ -37,6 +37,7 @@ impl From<SourceError> for Refusal {
 
 fn files(submission: &Submission) -> Result<Collection, SourceError> {
     let mut collection = submission.secrets.read()?;
+    collection.heed_policy()?;
     if let Some(project) = &submission.compose {
         for path in env_files(project) {
             collection.read_file(&path)?;

@@ -6,11 +6,13 @@ mod dotenv;
 mod error;
 mod files;
 mod logins;
+mod policy;
 
 pub use error::{ShortSecret, SourceError};
 
 use crate::host::mask::{ANYWHERE, Needles, Plain, Secret, Verdict, WhyNot, is_secret_key};
 use crate::secret::{SecretSources, Value};
+use policy::Policy;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -108,6 +110,7 @@ impl SecretSources {
             accept_short: self.accept_short.clone(),
             given: Vec::new(),
             declared: 0,
+            policy: None,
             files: BTreeSet::new(),
         };
         for declared in &self.files {
@@ -158,6 +161,8 @@ pub struct Collection {
     given: Vec<Given>,
     /// How many of them the inventory declares: they come first.
     declared: usize,
+    /// What root allows the inventory to say.
+    policy: Option<Policy>,
     /// The files that were read, so that none is read twice.
     files: BTreeSet<PathBuf>,
 }
@@ -171,6 +176,12 @@ impl Collection {
     /// Adds a value in all the forms that programs may take it for; the first decides.
     pub(super) fn add_forms(&mut self, name: &str, forms: Vec<Vec<u8>>, origin: &Origin) {
         self.given.push(Given { name: name.to_owned(), forms, origin: origin.clone() });
+    }
+
+    /// Heeds the policy of this host, if there is one.
+    pub(super) fn heed_policy(&mut self) -> Result<(), SourceError> {
+        self.policy = Policy::of_host()?;
+        Ok(())
     }
 
     /// Adds words that are known not to be secret.
@@ -245,6 +256,9 @@ impl Collection {
             }
             let source = given.origin.to_string();
             match verdict {
+                Verdict::Mask if self.is_public(name) => {
+                    warnings.push(format!("{name} ({source}) is masked: the host's policy does not let it be public"));
+                }
                 Verdict::Leave(why) if strict && !is_expected(why, &given.origin) => {
                     warnings.push(format!("{name} ({source}) looks like a secret but is not masked: {why}"));
                 }
@@ -259,7 +273,8 @@ impl Collection {
             names.push(SecretName { name: name.clone(), source, masked: why_not.is_none(), why_not });
         }
         if !short.is_empty() {
-            return Err(SourceError::TooShort { secrets: short });
+            let forbidden = short.iter().any(|short| self.accepts_short(&short.name));
+            return Err(SourceError::TooShort { secrets: short, forbidden });
         }
         let needles = Arc::new(Needles::new(&secrets, &plain));
         let (declared, other) = self.given.split_at(self.declared);
@@ -270,15 +285,24 @@ impl Collection {
 
     fn judge(&self, given: &Given, plain: &Plain) -> Verdict {
         let (name, first, strict) = (&given.name, given.first(), given.is_strict());
-        if self.is_public(name) {
+        let public = self.is_public(name);
+        if public && self.policy.as_ref().is_none_or(|policy| policy.allows_public(name)) {
             return Verdict::Leave(WhyNot::Public);
         }
         // The name of a secrets file is not an environment key.
         let key = if given.origin.is_secret() { "" } else { name };
         match plain.judge(key, first, strict) {
-            Verdict::TooShort if self.accept_short.iter().any(|accepted| accepted == name) => Verdict::Leave(WhyNot::Accepted),
+            Verdict::TooShort
+                if self.accepts_short(name) && self.policy.as_ref().is_none_or(|policy| policy.allows_short(name)) =>
+            {
+                Verdict::Leave(WhyNot::Accepted)
+            }
             verdict => verdict,
         }
+    }
+
+    fn accepts_short(&self, name: &str) -> bool {
+        self.accept_short.iter().any(|accepted| accepted == name)
     }
 
     fn is_public(&self, name: &str) -> bool {

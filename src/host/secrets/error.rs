@@ -64,11 +64,21 @@ pub enum SourceError {
         /// The most that is read.
         limit: u64,
     },
+    /// The host's policy cannot be trusted or understood.
+    #[error("the host's policy {} is not heeded: {why}", path.display())]
+    Policy {
+        /// Where it is.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
     /// Secrets that cannot be masked.
-    #[error("too short to mask: {}", list(secrets))]
+    #[error("too short to mask{}: {}", if *forbidden { ", and the host's policy does not let that be accepted" } else { "" }, list(secrets))]
     TooShort {
         /// All of them.
         secrets: Vec<ShortSecret>,
+        /// The inventory accepts some of them, but the host's policy does not allow it.
+        forbidden: bool,
     },
 }
 
@@ -86,7 +96,14 @@ impl SourceError {
             Self::TooLarge { path, .. } => {
                 format!("name only files that hold secrets; {} is too large to be one", path.display())
             }
-            Self::TooShort { secrets } => {
+            Self::Policy { path, .. } => format!(
+                "as root on the host: correct {}, or remove it; chown root, chmod 644, its folder chmod 755",
+                path.display()
+            ),
+            Self::TooShort { forbidden: true, .. } => {
+                "make them at least four bytes long, or let root name them under allow_short in the policy".to_owned()
+            }
+            Self::TooShort { secrets, .. } => {
                 let names: Vec<String> = secrets.iter().map(|secret| format!("{:?}", secret.name)).collect();
                 let names = names.join(", ");
                 format!("make them at least four bytes long, or list them: accept_short = [{names}], or public = [{names}]")

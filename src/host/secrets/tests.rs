@@ -215,3 +215,26 @@ fn a_large_env_value_is_masked() {
     let project = Project::new(&[(".env", &format!("BIG='{value}'\n"))]);
     project.check(&format!("x {value} y"), "x [masked:BIG] y");
 }
+
+#[test]
+fn a_policy_tightens_what_the_inventory_says() {
+    let mut project =
+        Project::new(&[(".env", "API_KEY=key-of-the-api\nWEB_URL=https://shop.example.com/x\nPIN_PASS=a1c\nAPP=shop-front\n")]);
+    project.sources.public = vec!["*_KEY".into(), "WEB_URL".into(), "APP".into()];
+    project.sources.accept_short = vec!["PIN_PASS".into()];
+    let text = "key-of-the-api https://shop.example.com/x a1c shop-front";
+    project.check(text, text);
+    let with = |policy: &str| {
+        let mut collection = project.sources.read().unwrap();
+        collection.policy = Some(Policy::parse(policy).unwrap());
+        collection.finish()
+    };
+    let error = with("").unwrap_err();
+    assert_eq!(error.to_string(), "too short to mask, and the host's policy does not let that be accepted: PIN_PASS (.env)");
+    assert!(error.remedy().contains("allow_short"));
+    let loaded = with("allow_short = [\"PIN_PASS\"]").unwrap();
+    assert_eq!(mask(&loaded, text), "[masked:API_KEY] [masked:WEB_URL] a1c shop-front");
+    assert_eq!(loaded.warnings[0], "API_KEY (.env) is masked: the host's policy does not let it be public");
+    let loaded = with("allow_short = [\"PIN_PASS\"]\nallow_public = [\"WEB_URL\", \"API_KEY\"]").unwrap();
+    assert_eq!(mask(&loaded, text), text);
+}

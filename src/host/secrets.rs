@@ -11,9 +11,8 @@ mod policy;
 pub use error::{ShortSecret, SourceError};
 
 use crate::host::mask::{ANYWHERE, Needles, Plain, Secret, Verdict, WhyNot, is_secret_key};
-use crate::secret::{SecretSources, Value};
+use crate::secret::{SecretName, SecretSources, Value};
 use policy::Policy;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -54,19 +53,6 @@ impl fmt::Display for Origin {
             Self::Login(place) => f.write_str(place),
         }
     }
-}
-
-/// A value that was looked at, for `doctor` to list. Never holds the value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SecretName {
-    /// The key, or the stem of the file's name.
-    pub name: String,
-    /// Where it comes from.
-    pub source: String,
-    /// Whether it is masked.
-    pub masked: bool,
-    /// Why not, if it is not.
-    pub why_not: Option<String>,
 }
 
 /// All that was collected.
@@ -270,7 +256,8 @@ impl Collection {
                 Verdict::Leave(why) => Some(why.to_string()),
                 Verdict::TooShort => Some("it is too short to mask".to_owned()),
             };
-            names.push(SecretName { name: name.clone(), source, masked: why_not.is_none(), why_not });
+            let may_be_public = verdict == Verdict::Mask && self.may_be_public(given);
+            names.push(SecretName { name: name.clone(), source, masked: why_not.is_none(), why_not, may_be_public });
         }
         if !short.is_empty() {
             let forbidden = short.iter().any(|short| self.accepts_short(&short.name));
@@ -301,6 +288,12 @@ impl Collection {
         }
     }
 
+    /// Whether a masked value looks like one that a person would rather read.
+    fn may_be_public(&self, given: &Given) -> bool {
+        let tightened = Policy::default();
+        !given.is_strict() && self.policy.as_ref().unwrap_or(&tightened).allows_public(&given.name) && is_wordy(given.first())
+    }
+
     fn accepts_short(&self, name: &str) -> bool {
         self.accept_short.iter().any(|accepted| accepted == name)
     }
@@ -325,6 +318,19 @@ impl fmt::Debug for Collection {
         let names: Vec<&str> = self.given.iter().map(|given| given.name.as_str()).collect();
         f.debug_struct("Collection").field("names", &names).finish_non_exhaustive()
     }
+}
+
+/// Whether a value is made of words and numbers, as settings are and passwords are not.
+fn is_wordy(value: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(value) else { return false };
+    let mut words = text.split(|c: char| c.is_ascii_whitespace() || "-_./:,;@".contains(c)).filter(|word| !word.is_empty());
+    let is_word = |word: &str| {
+        let digits = word.chars().all(|c| c.is_ascii_digit()) && word.len() < 9;
+        digits
+            || (word.chars().skip(1).all(|c| c.is_ascii_lowercase()) || word.chars().all(|c| c.is_ascii_uppercase()))
+                && word.len() <= 16
+    };
+    text.len() <= 64 && words.all(is_word)
 }
 
 fn wipe(mut value: Vec<u8>) {

@@ -207,6 +207,7 @@ fn look(submission: &Submission) -> crate::facts::Facts {
     };
     let mut found = survey::basics(submission, state.as_ref(), &loaded, project);
     survey::whole(submission, state.as_ref(), &loaded, &mut found, false);
+    found.facts.secrets = loaded.names;
     found.facts
 }
 

@@ -238,3 +238,17 @@ fn a_policy_tightens_what_the_inventory_says() {
     let loaded = with("allow_short = [\"PIN_PASS\"]\nallow_public = [\"WEB_URL\", \"API_KEY\"]").unwrap();
     assert_eq!(mask(&loaded, text), text);
 }
+
+#[test]
+fn keys_are_proposed_as_public_that_look_like_settings() {
+    let project = Project::new(&[
+        (
+            ".env",
+            "MAIL_FROM=shop@mail.example.com\nMODE=blue-green\nBUCKET=shop-eu-1\nX=k3J9-aa81bQzz\nTOKEN_OF=blue-green-1\nWEB_URL=https://shop.example.com\nPORT=80\nQ=correcthorsebatterystaple\n",
+        ),
+        ("word.txt", "blue-white\n"),
+    ]);
+    let proposed =
+        |loaded: Loaded| loaded.names.into_iter().filter(|name| name.may_be_public).map(|name| name.name).collect::<Vec<_>>();
+    assert_eq!(proposed(project.sources.load().unwrap()), ["MAIL_FROM", "MODE", "BUCKET"]);
+}

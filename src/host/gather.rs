@@ -131,7 +131,7 @@ mod tests {
         of_project(&config, &mut collection).expect("sources");
         assert!(!format!("{config:?} {collection:?}").contains("one$"));
         let loaded = collection.finish().expect("secrets");
-        let mask = |text: &str| super::super::stage::mask_text(&loaded.needles, text);
+        let mask = |text: &str| super::super::guard::mask_text(&loaded.needles, text);
         assert_eq!(mask("one$two$ one$$two$$ of-a-file 123456789"), "[masked:A] [masked:A] [masked:db_password] [masked:P]");
         assert_eq!(mask("etally_default shop/api:1 worker api"), "etally_default shop/api:1 worker api");
     }

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::gather;
+use super::guard::mask_text;
 use super::mask::Needles;
-use super::stage::mask_text;
 use super::state::RunDir;
 use crate::facts::Refusal;
 use crate::protocol::Submission;

@@ -5,8 +5,8 @@ use std::thread;
 
 use super::compose::{self, Config};
 use super::docker::{self, Trouble};
+use super::guard::mask_text;
 use super::secrets::Loaded;
-use super::stage::mask_text;
 use crate::facts::{DockerFacts, Refusal};
 use crate::protocol::ComposeProject;
 

@@ -126,6 +126,7 @@ fn prepare<'a>(
         approved: BTreeMap::new(),
         deadline: None,
         deaf: false,
+        withheld: false,
     };
     if !submission.pull.is_empty()
         && let Err((code, status)) = pull(&mut stage)
@@ -385,6 +386,7 @@ fn play(stage: &mut Stage<'_>, step: &HostStep, index: u32) -> Outcome {
 }
 
 fn finish(stage: &mut Stage<'_>, step: &HostStep, outcome: Outcome, began: Instant) -> Outcome {
+    let outcome = if std::mem::take(&mut stage.withheld) { outcome.withheld() } else { outcome };
     let body = Body::StepFinished {
         status: outcome.status,
         exit_code: outcome.exit_code,

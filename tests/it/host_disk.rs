@@ -138,7 +138,7 @@ fn what_is_no_folder_of_ours_is_refused() {
     for mode in [0o777, 0o1777, 0o2777, 0o770] {
         open(mode);
         let (code, _, remedy) = client.refused(&submit(&submission, "t"));
-        assert!(code == 7 && remedy.contains("install -d -m 2770"), "{mode:o}: {remedy}");
+        assert!(code == 7 && remedy.contains("install -d -m 3770"), "{mode:o}: {remedy}");
         fs::remove_dir(droplet.root()).unwrap();
     }
     fs::write(droplet.root(), "a file").unwrap();

@@ -245,3 +245,40 @@ fn a_step_whose_text_contains_a_secret_is_refused_and_another_value_warns() {
         String::from_utf8_lossy(&record.bytes).contains("step \\\"greets\\\" contains the value of GREETING, which is masked")
     );
 }
+
+#[test]
+fn members_of_a_shared_state_can_stop_each_others_runs_and_not_take_their_records_away() {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    use std::os::unix::process::CommandExt;
+    const GROUP: u32 = 65_500;
+    if !fs::read_to_string("/proc/self/status").unwrap().contains("Uid:\t0\t") {
+        return;
+    }
+    let droplet = Droplet::new();
+    for path in [droplet.path().to_owned(), droplet.path().join("landfall-host")] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    fs::create_dir(droplet.root()).unwrap();
+    chown(droplet.root(), Some(0), Some(GROUP)).unwrap();
+    fs::set_permissions(droplet.root(), fs::Permissions::from_mode(0o3770)).unwrap();
+    let member = |uid: u32| {
+        droplet.connect_with(|command| {
+            command.uid(uid).gid(GROUP);
+        })
+    };
+    let (mut ann, mut bob) = (member(65_501), member(65_502));
+    let submission = droplet.submission(vec![shell("waits", "echo ready; sleep 300")]);
+    let mut following = ann.submit(&submission);
+    following.until_printed(&mut ann, "ready");
+    let dir = droplet.run_dir(&submission.run);
+    for file in ["log", "submission.json", "owner"] {
+        let mut taken = std::process::Command::new("mv");
+        taken.arg("-f").arg(dir.join(file)).arg(dir.join("taken")).uid(65_502).gid(GROUP).stderr(std::process::Stdio::null());
+        assert!(!taken.status().unwrap().success(), "{file} was taken away");
+    }
+    assert_eq!(bob.holder().map(|(run, _)| run), Some(submission.run.clone()));
+    bob.cancel(&submission.run);
+    assert_eq!(following.until_the_end(&mut ann).code(), 130);
+    assert_eq!(bob.play(&droplet.submission(vec![shell("next", "true")])).code(), 0);
+    assert_eq!(ann.play(&droplet.submission(vec![shell("next", "true")])).code(), 0);
+}

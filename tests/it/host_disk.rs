@@ -67,6 +67,25 @@ fn a_disk_that_fills_up_stops_no_step_and_the_gap_is_marked() {
 }
 
 #[test]
+fn a_full_disk_lets_no_secret_through() {
+    const SECRET: &str = "correct-horse/battery+staple";
+    let Some(droplet) = small("size=80m") else { return };
+    let mut client = droplet.connect();
+    fs::write(droplet.home().join("pw.txt"), SECRET).unwrap();
+    let text = format!(
+        "echo begun; {FILLS} i=0; while [ $i -lt 2000 ]; do echo \"$i $(printf '%0500d' 0) $(cat pw.txt)\"; i=$((i+1)); done; \
+         rm $STATE/fill; cat pw.txt"
+    );
+    let mut submission = droplet.submission(vec![shell("works", script(&droplet, &text))]);
+    submission.secrets.files = vec!["pw.txt".to_owned()];
+    let record = client.play(&submission);
+    assert!(record.warnings().iter().any(|text| text.contains("are missing here")), "{:?}", record.warnings());
+    assert!(record.stdout().ends_with("[masked:pw]"));
+    assert!(!String::from_utf8_lossy(&record.bytes).contains("correct-horse"));
+    assert!(record.bytes == fs::read(droplet.run_dir(&record.run).join("log")).unwrap());
+}
+
+#[test]
 fn a_disk_that_stays_full_keeps_the_code() {
     let Some(droplet) = small("size=80m") else { return };
     let mut client = droplet.connect();

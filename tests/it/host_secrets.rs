@@ -282,3 +282,69 @@ fn members_of_a_shared_state_can_stop_each_others_runs_and_not_take_their_record
     assert_eq!(bob.play(&droplet.submission(vec![shell("next", "true")])).code(), 0);
     assert_eq!(ann.play(&droplet.submission(vec![shell("next", "true")])).code(), 0);
 }
+
+#[test]
+fn a_supervisor_that_is_killed_while_a_secret_passes_leaves_nothing_of_it() {
+    let droplet = Droplet::new();
+    let mut client = droplet.connect();
+    let script = "echo ready; i=0; while [ $i -lt 300 ]; do cat secrets/db_password.txt .env; \
+        printf 'correct-horse/bat'; sleep 0.01; printf 'tery+staple\\n'; i=$((i + 1)); done";
+    let submission = with_secrets(&droplet, vec![shell("prints", script)]);
+    let mut following = client.submit(&submission);
+    following.until_printed(&mut client, "[masked:db_password]");
+    signal(droplet.supervisor(&submission.run), "KILL");
+    let record = following.until_the_end(&mut client);
+    client.cancel(&submission.run);
+    assert!(!holds_secret(&record.bytes) && !record.stdout().contains("correct-horse/bat"));
+    for file in files_below(&droplet.root()) {
+        let bytes = fs::read(&file).unwrap_or_default();
+        assert!(!holds_secret(&bytes) && !bytes.windows(17).any(|part| part == b"correct-horse/bat"), "{}", file.display());
+    }
+}
+
+#[test]
+fn a_secret_beside_the_other_streams_lines_is_masked_and_its_end_is_delivered() {
+    let droplet = Droplet::new();
+    let script = "printf 'a correct-horse/bat'; sleep 0.1; echo beside >&2; sleep 0.02; printf 'tery+staple b\\n'; \
+        printf 'prompt: '; sleep 0.3; printf 'correct-ho'";
+    let record = droplet.connect().play(&with_secrets(&droplet, vec![shell("prints", script)]));
+    assert_eq!(record.stdout(), "a [masked:db_password] b\nprompt: correct-ho");
+    assert_eq!(record.stderr(), "beside\n");
+}
+
+#[test]
+fn env_files_of_every_shape_are_read_or_refused() {
+    let droplet = Droplet::new();
+    let mut client = droplet.connect();
+    let big: String = (0..65_536u32).map(|at| char::from(b'0' + u8::try_from(at * at / 7 % 70).unwrap())).collect();
+    let big = big.replace(['"', '\'', '\\', '#', '$', '`'], "_");
+    for (what, text, value) in [
+        ("64 KB", format!("BIG={big}\n"), big.as_str()),
+        ("CRLF", "A=first-value\r\nB=value-with-crlf\r\n".to_owned(), "value-with-crlf"),
+        ("BOM", "\u{feff}A=value-after-bom\n".to_owned(), "value-after-bom"),
+        ("multi-line", "A=\"line-number-1\nline-number-2\"\n".to_owned(), "line-number-2"),
+        ("duplicate", "A=value-of-first\nA=value-of-second\n".to_owned(), "value-of-first"),
+        ("UTF-8", "A=wörter-und-mehr\n".to_owned(), "wörter-und-mehr"),
+        ("comment", "A=value-of-a # value of b\n".to_owned(), "value-of-a"),
+        ("no assignment", "A=1\nvalue of a line\n".to_owned(), "value of a line"),
+    ] {
+        fs::write(droplet.home().join("odd.env"), text).unwrap();
+        fs::write(droplet.home().join("value"), value).unwrap();
+        let mut submission = droplet.submission(vec![shell("prints", "cat value odd.env; base64 <value; cat value >&2")]);
+        submission.secrets.files = vec!["odd.env".to_owned()];
+        let record = client.play(&submission);
+        assert_eq!(record.code(), 0, "{what}");
+        let shown = String::from_utf8_lossy(&record.bytes).into_owned();
+        assert!(shown.contains("[masked:") && !shown.contains(value), "{what}: {}", shown.len());
+    }
+    for (what, text) in [("empty", ""), ("only a comment", "# nothing\n"), ("only a key", "A\n")] {
+        fs::write(droplet.home().join("odd.env"), text).unwrap();
+        let mut submission = droplet.submission(vec![shell("prints", "echo fine")]);
+        submission.secrets.files = vec!["odd.env".to_owned()];
+        assert_eq!(client.play(&submission).stdout(), "fine\n", "{what}");
+    }
+    fs::write(droplet.home().join("odd.env"), "A=b\n".repeat(40_000)).unwrap();
+    let mut submission = droplet.submission(vec![shell("never", "touch never")]);
+    submission.secrets.files = vec!["odd.env".to_owned()];
+    assert!(client.refused(&submit(&submission, "ann's token")).1.contains("odd.env has more than"));
+}

@@ -18,6 +18,7 @@ mod host_submit;
 mod hosts;
 mod inputs;
 mod local;
+mod masking;
 mod once;
 mod output;
 mod program;

@@ -16,12 +16,13 @@ use sha2::{Digest, Sha256};
 
 use super::driver;
 use super::follow::{Credit, follow};
+use super::gather;
+use super::kept;
 use super::kill;
 use super::ledger::{self, hex};
 use super::lock;
 use super::owner::{Owner, boot_id, machine_id};
 use super::process;
-use super::secrets;
 use super::state::{RunDir, State};
 use super::status;
 use super::supervise::READY;
@@ -178,7 +179,8 @@ fn answer(shared: &Shared, stream: u32, request: Request) -> Result<Option<Reply
             }
             ledger::settle(&state, &run, done);
             let verdict = if done { "done" } else { "not-done" };
-            dir.write_exclusive("settled.note", format!("{who}: {note}\n").as_bytes()).map_err(|error| io_refusal(&error))?;
+            let note = kept::told_of(&dir, &format!("{who}: {note}"));
+            dir.write_exclusive("settled.note", format!("{note}\n").as_bytes()).map_err(|error| io_refusal(&error))?;
             dir.mark("settled", verdict).map_err(|error| io_refusal(&error))?;
             dir.sync();
             Reply::Done
@@ -217,12 +219,13 @@ fn look(submission: &Submission) -> crate::facts::Facts {
         Ok(state) => state,
         Err(refusal) => return unfit(refusal),
     };
-    let loaded = match secrets::load(&submission.secrets) {
-        Ok(loaded) => loaded,
-        Err(error) => return unfit(Refusal::unfit(error.to_string(), error.remedy())),
+    let (loaded, project) = match gather::all(submission) {
+        Ok(gathered) => gathered,
+        Err(refusal) => return unfit(refusal),
     };
-    let mut found = survey::basics(submission, state.as_ref(), &loaded);
+    let mut found = survey::basics(submission, state.as_ref(), &loaded, project);
     survey::whole(submission, state.as_ref(), &loaded, &mut found, false);
+    found.facts.secrets = loaded.names;
     found.facts
 }
 
@@ -232,11 +235,11 @@ fn submit(shared: &Shared, stream: u32, sha256: &str, text: &str, driver: &str) 
     }
     let submission = parse(text)?;
     let state = State::open(&submission.state)?;
-    let (dir, known) = put_down(&state, &submission, text)?;
+    let (dir, known) = put_down(&state, &submission)?;
     if !known {
         // Before the supervisor begins: it looks whether the client that drives it is still there.
         driver::take(&dir, driver).map_err(|error| io_refusal(&error))?;
-        begin(&state, &dir)?;
+        begin(&state, &dir, text)?;
     }
     if !shared.reply(stream, &Reply::Accepted { run: dir.run.clone() }) {
         return Ok(None);
@@ -253,7 +256,7 @@ fn with_key(state: &State, submission: &Submission) -> Option<RunDir> {
 }
 
 /// Puts the run down, or finds the one of its key. True where another submission began it.
-fn put_down(state: &State, submission: &Submission, text: &str) -> Result<(RunDir, bool), Refusal> {
+fn put_down(state: &State, submission: &Submission) -> Result<(RunDir, bool), Refusal> {
     // One at a time where there is a key, so that of two with the same one the second finds the first.
     let turn = submission.key.as_ref().map(|_| {
         File::open(state.locks()).and_then(|locks| {
@@ -266,11 +269,20 @@ fn put_down(state: &State, submission: &Submission, text: &str) -> Result<(RunDi
         return Ok((dir, true));
     }
     let dir = state.run(&submission.run);
-    if dir.write_submission(text).map_err(|error| io_refusal(&error))? {
-        return Ok((dir, false));
+    if !dir.is_put_down() {
+        let text = kept::before_all_is_known(submission)?;
+        dir.write_submission(&text).map_err(|error| io_refusal(&error))?;
     }
-    let message = format!("run {} is on this host already, with other content", submission.run);
-    Err(Refusal { code: 7, message, remedy: Some("let Landfall choose the ids of runs".into()) })
+    // By whomever it was put down: an id stands for one plan.
+    match dir.submission() {
+        Ok(there) if there.plan == submission.plan => Ok((dir, false)),
+        Ok(_) => Err(Refusal {
+            code: 7,
+            message: format!("run {} is on this host already, from another plan", submission.run),
+            remedy: Some("let Landfall choose the ids of runs".into()),
+        }),
+        Err(error) => Err(io_refusal(&error)),
+    }
 }
 
 /// Gives the run's barriers to a client that holds the same plan, when its own client is gone. A run that is over needs no driver.
@@ -298,8 +310,9 @@ fn drive(state: &StateDir, run: &RunId, driver: &str, plan: &str) -> Result<Repl
     }
 }
 
-/// Gives the run a supervisor. Idempotent: the second time there is one already.
-fn begin(state: &State, dir: &RunDir) -> Result<(), Refusal> {
+/// Gives the run a supervisor, and the supervisor the submission: its texts may hold secrets, so they go by no file. Idempotent: the
+/// second time there is one already.
+fn begin(state: &State, dir: &RunDir, text: &str) -> Result<(), Refusal> {
     if dir.marked("owner").is_some() {
         return Ok(());
     }
@@ -307,8 +320,12 @@ fn begin(state: &State, dir: &RunDir) -> Result<(), Refusal> {
     let mut command = Command::new("/proc/self/exe");
     command.arg0(std::env::current_exe().unwrap_or_else(|_| "landfall-host".into()));
     command.arg("supervise").arg(state.root()).arg(dir.run.as_str());
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().map_err(|error| io_refusal(&error))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // One that has ended does not read: what became of it is told below.
+        let _ = stdin.write_all(text.as_bytes());
+    }
     let mut word = String::new();
     let said = child.stdout.take().map(|mut stdout| stdout.read_to_string(&mut word));
     if said.is_some() && word == READY {
@@ -330,7 +347,7 @@ fn to_its_end(shared: &Shared, stream: u32, dir: &RunDir, offset: u64) -> Option
 
 fn cancel(state: &StateDir, run: &RunId, who: &str) -> Result<Reply, Refusal> {
     let (_, dir) = find(state, run)?;
-    dir.mark("cancel", who).map_err(|error| io_refusal(&error))?;
+    dir.mark("cancel", &kept::told_of(&dir, who)).map_err(|error| io_refusal(&error))?;
     // A run that nobody supervises any more is ended from here.
     if matches!(status::of(&dir), RunState::Orphaned { .. }) {
         let left = kill::clean_up(run, dir.marked("owner").and_then(|text| Owner::parse(&text)).as_ref());
@@ -355,8 +372,8 @@ fn break_lock(state: &StateDir, run: &RunId, who: &str) -> Result<Reply, Refusal
         }
         _ => {
             ledger::settle(&state, run, false);
-            dir.write_exclusive("settled.note", format!("{who}: the lock was broken\n").as_bytes())
-                .map_err(|error| io_refusal(&error))?;
+            let note = kept::told_of(&dir, &format!("{who}: the lock was broken"));
+            dir.write_exclusive("settled.note", format!("{note}\n").as_bytes()).map_err(|error| io_refusal(&error))?;
             dir.mark("settled", "not-done").map_err(|error| io_refusal(&error))?;
             dir.sync();
             Ok(Reply::Done)

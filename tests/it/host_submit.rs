@@ -119,7 +119,7 @@ fn the_same_key_attaches() {
     // One that was refused did nothing, so it does not count.
     let mut refused = keyed("build 3");
     refused.secrets.files = vec!["absent".into()];
-    assert_eq!(client.play(&refused).code(), 7);
+    assert_eq!(client.refused(&submit(&refused, "ann's token")).0, 7);
     let after = keyed("build 3");
     assert_eq!(client.play(&after).run, after.run);
     // The re-run button of a CI, pressed by eight people at once.
@@ -412,14 +412,15 @@ fn a_prepared_run_waits_for_its_client_to_come_back() {
 }
 
 #[test]
-fn a_run_is_one_content() {
+fn a_run_is_one_plan() {
     let droplet = Droplet::new();
     let mut client = droplet.connect();
     let submission = droplet.submission(vec![counts(&droplet)]);
     assert_eq!(client.play(&submission).code(), 0);
-    let other = Submission { run: submission.run.clone(), ..droplet.submission(vec![counts(&droplet), shell("more", ":")]) };
+    let steps = vec![counts(&droplet), shell("more", ":")];
+    let other = Submission { run: submission.run.clone(), plan: "1".repeat(64), ..droplet.submission(steps) };
     let (code, message, _) = client.refused(&submit(&other, "t"));
-    assert_eq!((code, message), (7, format!("run {} is on this host already, with other content", submission.run)));
+    assert_eq!((code, message), (7, format!("run {} is on this host already, from another plan", submission.run)));
     assert_eq!(droplet.tallied(), 1);
 }
 

@@ -19,6 +19,7 @@ mod host_submit;
 mod hosts;
 mod inputs;
 mod local;
+mod masking;
 mod once;
 mod output;
 mod program;

@@ -7,6 +7,7 @@ mod docker;
 mod driver;
 mod follow;
 mod inbox;
+mod inside;
 mod judge;
 mod kill;
 mod ledger;
@@ -42,6 +43,7 @@ pub fn main() -> ExitCode {
             supervise::main(root, run)
         }
         [_, "errand"] => actions::errand(),
+        [_, "hunt", run, signal] => inside::hunt(run, signal),
         [_, "--version"] => {
             use std::io::Write;
             let said = writeln!(std::io::stdout(), "landfall-host {}", env!("CARGO_PKG_VERSION"));

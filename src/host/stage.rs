@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::compose::Config;
 use super::inbox::Watch;
+use super::inside::Guest;
 use super::judge::Watcher;
 use super::kill::Prey;
 use super::log::Log;
@@ -47,6 +48,8 @@ pub(super) struct Stage<'a> {
     pub deadline: Option<Instant>,
     /// A cancel has been heeded: what runs now must run in any case.
     pub deaf: bool,
+    /// The container of the application in which the step's command runs.
+    pub guest: Option<Guest>,
 }
 
 /// How an action or a step ended.
@@ -109,7 +112,9 @@ impl Stage<'_> {
 
     /// Runs a command of a step. Its output is masked, logged and watched.
     pub(super) fn stream(&mut self, spawn: &Spawn, watcher: &mut Watcher) -> io::Result<Ended> {
-        let prey = Prey { run: &self.dir.run, root: Some(me()), docker: self.submission.compose.is_some() };
+        let guest = self.guest.clone();
+        let prey =
+            Prey { run: &self.dir.run, root: Some(me()), docker: self.submission.compose.is_some(), guest: guest.as_ref() };
         let needles = &self.secrets.needles;
         let mut console = Console {
             log: &mut self.log,
@@ -126,7 +131,9 @@ impl Stage<'_> {
 
     /// Runs a command of a step and keeps what it printed, unmasked.
     pub(super) fn capture(&mut self, spawn: &Spawn) -> io::Result<(Ended, Capture)> {
-        let prey = Prey { run: &self.dir.run, root: Some(me()), docker: self.submission.compose.is_some() };
+        let guest = self.guest.clone();
+        let prey =
+            Prey { run: &self.dir.run, root: Some(me()), docker: self.submission.compose.is_some(), guest: guest.as_ref() };
         let mut kept = Capture::default();
         let until = until(&self.inbox, self.deadline, &prey, self.dir, self.deaf);
         let ended = process::run(&marked(spawn, self.dir), &mut kept, &until.borrow())?;

@@ -34,6 +34,7 @@ pub(super) fn main(root: &str, run: &str) -> ExitCode {
     let Ok(run) = run.parse::<RunId>() else { return ExitCode::from(64) };
     let _ = rustix::process::setsid();
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+    kill::mark_me(&run);
     let state = State::at(root);
     let dir = state.run(&run);
     let Ok(submission) = dir.submission() else { return ExitCode::from(65) };
@@ -129,6 +130,7 @@ fn prepare<'a>(
         approved: BTreeMap::new(),
         deadline: None,
         deaf: false,
+        guest: None,
     };
     if !submission.pull.is_empty()
         && let Err((code, status)) = pull(&mut stage)

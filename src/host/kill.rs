@@ -233,6 +233,14 @@ pub(super) fn reap() {
     while let Ok(Some(_)) = rustix::process::wait(rustix::process::WaitOptions::NOHANG) {}
 }
 
+/// Removes the containers of a run that is settled: until then they tell a person how they ended.
+pub(super) fn tidy_up(run: &RunId) {
+    let found = containers(run, true).unwrap_or_default();
+    if !found.is_empty() {
+        let _ = docker::run(&[&["rm", "-v"], &found.iter().map(String::as_str).collect::<Vec<_>>()[..]].concat());
+    }
+}
+
 /// Ends what is left of a run whose supervisor is dead.
 pub(super) fn clean_up(run: &RunId, supervisor: Option<&Owner>) -> Vec<String> {
     if supervisor.is_some_and(Owner::alive) {

@@ -163,6 +163,7 @@ fn answer(shared: &Shared, stream: u32, request: Request) -> Result<Option<Reply
             dir.write_exclusive("settled.note", format!("{who}: {note}\n").as_bytes()).map_err(|error| io_refusal(&error))?;
             dir.mark("settled", verdict).map_err(|error| io_refusal(&error))?;
             dir.sync();
+            kill::tidy_up(&run);
             Reply::Done
         }
     }))
@@ -312,6 +313,7 @@ fn break_lock(state: &StateDir, run: &RunId, who: &str) -> Result<Reply, Refusal
                 .map_err(|error| io_refusal(&error))?;
             dir.mark("settled", "not-done").map_err(|error| io_refusal(&error))?;
             dir.sync();
+            kill::tidy_up(run);
             Ok(Reply::Done)
         }
     }

@@ -17,7 +17,7 @@ pub(super) fn cancel(context: &Context, args: &CancelArgs) -> Result<u8, Failure
         // All of them hear of it before one is waited for.
         let mut stops = Vec::new();
         for host in hosts {
-            let request = Request::Cancel { state: host.at.state.clone(), run: run.clone(), who: who.clone() };
+            let request = Request::Cancel { state: host.at.state.clone(), run: run.clone(), who: who.clone(), again: true };
             stops.extend(host.contact.ask(&request).await.err());
         }
         let deaf: Vec<HostName> = stops.iter().filter_map(|stop: &Stop| stop.host.clone()).collect();

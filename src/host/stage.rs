@@ -107,7 +107,7 @@ impl Stage<'_> {
 
     /// Whether somebody asked the run to stop.
     pub(super) fn cancelled(&self) -> bool {
-        !self.deaf && self.dir.marked("cancel").is_some()
+        is_cancelled(self.dir, self.deaf)
     }
 
     /// Runs a command of a step. Its output is masked, logged and watched.
@@ -172,7 +172,7 @@ impl Stage<'_> {
     pub(super) fn stopped(&self, stopped: Stopped, left: &[String], step: &HostStep) -> Outcome {
         let (status, why) = match stopped {
             Stopped::Cancelled => {
-                let who = self.dir.marked("cancel").unwrap_or_default();
+                let who = self.dir.marked("cancel.again").or_else(|| self.dir.marked("cancel")).unwrap_or_default();
                 (Status::Cancelled, format!("cancelled by {who}"))
             }
             Stopped::TimedOut => {
@@ -192,6 +192,11 @@ fn marked(spawn: &Spawn, dir: &RunDir) -> Spawn {
     let mut spawn = spawn.clone();
     spawn.env.push((super::kill::MARK.into(), dir.run.to_string()));
     spawn
+}
+
+/// One who has heeded a cancel hears only the next.
+fn is_cancelled(dir: &RunDir, deaf: bool) -> bool {
+    dir.marked(if deaf { "cancel.again" } else { "cancel" }).is_some()
 }
 
 fn me() -> i32 {
@@ -234,7 +239,7 @@ fn until<'a>(inbox: &'a Watch, deadline: Option<Instant>, prey: &'a Prey<'a>, di
     Stopping {
         inbox,
         deadline,
-        cancelled: Box::new(move || !deaf && dir.marked("cancel").is_some()),
+        cancelled: Box::new(move || is_cancelled(dir, deaf)),
         terminate: Box::new(|_| prey.terminate()),
         exterminate: Box::new(|_| prey.exterminate()),
     }

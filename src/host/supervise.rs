@@ -326,8 +326,10 @@ fn steps(stage: &mut Stage<'_>) -> (u8, Status) {
             progress.cancelled = true;
             progress.code = if progress.code == 0 { 130 } else { progress.code };
         }
-        // What must run in any case is not stopped by the cancel that led to it.
-        stage.deaf = progress.cancelled;
+        // What must run in any case is not stopped by the cancel that led to it, but by one that comes then.
+        if progress.cancelled && !std::mem::replace(&mut stage.deaf, true) {
+            let _ = stage.dir.mark("heeded", "yes");
+        }
         if progress.runs(step.when) {
             let status = play(stage, step, u32::try_from(index).unwrap_or(u32::MAX)).status;
             progress.count(step, status);

@@ -168,6 +168,43 @@ fn a_member_of_the_docker_group_cancels_in_a_container_without_a_shell() {
 }
 
 #[test]
+fn last_words_of_a_container_arrive() {
+    let droplets = droplet();
+    let project = Project::on(&droplets);
+    for via in ["run", "exec"] {
+        let script = "trap 'echo bye; echo sorry >&2; exit 7' TERM; echo begun; while :; do sleep 0.1; done";
+        project.playbook(
+            "polite",
+            &format!("[[steps]]\nkind = \"exec\"\nname = \"polite\"\nvia = \"{via}\"\ncommand = [\"sh\", \"-c\", \"\"\"{script}\"\"\"]\n"),
+        );
+        let client = project.start(&["run", "polite", "--yes", "--cancel-on-term", "--output", "json"]);
+        client.until("\"text\":\"begun\"");
+        client.signal(Signal::TERM);
+        let out = client.finish();
+        out.expect(130, &[]);
+        assert_eq!(out.printed_on("stdout"), "begun\nbye\n", "{via}");
+        assert!(out.printed_on("stderr").contains("sorry\n"), "{via}: {}", out.said());
+        assert!(out.took < Duration::from_secs(9), "{via} was killed only after its grace: {:?}", out.took);
+    }
+}
+
+#[test]
+fn a_cancel_before_the_first_step_is_no_success() {
+    let droplets = droplet();
+    let project = Project::on(&droplets);
+    stubborn(&project, "stay", "");
+    // The lock is taken, the project is being looked at.
+    for _ in 0..rounds(2, 10) {
+        let client = project.start(&["run", "stay", "--yes", "--cancel-on-term", "--output", "json"]);
+        client.until("lock_acquired");
+        client.signal(Signal::TERM);
+        let out = client.finish();
+        out.expect(130, &[]);
+        assert_eq!(out.of_type("run_finished")[0]["status"], "cancelled");
+    }
+}
+
+#[test]
 fn a_pull_is_cancelled() {
     let droplets = droplet();
     let droplet = &droplets[0];
@@ -183,7 +220,14 @@ fn a_pull_is_cancelled() {
     client.until("step_started");
     client.signal(Signal::TERM);
     let out = client.finish();
+    // A time limit does the same.
+    let quick =
+        "[[steps]]\nkind = \"shell\"\ncommand = \"true\"\n[[steps]]\nkind = \"pull\"\nname = \"late\"\ntimeout = \"2s\"\n";
+    project.playbook("quick", quick);
+    let late = project.events(&["run", "quick", "--yes"]);
     droplet.sh("kill $(cat /tmp/it-registry); /usr/local/sbin/service start registry");
+    late.expect(1, &[]);
+    assert_eq!(late.finished(None, "late")["status"], "timed_out");
     out.expect(130, &[]);
     assert_eq!(out.finished(None, "pull")["status"], "cancelled");
     assert!(out.took < Duration::from_secs(30), "{:?}", out.took);

@@ -11,18 +11,24 @@ use crate::program::Output;
 use crate::project::Project;
 use crate::proxy::Proxy;
 
-/// Holds every migration up from its first write on, until [`let_migrations_pass`].
-fn hold_migrations(droplet: &Droplet) {
-    droplet.sh("docker exec -d deployment-postgres-1 psql -U etally etally \
-         -c 'BEGIN; LOCK TABLE _prisma_migrations IN EXCLUSIVE MODE; SELECT pg_sleep(600); COMMIT'");
-    let held = "SELECT count(*) FROM pg_locks WHERE relation = '_prisma_migrations'::regclass AND mode = 'ExclusiveLock'";
-    eventually("migrations are held", || droplet.sql(held) == "1");
+/// Holds every migration up from its first write on, until it is dropped.
+struct Held<'a>(&'a Droplet);
+
+impl<'a> Held<'a> {
+    fn on(droplet: &'a Droplet) -> Self {
+        droplet.sh("docker exec -d deployment-postgres-1 psql -U etally etally \
+             -c 'BEGIN; LOCK TABLE _prisma_migrations IN EXCLUSIVE MODE; SELECT pg_sleep(300); COMMIT'");
+        let held = "SELECT count(*) FROM pg_locks WHERE relation = '_prisma_migrations'::regclass AND mode = 'ExclusiveLock'";
+        eventually("migrations are held", || droplet.sql(held) == "1");
+        Self(droplet)
+    }
 }
 
-fn let_migrations_pass(droplet: &Droplet) {
-    droplet.sql(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' AND pid <> pg_backend_pid()",
-    );
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let holder = "query LIKE '%pg_sleep(300)%' AND pid <> pg_backend_pid()";
+        self.0.sql(&format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {holder}"));
+    }
 }
 
 fn until_a_migration_is_held(droplet: &Droplet) {
@@ -35,7 +41,7 @@ fn a_client_killed_during_a_migration_changes_nothing_about_the_release() {
     let droplets = droplet();
     let droplet = &droplets[0];
     let project = Project::on(&droplets);
-    hold_migrations(droplet);
+    let held = Held::on(droplet);
     let client = project.start(&["run", "release", "--yes", "--output", "json"]);
     let run = client.run();
     until_a_migration_is_held(droplet);
@@ -44,7 +50,7 @@ fn a_client_killed_during_a_migration_changes_nothing_about_the_release() {
     // How long the migration goes on alone is what is tried.
     thread::sleep(Duration::from_secs(if is_long() { 20 } else { 3 }));
     assert_eq!(droplet.sql("SELECT count(*) FROM _prisma_migrations"), "2", "nothing else applied it");
-    let_migrations_pass(droplet);
+    drop(held);
     eventually("the rest of the release is done", || droplet.left().is_empty());
     // Once, and whole; a second attempt of the tool would stand in its own table.
     assert_eq!(

@@ -154,24 +154,30 @@ fn docker_restarts(droplet: &Droplet) {
     droplet.sh("/usr/local/sbin/service stop docker && /usr/local/sbin/service start docker");
 }
 
+/// Whether the daemon lets its containers live while it is away. It can be told while it runs.
+fn keep_containers(droplet: &Droplet, keep: bool) {
+    droplet.sh(&format!(
+        "cp -n /etc/docker/daemon.json /tmp/it-daemon.json
+         sed '1s/{{/{{ \"live-restore\": {keep},/' /tmp/it-daemon.json >/etc/docker/daemon.json
+         kill -HUP $(cat /run/docker.pid)"
+    ));
+    eventually("it was told", || droplet.sh("docker info --format '{{.LiveRestoreEnabled}}'") == keep.to_string());
+}
+
 #[test]
 fn a_docker_daemon_that_restarts_and_keeps_its_containers_does_not_end_the_step() {
     let droplets = droplet();
     let droplet = &droplets[0];
     let project = Project::on(&droplets);
-    droplet
-        .sh("cp /etc/docker/daemon.json /tmp/it-daemon.json && sed -i 's/^{/{ \"live-restore\": true,/' /etc/docker/daemon.json
-         kill -HUP $(cat /run/docker.pid)");
-    eventually("live-restore", || droplet.sh("docker info --format '{{.LiveRestoreEnabled}}'") == "true");
+    keep_containers(droplet, true);
     container(&project, "work", 9);
     let (client, _) = begun(&project, "work");
     docker_restarts(droplet);
     eventually("the container lives", || droplet.sh("docker ps -q --filter label=landfall.run | wc -l") == "1");
     let_the_container_go(droplet);
     let out = client.finish();
+    keep_containers(droplet, false);
     droplet.sh("cp /tmp/it-daemon.json /etc/docker/daemon.json");
-    docker_restarts(droplet);
-    eventually("the api is back", || droplet.try_sh("curl -sf http://127.0.0.1:3000/health").0 == 0);
     out.expect(1, &["output is missing here"]);
     assert_eq!(out.finished(None, "work")["exit_code"], 9, "{}", out.said());
     assert_eq!(out.finished(None, "end")["status"], "ok");
@@ -198,4 +204,20 @@ fn a_docker_daemon_that_restarts_and_stops_its_containers_leaves_the_end_unknown
     }
     assert_eq!(droplet.sh("docker ps -aq --filter label=landfall.run"), "");
     project.landfall(&["lock", "status"]).expect(0, &[": free"]);
+}
+
+#[test]
+fn a_container_that_the_kernel_kills_for_its_memory_is_told_apart() {
+    let droplets = droplet();
+    let droplet = &droplets[0];
+    let project = Project::on(&droplets);
+    droplet.sh("sed -i 's|^  api:|  api:\\n    mem_limit: 64m|' /opt/etally/deployment/docker-compose.prod.yml");
+    let eats = "const all = []; for (;;) all.push(Buffer.alloc(1 << 20, 1))";
+    project.playbook("eat", &format!("[[steps]]\nkind = \"exec\"\nname = \"eat\"\ncommand = [\"node\", \"-e\", \"{eats}\"]\n"));
+    let out = project.events(&["run", "eat", "--yes"]);
+    droplet.sh("cp -a /var/lib/testbed/initial/etally/deployment/. /opt/etally/deployment/");
+    out.expect(1, &[]);
+    let end = out.finished(None, "eat");
+    assert_eq!((end["status"].as_str(), end["exit_code"].as_u64()), (Some("failed"), Some(137)), "{end}");
+    assert!(end["detail"].as_str().unwrap().contains("want of memory"), "{end}");
 }

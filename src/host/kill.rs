@@ -151,6 +151,22 @@ impl Prey<'_> {
         }
     }
 
+    /// Ends what only root could end, in the containers that it lives in; names what was found.
+    fn exterminate_inside(&self, processes: &[i32]) -> Vec<String> {
+        if rustix::process::geteuid().is_root() {
+            return Vec::new();
+        }
+        let mut guests: Vec<Guest> = self.guest.cloned().into_iter().collect();
+        guests.extend(processes.iter().filter_map(|pid| Guest::around(*pid)));
+        guests.sort_unstable_by(|a, b| a.id().cmp(b.id()));
+        guests.dedup_by(|a, b| a.id() == b.id());
+        let hunt = |guest: &Guest| {
+            let dark = |_| vec![format!("perhaps a process in container {}, where Docker lets nobody look", guest.id())];
+            guest.hunt(self.run, Signal::KILL).unwrap_or_else(dark)
+        };
+        guests.iter().flat_map(hunt).collect()
+    }
+
     /// Asks what runs in another's container to stop, and lets the client live. False when there is nothing.
     fn terminate_in(&self, guest: &Guest) -> bool {
         if !rustix::process::geteuid().is_root() {
@@ -182,14 +198,7 @@ impl Prey<'_> {
                 let _ = docker::run(&args);
             }
             left = describe(&containers, &processes);
-            if let Some(guest) = self.guest.filter(|_| !rustix::process::geteuid().is_root()) {
-                match guest.hunt(self.run, Signal::KILL) {
-                    Ok(found) => left.extend(found),
-                    Err(_) => {
-                        left.push("perhaps a process in a container (only root sees it, and Docker lets nobody look)".to_owned());
-                    }
-                }
-            }
+            left.extend(self.exterminate_inside(&processes));
             if left.is_empty() {
                 if quiet_since.get_or_insert_with(Instant::now).elapsed() >= calm {
                     break;

@@ -116,6 +116,32 @@ fn a_member_of_the_docker_group_cancels_inside_the_container_too() {
     assert_eq!(out.finished(None, "stubborn")["status"], "cancelled");
 }
 
+#[test]
+fn a_member_of_the_docker_group_cancels_inside_the_container_when_the_supervisor_is_dead() {
+    let droplets = droplet();
+    let droplet = &droplets[0];
+    let project = Project::on(&droplets);
+    as_deploy(droplet, &project);
+    stubborn(&project, "stay", "via = \"exec\"");
+    let before = service(droplet, "deployment-api-1");
+    let client = project.start(&["run", "stay", "--yes", "--output", "json"]);
+    client.until("\"text\":\"begun\"");
+    let run = client.run();
+    let (supervisor, docker) = droplet.processes_of(&run);
+    droplet.sh(&format!("kill -9 {supervisor} {docker}"));
+    let lost = client.finish();
+    let second = project.landfall(&["run", "stay", "--yes"]);
+    let told = project.landfall(&["cancel", &run, "--yes"]);
+    let settled = project.landfall(&["resolve", &run, "--as", "not-done", "--note", "killed", "--yes"]);
+    no_longer_deploy(droplet);
+    lost.expect(6, &["has lost its supervisor", &format!("landfall cancel {run}")]);
+    second.expect(5, &[&run]);
+    told.expect(0, &["stopped; nothing of it is left"]);
+    settled.expect(0, &[]);
+    assert_eq!(droplet.left() + &hidden(droplet), "");
+    assert_eq!(service(droplet, "deployment-api-1"), before, "the service was touched");
+}
+
 /// A service of an image that holds `sleep`, `env` and what they need, and no shell; its processes have another uid.
 fn distroless(droplet: &Droplet) -> String {
     droplet.sh(

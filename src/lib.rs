@@ -53,16 +53,17 @@
 //! A project's state is a folder, `/var/lib/landfall/PROJECT` unless the inventory says otherwise:
 //!
 //! ```text
-//! runs/RUN/   submission.json  log  owner@  verdict@  cancel@  driver.N@  answer.N  rc@  settled@
+//! runs/RUN/   submission.json  log  owner@  verdict@  cancel@  heeded@  cancel.again@  driver.N@  answer.N  rc@  settled@
 //! locks/      project.N@
 //! ledger/     KEY.RUN.begun  KEY.RUN.ended@
 //! ```
 //!
 //! Names with `@` are symbolic links whose target is the value. Making one is atomic and exclusive, and works on a full disk;
 //! `owner`, `rc` and the newest `project.N` are the whole truth about a run. A process is named by pid, start time and boot, so
-//! a pid that was given away again is never mistaken for it. The lock is not released by anybody: it is over when its run is, and held as
-//! long as a process or container of the run lives. The ledger is written before a seed begins and after it ended, so a seed that
-//! was interrupted is not taken for one that never ran.
+//! a pid that was given away again is never mistaken for it. What a run starts carries two marks, in its environment and in a limit that
+//! Linux does not keep; both go into the application's own containers too, and the second cannot be cleared. The lock is not released
+//! by anybody: it is over when its run is, and held as long as a process or container of the run lives. The ledger is written before
+//! a seed begins and after it ended, so a seed that was interrupted is not taken for one that never ran.
 //!
 //! The log is append-only text, a frame a line ([`record`]): events, lines of output, the end. A position is a byte offset. On the
 //! wire ([`protocol`]) the same bytes travel in length-framed messages, with credit for each follower, so that a reader that

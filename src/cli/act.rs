@@ -17,12 +17,13 @@ pub(super) fn cancel(context: &Context, args: &CancelArgs) -> Result<u8, Failure
         // All of them hear of it before one is waited for.
         let mut stops = Vec::new();
         for host in hosts {
-            let request = Request::Cancel { state: host.at.state.clone(), run: run.clone(), who: who.clone() };
+            let request = Request::Cancel { state: host.at.state.clone(), run: run.clone(), who: who.clone(), again: true };
             stops.extend(host.contact.ask(&request).await.err());
         }
         let deaf: Vec<HostName> = stops.iter().filter_map(|stop: &Stop| stop.host.clone()).collect();
         for host in hosts.iter().filter(|host| !deaf.contains(&host.at.name)) {
-            let over = host.runs.iter().find(|known| known.run == *run).is_some_and(|known| known.state != RunState::Running);
+            let lives = |state: &RunState| matches!(state, RunState::Running | RunState::Orphaned { .. });
+            let over = host.runs.iter().find(|known| known.run == *run).is_some_and(|known| !lives(&known.state));
             match stopped(host, run).await {
                 Ok(()) if over => super::say(&format!("{}: it had ended before", host.at.name)),
                 Ok(()) => super::say(&format!("{}: stopped; nothing of it is left", host.at.name)),

@@ -72,6 +72,20 @@ pub(super) fn lock_status(context: &Context, args: &LockStatusArgs) -> Result<u8
                 Ok(Reply::Lock { holder: None }) => {
                     let _ = write!(text, "{}: free", at.name);
                 }
+                // Its run is over; only how it ended is not known, and that stands in the way of the next one.
+                Ok(Reply::Lock { holder: Some(holder) }) if !matches!(holder.state.as_str(), "running" | "orphaned") => {
+                    let _ = write!(
+                        text,
+                        "{}: free, but run {} ({}) of {} since {} ended {}: before anything with effects runs, landfall resolve {}",
+                        at.name,
+                        holder.run,
+                        label(&holder.playbook),
+                        label(&holder.who),
+                        label(&holder.since),
+                        label(&holder.state),
+                        holder.run
+                    );
+                }
                 Ok(Reply::Lock { holder: Some(holder) }) => {
                     let note = holder.note.as_ref().map(|note| format!(", “{}”", label(note))).unwrap_or_default();
                     let _ = write!(

@@ -62,19 +62,27 @@ pub(super) fn run(project: &ComposeProject, one: &OneOff<'_>) -> Spawn {
     Spawn { input: Some(overrides.to_string().into_bytes()), ..with_files(project, &["-"], &words) }
 }
 
-/// `docker compose exec` in a service's running container.
+/// `docker compose exec` in a service's running container. Where that has a shell, what is started carries the mark that cannot be
+/// cleared: there is no other way to find a daemon there again.
 pub(super) fn exec(
     project: &ComposeProject,
     run: &RunId,
     service: &ServiceName,
     argv: &[String],
     env: &BTreeMap<String, String>,
+    shell: bool,
 ) -> Spawn {
+    let limit = super::kill::limit(run);
+    // Tried first in a shell of its own: a limit that may not be set is no reason not to run.
+    let script = format!("(ulimit -S -m {limit}) 2>/dev/null && ulimit -S -m {limit}; exec \"$@\"");
     let mark = format!("{MARK}={run}");
     let plain: Vec<String> = env.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let mut words = vec!["exec", "-T", "-e", &mark, "-e", "npm_config_yes=false"];
     words.extend(plain.iter().flat_map(|pair| ["-e", pair.as_str()]));
     words.push(service.as_str());
+    if shell {
+        words.extend(["sh", "-c", &script, "sh"]);
+    }
     words.extend(argv.iter().map(String::as_str));
     command(project, &words)
 }

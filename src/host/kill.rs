@@ -1,5 +1,5 @@
-//! Finds and ends everything that a run started: its containers by label, its processes by descent and by the mark in their
-//! environment, which alone also crosses into `docker exec`.
+//! Finds and ends everything that a run started: its containers by label, its processes by descent and by two marks that also cross into
+//! `docker exec`: one in their environment, and one in a limit.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal};
 
 use super::docker::{self, Trouble};
+use super::inside::Guest;
 use super::owner::{Owner, stat};
 use crate::name::RunId;
 
@@ -26,27 +27,47 @@ fn is_alive(pid: i32) -> bool {
     stat(pid).is_some_and(|stat| !matches!(stat.state, b'Z' | b'X'))
 }
 
-/// Processes that carry a run's mark. Those of other users are visible to root only.
+/// The second mark, in KiB: a limit of the resident set, which Linux has long ceased to keep. It goes through every fork, session and
+/// exec, `env -i` does not clear it, and every user may read it.
+pub(super) fn limit(run: &RunId) -> u64 {
+    // The 48 bits of the id, above all that anybody would set.
+    run.as_str().bytes().fold(1, |bits, letter| bits << 4 | u64::from(letter - b'k') & 0x0f)
+}
+
+/// Marks this process and all that it starts.
+pub(super) fn mark_me(run: &RunId) {
+    let maximum = rustix::process::getrlimit(rustix::process::Resource::Rss).maximum;
+    let limit = rustix::process::Rlimit { current: Some(limit(run) << 10), maximum };
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Rss, limit);
+}
+
+/// Processes that carry a run's marks. The environment of other users' processes is visible to root only.
 fn marked(run: &RunId) -> Vec<i32> {
-    let mark = format!("{MARK}={run}").into_bytes();
+    let (mark, limit) = (format!("{MARK}={run}").into_bytes(), (limit(run) << 10).to_string());
+    let has_limit = |line: &str| {
+        line.strip_prefix("Max resident set").and_then(|rest| rest.split_ascii_whitespace().next()) == Some(limit.as_str())
+    };
     let carries = |pid: &i32| {
-        fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|entry| entry == mark))
+        fs::read_to_string(format!("/proc/{pid}/limits")).is_ok_and(|limits| limits.lines().any(has_limit))
+            || fs::read(format!("/proc/{pid}/environ"))
+                .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|entry| entry == mark))
     };
     pids().filter(carries).filter(|pid| is_alive(*pid)).collect()
 }
 
-/// Every living descendant of a process.
-fn descendants(root: i32) -> Vec<i32> {
+/// Every living descendant of some processes.
+fn descendants(roots: &[i32]) -> Vec<i32> {
     let parents: Vec<(i32, i32)> =
         pids().filter_map(|pid| stat(pid).filter(|stat| stat.state != b'Z').map(|stat| (pid, stat.parent))).collect();
-    let mut found = vec![root];
+    let mut found = roots.to_vec();
     let mut next = 0;
     while let Some(parent) = found.get(next).copied() {
-        found.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
+        let children = parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid);
+        let new: Vec<i32> = children.filter(|pid| !found.contains(pid)).collect();
+        found.extend(new);
         next += 1;
     }
-    found.remove(0);
-    found
+    found.split_off(roots.len())
 }
 
 /// Ids of a run's containers: the running ones, or all. An error is not "none": Docker did not say.
@@ -99,13 +120,17 @@ pub(super) struct Prey<'a> {
     pub root: Option<i32>,
     /// Whether the step may have containers: without Docker nobody needs to ask it.
     pub docker: bool,
+    /// The container of somebody else that the step's command runs in.
+    pub guest: Option<&'a Guest>,
 }
 
 impl Prey<'_> {
     fn processes(&self) -> Vec<i32> {
         let me = rustix::process::getpid().as_raw_pid();
         let mut found = marked(self.run);
-        found.extend(self.root.into_iter().flat_map(descendants));
+        found.extend(self.root);
+        found.extend(descendants(&found));
+        found.retain(|pid| Some(*pid) != self.root);
         found.sort_unstable();
         found.dedup();
         found.retain(|pid| *pid != me);
@@ -116,12 +141,43 @@ impl Prey<'_> {
     pub(super) fn terminate(&self) {
         let containers = if self.docker { containers(self.run, false).unwrap_or_default() } else { Vec::new() };
         if containers.is_empty() {
-            self.processes().into_iter().for_each(|pid| signal(pid, Signal::TERM));
+            if !self.guest.is_some_and(|guest| self.terminate_in(guest)) {
+                self.processes().into_iter().for_each(|pid| signal(pid, Signal::TERM));
+            }
             return;
         }
         for id in &containers {
             let _ = docker::run(&["kill", "-s", "TERM", id]);
         }
+    }
+
+    /// Ends what only root could end, in the containers that it lives in; names what was found.
+    fn exterminate_inside(&self, processes: &[i32]) -> Vec<String> {
+        if rustix::process::geteuid().is_root() {
+            return Vec::new();
+        }
+        let mut guests: Vec<Guest> = self.guest.cloned().into_iter().collect();
+        guests.extend(processes.iter().filter_map(|pid| Guest::around(*pid)));
+        guests.sort_unstable_by(|a, b| a.id().cmp(b.id()));
+        guests.dedup_by(|a, b| a.id() == b.id());
+        let hunt = |guest: &Guest| {
+            let dark = |_| vec![format!("perhaps a process in container {}, where Docker lets nobody look", guest.id())];
+            guest.hunt(self.run, Signal::KILL).unwrap_or_else(dark)
+        };
+        guests.iter().flat_map(hunt).collect()
+    }
+
+    /// Asks what runs in another's container to stop, and lets the client live. False when there is nothing.
+    fn terminate_in(&self, guest: &Guest) -> bool {
+        if !rustix::process::geteuid().is_root() {
+            return guest.hunt(self.run, Signal::TERM).is_ok_and(|found| !found.is_empty());
+        }
+        let own = self.root.map(|root| descendants(&[root])).unwrap_or_default();
+        let found: Vec<i32> = self.processes().into_iter().filter(|pid| !own.contains(pid)).collect();
+        for pid in &found {
+            signal(*pid, Signal::TERM);
+        }
+        !found.is_empty()
     }
 
     /// Ends everything, and says what could not be ended. Repeats until nothing is found, for something may be in the making: what a
@@ -142,6 +198,7 @@ impl Prey<'_> {
                 let _ = docker::run(&args);
             }
             left = describe(&containers, &processes);
+            left.extend(self.exterminate_inside(&processes));
             if left.is_empty() {
                 if quiet_since.get_or_insert_with(Instant::now).elapsed() >= calm {
                     break;
@@ -156,6 +213,16 @@ impl Prey<'_> {
         }
         left
     }
+}
+
+/// Signals what a run started in this process namespace, and names it.
+pub(super) fn hunt(run: &RunId, how: Signal) -> Vec<String> {
+    let found = Prey { run, root: None, docker: false, guest: None }.processes();
+    let told = describe(&Ok(Vec::new()), &found);
+    for pid in found {
+        signal(pid, how);
+    }
+    told
 }
 
 /// Collects children that were adopted and have ended, while `own` runs: a step that leaves thousands behind must not use up the
@@ -175,10 +242,18 @@ pub(super) fn reap() {
     while let Ok(Some(_)) = rustix::process::wait(rustix::process::WaitOptions::NOHANG) {}
 }
 
+/// Removes the containers of a run that is settled: until then they tell a person how they ended.
+pub(super) fn tidy_up(run: &RunId) {
+    let found = containers(run, true).unwrap_or_default();
+    if !found.is_empty() {
+        let _ = docker::run(&[&["rm", "-v"], &found.iter().map(String::as_str).collect::<Vec<_>>()[..]].concat());
+    }
+}
+
 /// Ends what is left of a run whose supervisor is dead.
 pub(super) fn clean_up(run: &RunId, supervisor: Option<&Owner>) -> Vec<String> {
     if supervisor.is_some_and(Owner::alive) {
         return vec!["its supervisor".to_owned()];
     }
-    Prey { run, root: None, docker: true }.exterminate()
+    Prey { run, root: None, docker: true, guest: None }.exterminate()
 }

@@ -9,6 +9,7 @@ mod follow;
 mod gather;
 mod guard;
 mod inbox;
+mod inside;
 mod judge;
 mod kept;
 mod kill;
@@ -55,6 +56,7 @@ pub fn main() -> ExitCode {
             supervise::main(root, run)
         }
         [_, "errand"] => actions::errand(),
+        [_, "hunt", run, signal] => inside::hunt(run, signal),
         [_, "--version"] => {
             use std::io::Write;
             let said = writeln!(std::io::stdout(), "landfall-host {}", env!("CARGO_PKG_VERSION"));

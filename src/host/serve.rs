@@ -164,7 +164,7 @@ fn answer(shared: &Shared, stream: u32, request: Request) -> Result<Option<Reply
             driver::put_answer(&dir, step, &answer).map_err(|error| io_refusal(&error))?;
             Reply::Done
         }
-        Request::Cancel { state, run, who } => cancel(&state, &run, &who)?,
+        Request::Cancel { state, run, who, again } => cancel(&state, &run, &who, again)?,
         Request::Runs { state } => {
             Reply::Runs { runs: State::look(&state)?.map(|state| status::list(&state)).unwrap_or_default() }
         }
@@ -183,6 +183,7 @@ fn answer(shared: &Shared, stream: u32, request: Request) -> Result<Option<Reply
             dir.write_exclusive("settled.note", format!("{note}\n").as_bytes()).map_err(|error| io_refusal(&error))?;
             dir.mark("settled", verdict).map_err(|error| io_refusal(&error))?;
             dir.sync();
+            kill::tidy_up(&run);
             Reply::Done
         }
     }))
@@ -345,9 +346,11 @@ fn to_its_end(shared: &Shared, stream: u32, dir: &RunDir, offset: u64) -> Option
     follow(dir, offset, &credit, &opened, &mut |bytes| shared.send(Kind::Data, stream, bytes))
 }
 
-fn cancel(state: &StateDir, run: &RunId, who: &str) -> Result<Reply, Refusal> {
+fn cancel(state: &StateDir, run: &RunId, who: &str, again: bool) -> Result<Reply, Refusal> {
     let (_, dir) = find(state, run)?;
-    dir.mark("cancel", &kept::told_of(&dir, who)).map_err(|error| io_refusal(&error))?;
+    // What is said twice because a connection broke in between is one cancel, and not the second.
+    let mark = if again && dir.marked("heeded").is_some() { "cancel.again" } else { "cancel" };
+    dir.mark(mark, &kept::told_of(&dir, who)).map_err(|error| io_refusal(&error))?;
     // A run that nobody supervises any more is ended from here.
     if matches!(status::of(&dir), RunState::Orphaned { .. }) {
         let left = kill::clean_up(run, dir.marked("owner").and_then(|text| Owner::parse(&text)).as_ref());
@@ -376,6 +379,7 @@ fn break_lock(state: &StateDir, run: &RunId, who: &str) -> Result<Reply, Refusal
             dir.write_exclusive("settled.note", format!("{note}\n").as_bytes()).map_err(|error| io_refusal(&error))?;
             dir.mark("settled", "not-done").map_err(|error| io_refusal(&error))?;
             dir.sync();
+            kill::tidy_up(run);
             Ok(Reply::Done)
         }
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::compose::Config;
 use super::guard::{Guarded, mask_text};
 use super::inbox::Watch;
+use super::inside::Guest;
 use super::judge::Watcher;
 use super::kill::Prey;
 use super::log::Log;
@@ -50,6 +51,8 @@ pub(super) struct Stage<'a> {
     pub deaf: bool,
     /// Output of the step that is running was withheld, for its mask failed.
     pub withheld: bool,
+    /// The container of the application in which the step's command runs.
+    pub guest: Option<Guest>,
 }
 
 /// How an action or a step ended.
@@ -115,12 +118,14 @@ impl Stage<'_> {
 
     /// Whether somebody asked the run to stop.
     pub(super) fn cancelled(&self) -> bool {
-        !self.deaf && self.dir.marked("cancel").is_some()
+        is_cancelled(self.dir, self.deaf)
     }
 
     /// Runs a command of a step. Its output is masked, logged and watched.
     pub(super) fn stream(&mut self, spawn: &Spawn, watcher: &mut Watcher) -> io::Result<Ended> {
-        let prey = Prey { run: &self.dir.run, root: Some(me()), docker: self.submission.compose.is_some() };
+        let guest = self.guest.clone();
+        let prey =
+            Prey { run: &self.dir.run, root: Some(me()), docker: self.submission.compose.is_some(), guest: guest.as_ref() };
         let needles = &self.secrets.needles;
         let mut console = Console {
             log: &mut self.log,
@@ -138,7 +143,9 @@ impl Stage<'_> {
 
     /// Runs a command of a step and keeps what it printed, unmasked.
     pub(super) fn capture(&mut self, spawn: &Spawn) -> io::Result<(Ended, Capture)> {
-        let prey = Prey { run: &self.dir.run, root: Some(me()), docker: self.submission.compose.is_some() };
+        let guest = self.guest.clone();
+        let prey =
+            Prey { run: &self.dir.run, root: Some(me()), docker: self.submission.compose.is_some(), guest: guest.as_ref() };
         let mut kept = Capture::default();
         let until = until(&self.inbox, self.deadline, &prey, self.dir, self.deaf);
         let ended = process::run(&marked(spawn, self.dir), &mut kept, &until.borrow())?;
@@ -177,7 +184,7 @@ impl Stage<'_> {
     pub(super) fn stopped(&self, stopped: Stopped, left: &[String], step: &HostStep) -> Outcome {
         let (status, why) = match stopped {
             Stopped::Cancelled => {
-                let who = self.dir.marked("cancel").unwrap_or_default();
+                let who = self.dir.marked("cancel.again").or_else(|| self.dir.marked("cancel")).unwrap_or_default();
                 (Status::Cancelled, format!("cancelled by {who}"))
             }
             Stopped::TimedOut => {
@@ -197,6 +204,11 @@ fn marked(spawn: &Spawn, dir: &RunDir) -> Spawn {
     let mut spawn = spawn.clone();
     spawn.env.push((super::kill::MARK.into(), dir.run.to_string()));
     spawn
+}
+
+/// One who has heeded a cancel hears only the next.
+fn is_cancelled(dir: &RunDir, deaf: bool) -> bool {
+    dir.marked(if deaf { "cancel.again" } else { "cancel" }).is_some()
 }
 
 fn me() -> i32 {
@@ -230,7 +242,7 @@ fn until<'a>(inbox: &'a Watch, deadline: Option<Instant>, prey: &'a Prey<'a>, di
     Stopping {
         inbox,
         deadline,
-        cancelled: Box::new(move || !deaf && dir.marked("cancel").is_some()),
+        cancelled: Box::new(move || is_cancelled(dir, deaf)),
         terminate: Box::new(|_| prey.terminate()),
         exterminate: Box::new(|_| prey.exterminate()),
     }

@@ -37,6 +37,7 @@ pub(super) fn main(root: &str, run: &str) -> ExitCode {
     let Ok(run) = run.parse::<RunId>() else { return ExitCode::from(64) };
     let _ = rustix::process::setsid();
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+    kill::mark_me(&run);
     let state = State::at(root);
     let dir = state.run(&run);
     let Some(submission) = submission().filter(|submission| submission.run == run) else { return ExitCode::from(65) };
@@ -137,6 +138,7 @@ fn prepare<'a>(
         deadline: None,
         deaf: false,
         withheld: false,
+        guest: None,
     };
     if !submission.pull.is_empty()
         && let Err((code, status)) = pull(&mut stage)
@@ -373,8 +375,10 @@ fn steps(stage: &mut Stage<'_>) -> (u8, Status) {
             progress.cancelled = true;
             progress.code = if progress.code == 0 { 130 } else { progress.code };
         }
-        // What must run in any case is not stopped by the cancel that led to it.
-        stage.deaf = progress.cancelled;
+        // What must run in any case is not stopped by the cancel that led to it, but by one that comes then.
+        if progress.cancelled && !std::mem::replace(&mut stage.deaf, true) {
+            let _ = stage.dir.mark("heeded", "yes");
+        }
         if progress.runs(step.when) {
             let status = play(stage, step, u32::try_from(index).unwrap_or(u32::MAX)).status;
             progress.count(step, status);

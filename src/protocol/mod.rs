@@ -103,6 +103,9 @@ pub enum Request {
         run: RunId,
         /// Who asks.
         who: String,
+        /// Asked for by itself: where the run heeds a cancel already, what must run in any case is stopped too.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        again: bool,
     },
     /// List the runs of a host, newest first.
     Runs {

@@ -306,7 +306,10 @@ impl<'a> Flight<'a> {
             for host in batch {
                 let Some(seat) = self.seats.get_mut(host).filter(|seat| seat.end.is_none() && !found) else { continue };
                 let _ = if failed || self.cancelled {
-                    held_back.push(host.clone());
+                    // One that a cancel reached before its first step ended cancelled, which is not the same as nothing to do.
+                    if failed {
+                        held_back.push(host.clone());
+                    }
                     seat.wanted.send(Wanted::Cancel { who: self.options.who.to_string() })
                 } else {
                     seat.let_go = true;

@@ -259,7 +259,7 @@ impl HostRun {
         let (state, run) = (self.part.state.clone(), self.part.run.clone());
         let request = match wanted {
             Wanted::Go => Request::Go { state, run, driver: self.part.driver.clone().unwrap_or_default() },
-            Wanted::Cancel { who } => Request::Cancel { state, run, who: who.clone() },
+            Wanted::Cancel { who } => Request::Cancel { state, run, who: who.clone(), again: false },
             Wanted::Answer { step, answer } => Request::Answer {
                 state,
                 run,

@@ -15,7 +15,8 @@ use tokio::sync::watch;
 use super::host_key::HostKey;
 use super::known_hosts::{KnownHosts, Verdict};
 
-const KEEPALIVE: Duration = Duration::from_secs(5);
+/// Silence is noticed after three of them: within 15 s, and not only just.
+const KEEPALIVE: Duration = Duration::from_secs(4);
 const KEEPALIVES: usize = 2;
 /// Guards writes that block, during which no keepalive is sent; answers to keepalives reset it.
 const INACTIVITY: Duration = Duration::from_mins(1);

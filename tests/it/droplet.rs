@@ -11,9 +11,9 @@ use serde_json::Value;
 
 /// Until something holds, or a generous time is over.
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(30);
+    let end = Instant::now() + Duration::from_mins(1);
     while !holds() {
-        assert!(Instant::now() < end, "not within 30 s: {what}");
+        assert!(Instant::now() < end, "not within a minute: {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }
@@ -189,6 +189,33 @@ impl Droplet {
         eventually("sshd is back", || self.try_sh("exec 3<>/dev/tcp/127.0.0.1/22 && head -c 4 <&3 | grep -q SSH").0 == 0);
     }
 
+    /// Restarts it in order, as `reboot` does; or without a word, as a loss of power does. Gives it back when its services run.
+    pub(crate) fn reboot(&self, orderly: bool) {
+        let docker = |words: &[&str]| {
+            let done = Command::new("docker").args(words).arg(&self.container).output().expect("docker");
+            assert!(done.status.success(), "docker {words:?}: {}", String::from_utf8_lossy(&done.stderr));
+        };
+        if orderly {
+            docker(&["restart"]);
+        } else {
+            docker(&["kill"]);
+            docker(&["start"]);
+        }
+        eventually("the droplet is up", || self.try_sh("test -e /run/booted && exec 3<>/dev/tcp/127.0.0.1/22").0 == 0);
+        eventually("the api is back", || self.try_sh("curl -sf http://127.0.0.1:3000/health").0 == 0);
+    }
+
+    /// The supervisor of a run, and the docker client that it started: `docker`, and the plugin that this starts in turn.
+    pub(crate) fn processes_of(&self, run: &str) -> (String, String) {
+        let supervisor = self.sh(&format!("readlink /var/lib/landfall/etally/runs/{run}/owner | cut -d: -f1"));
+        let clients = self.sh(&format!(
+            "for p in $(grep -lsz '^LANDFALL_RUN={run}' /proc/[0-9]*/environ); do
+               case $(readlink ${{p%/environ}}/exe) in */docker | */docker-compose) echo ${{p//[!0-9]/}} ;; esac
+             done"
+        ));
+        (supervisor, clients.replace('\n', " "))
+    }
+
     /// Processes of the host program, and what carries a run's mark.
     pub(crate) fn left(&self) -> String {
         self.sh("for exe in /proc/[0-9]*/exe; do
@@ -197,7 +224,7 @@ impl Droplet {
              grep -lsz '^LANDFALL_RUN=' /proc/[0-9]*/environ || true
              docker ps -a --filter label=landfall.run --format 'container {{.Names}} {{.Status}}' 2>/dev/null || true
              for run in /var/lib/landfall/etally/runs/* /home/deploy/.local/state/landfall/etally/runs/*; do
-               [ ! -d $run ] || [ -L $run/rc ] || [ ! -L $run/owner ] || echo run $run has not ended
+               [ ! -d $run ] || [ -L $run/rc ] || [ -L $run/settled ] || [ ! -L $run/owner ] || echo run $run has not ended
              done")
     }
 

@@ -420,7 +420,11 @@ impl Client {
     }
 
     pub(crate) fn cancel(&mut self, run: &RunId) -> Reply {
-        self.ask(&Request::Cancel { state: self.state.clone(), run: run.clone(), who: "bob@ci".to_owned() })
+        self.cancel_again(run, false)
+    }
+
+    pub(crate) fn cancel_again(&mut self, run: &RunId, again: bool) -> Reply {
+        self.ask(&Request::Cancel { state: self.state.clone(), run: run.clone(), who: "bob@ci".to_owned(), again })
     }
 
     pub(crate) fn go(&mut self, run: &RunId) -> Reply {

@@ -180,7 +180,7 @@ fn what_a_submission_says_beside_its_steps_is_masked_before_it_is_written() {
     let busy = client.play(&other);
     assert_eq!(busy.code(), 5);
     assert!(!holds_secret(&busy.bytes) && !holds_secret(told.as_bytes()));
-    client.ask(&Request::Cancel { state: droplet.state(), run: other.run.clone(), who: PASSWORD.to_owned() });
+    client.ask(&Request::Cancel { state: droplet.state(), run: other.run.clone(), who: PASSWORD.to_owned(), again: false });
     fs::write(droplet.home().join("done"), "").unwrap();
     assert!(!holds_secret(&following.until_the_end(&mut client).bytes));
     for file in files_below(&droplet.root()) {

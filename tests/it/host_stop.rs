@@ -144,6 +144,25 @@ fn two_cancels_at_once_are_one_and_one_after_the_end_changes_nothing() {
 }
 
 #[test]
+fn what_runs_in_any_case_is_stopped_by_a_second_cancel_only() {
+    let droplet = Droplet::new();
+    let mut client = droplet.connect();
+    let always = HostStep { when: When::Always, ..shell("always", "echo cleaning; sleep 300") };
+    let mut following = client.submit(&droplet.submission(vec![shell("works", "echo ready; sleep 300"), always]));
+    following.until_printed(&mut client, "ready");
+    let run = following.record.run.clone();
+    assert_eq!(client.cancel_again(&run, true), Reply::Done);
+    following.until_printed(&mut client, "cleaning");
+    // The same cancel, said once more because its answer was lost.
+    assert_eq!(client.cancel(&run), Reply::Done);
+    assert!(following.inflow.is_silent_for(Duration::from_millis(500)));
+    assert_eq!(client.cancel_again(&run, true), Reply::Done);
+    let record = following.until_the_end(&mut client);
+    assert_eq!(record.rc(), (130, "cancelled".to_owned()));
+    assert_eq!(record.story(), [("works".to_owned(), Status::Cancelled), ("always".to_owned(), Status::Cancelled)]);
+}
+
+#[test]
 fn a_cancel_of_one_project_does_not_touch_another() {
     let (one, other) = (Droplet::new(), Droplet::new());
     let (mut first, mut second) = (one.connect(), other.connect());

@@ -68,7 +68,7 @@ fn a_garbled_submission_never_runs() {
     }
     let (code, message, _) = {
         let mut client = droplet.connect();
-        let unknown = Request::Cancel { state: droplet.state(), run: new_run(), who: "x".into() };
+        let unknown = Request::Cancel { state: droplet.state(), run: new_run(), who: "x".into(), again: false };
         client.refused(&unknown)
     };
     assert!(code == 7 && message.starts_with("there is no run"), "{message}");

@@ -1,11 +1,17 @@
 //! Landfall from the outside: the program, run as a person or a CI system runs it, against droplets that are real hosts. One file an
 //! area. `tests/run` starts the testbeds and names them in the environment; nothing here is skipped where they are missing.
 
-#![allow(clippy::unwrap_used, clippy::format_collect)]
+#![allow(clippy::unwrap_used, clippy::format_collect, clippy::print_stdout)]
 
 mod becoming;
+mod chance;
 mod commands;
 mod droplet;
+mod durable_cancel;
+mod durable_client;
+mod durable_connection;
+mod durable_locks;
+mod durable_restart;
 mod failures;
 mod host_disk;
 mod host_follow;
@@ -24,6 +30,7 @@ mod once;
 mod output;
 mod program;
 mod project;
+mod proxy;
 mod release;
 mod repository;
 mod secrets;

@@ -75,6 +75,19 @@ impl Running {
         }
     }
 
+    /// Whether it has ended.
+    pub(crate) fn is_over(&mut self) -> bool {
+        self.child.try_wait().expect("wait").is_some()
+    }
+
+    /// The run's id, once an event has told it.
+    pub(crate) fn run(&self) -> String {
+        self.until("\"run\":");
+        let lines = self.out.lock().unwrap();
+        let event: Value = serde_json::from_str(&lines[0].1).expect("event");
+        event["run"].as_str().expect("run").to_owned()
+    }
+
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("signal");
@@ -151,6 +164,17 @@ impl Output {
         let events = self.events();
         let last = events.iter().rev().find_map(|event| event["run"].as_str());
         last.unwrap_or_else(|| panic!("no run: {}", self.said())).to_owned()
+    }
+
+    /// What steps printed on a stream, byte for byte.
+    #[track_caller]
+    pub(crate) fn printed_on(&self, stream: &str) -> String {
+        let mut text = String::new();
+        for event in self.of_type("output").iter().filter(|event| event["stream"] == stream) {
+            text.push_str(event["text"].as_str().expect("text"));
+            text.push_str(if event["partial"] == true { "" } else { "\n" });
+        }
+        text
     }
 
     /// What steps printed.

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use crate::droplet::Droplets;
+use crate::droplet::{Droplet, Droplets};
 use crate::program::{Output, Running};
+use crate::proxy::Proxy;
 
 pub(crate) struct Project {
     /// Where its files are, and the client's home.
@@ -72,6 +73,12 @@ impl Project {
         let text = fs::read_to_string(self.path(name)).expect("file");
         assert!(text.contains(from), "{name} holds no {from:?}");
         self.write(name, &text.replace(from, to));
+    }
+
+    /// Reaches a droplet through a proxy from now on.
+    pub(crate) fn through(&self, droplet: &Droplet, proxy: &Proxy) {
+        self.edit("landfall.toml", &format!("port = {}", droplet.port), &format!("port = {}", proxy.port));
+        self.edit("known_hosts", &format!("]:{}", droplet.port), &format!("]:{}", proxy.port));
     }
 
     /// Runs `landfall` to its end.

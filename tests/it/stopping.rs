@@ -20,6 +20,8 @@ fn stubborn(project: &Project, name: &str, how: &str) {
 fn api_lives(droplet: &Droplet, began: &str) {
     let now = droplet.sh("docker inspect --format '{{.State.StartedAt}} {{.State.Status}}' deployment-api-1");
     assert_eq!(now, began, "the service's own processes were touched");
+    // The redirection belongs to docker: given to `tr`, it would take the place of the pipe.
+    assert_eq!(droplet.sh("docker exec deployment-api-1 cat /proc/1/cmdline </dev/null | tr '\\0' ' '"), "node server.mjs");
 }
 
 fn began(droplet: &Droplet) -> String {

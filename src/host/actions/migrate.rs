@@ -173,7 +173,7 @@ fn asking(
     env: &BTreeMap<String, String>,
 ) -> Spawn {
     if migrate.via == Via::Exec {
-        return compose::exec(project, run, &migrate.service, &migrate.status, env);
+        return compose::exec(project, run, &migrate.service, &migrate.status, env, false);
     }
     let name = container_name(&config.name, Some(run));
     let one = OneOff { service: &migrate.service, name: &name, run, image, argv: &migrate.status, env };

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::super::compose::{self, OneOff};
 use super::super::docker::{self, Trouble};
+use super::super::inside::Guest;
 use super::super::judge::Watcher;
 use super::super::kill::LABEL;
 use super::super::process::{Ended, Spawn};
@@ -35,17 +36,14 @@ pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, command: &ServiceC
             "a secret cannot be handed to a command in a running container: its value would stand in a process list",
         ),
         Via::Exec => {
-            let spawn = compose::exec(&project, &stage.dir.run, &command.service, &command.argv, &env);
-            match stage.stream(&spawn, &mut watcher) {
+            stage.guest = Guest::of(&stage.config.name, &command.service);
+            let shell = stage.guest.as_ref().is_some_and(|guest| guest.shell);
+            let spawn = compose::exec(&project, &stage.dir.run, &command.service, &command.argv, &env, shell);
+            let ended = stage.stream(&spawn, &mut watcher);
+            stage.guest = None;
+            match ended {
                 Err(error) => Outcome::failed(format!("could not be started: {error}")),
                 Ok(ended) => match ended.stopped {
-                    Some(stopped) if !rustix::process::geteuid().is_root() && ended.left.is_empty() => {
-                        // The processes of a container belong to others, who can only be looked at by root.
-                        let told = stage.stopped(stopped, &[], step).detail.unwrap_or_default();
-                        let why = told.split(';').next().unwrap_or_default().to_owned();
-                        Outcome::unknown(format!("{why}; whether it ended inside the container cannot be seen without root"))
-                            .ended(&ended)
-                    }
                     Some(stopped) => stage.stopped(stopped, &ended.left, step).ended(&ended),
                     // Only the client died; the process inside may live.
                     None if ended.signal.is_some() => Outcome::unknown("the docker client was killed").ended(&ended),

@@ -59,7 +59,9 @@ pub(super) fn run(context: &Context, args: &DoctorArgs) -> Result<u8, Failure> {
                     good(&format!("{}: Docker {}, Compose {}", at.name, label(&docker.engine), label(&docker.compose)));
                 }
                 good(&format!("{}: {} values of its secrets will be masked", at.name, facts.masked_values));
-                masks(&facts.secrets).iter().for_each(|line| super::say(&format!("    {line}")));
+                for line in masks(&facts.secrets) {
+                    super::say(&format!("    {line}"));
+                }
                 if let Some(public) = proposal(&facts.secrets) {
                     super::say(&format!("    {} if these may be shown, list them: {public}", paint.paint(Tone::Help, "help:")));
                 }

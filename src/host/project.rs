@@ -48,10 +48,10 @@ pub(super) fn look(project: &ComposeProject) -> Look {
 }
 
 impl Look {
-    /// The project, where Compose could read it.
+    /// The project, where Compose could read it and something can be done with it.
     pub(super) fn config(&self) -> Option<&Config> {
         match self {
-            Self::Asked(_, _, Ok(config)) => Some(config),
+            Self::Asked(Ok(_), Ok(_), Ok(config)) => Some(config),
             _ => None,
         }
     }

@@ -60,12 +60,17 @@ impl Masker {
             self.scanner.read(&self.needles, piece, self.end, &mut self.hits);
             self.end += piece.len() as u64;
             #[cfg(test)]
-            assert!(self.fails_at.is_none_or(|place| self.end < place), "as the test wants it");
+            self.fail_where_a_test_wants_it();
             let held = self.scanner.held(&self.needles, self.end, &mut self.hits);
             self.held_since = held.map_or(self.end, |held| held.since);
             self.held_depth = held.map_or(0, |held| held.depth);
             self.release(self.held_since, out);
         }
+    }
+
+    #[cfg(test)]
+    fn fail_where_a_test_wants_it(&self) {
+        assert!(self.fails_at.is_none_or(|place| self.end < place), "as the test wants it");
     }
 
     /// Nothing came for a while: lets go of what waits if no more than `max_depth` bytes of a secret have been seen, so that a

@@ -1,5 +1,5 @@
-//! The policy of a host: what root lets an inventory take off the mask. It can only tighten: without one, the inventory decides; with
-//! one, only what it names by key may be public that looks like a secret, or be accepted though it is too short.
+//! The policy of a host: what root lets an inventory take off the mask. Only what it names by key may be public that looks like a
+//! secret; and where there is one, only what it names may be accepted though it is too short.
 //!
 //! ```text
 //! # /etc/landfall/policy.toml

@@ -88,7 +88,7 @@ fn what_an_error_message_quotes_is_masked_too() {
 
 #[test]
 fn public_keys_and_known_names_are_shown() {
-    let mut project = Project::new(&[(".env", "NEXT_PUBLIC_URL=https://shop.example\nDB_NAME=orders-db\nOTHER=not-public\n")]);
+    let mut project = Project::new(&[(".env", "NEXT_PUBLIC_SHOP=https://shop.example\nDB_NAME=orders-db\nOTHER=not-public\n")]);
     project.sources.public = vec!["NEXT_PUBLIC_*".into()];
     project.sources.known_plain = vec!["orders-db".into()];
     project.check("https://shop.example orders-db not-public", "https://shop.example orders-db [masked:OTHER]");
@@ -97,7 +97,7 @@ fn public_keys_and_known_names_are_shown() {
     assert_eq!(
         listed,
         [
-            ("NEXT_PUBLIC_URL".into(), false, Some("its key is listed as public".into())),
+            ("NEXT_PUBLIC_SHOP".into(), false, Some("its key is listed as public".into())),
             ("DB_NAME".into(), false, Some("it is a name that the plan itself shows".into())),
             ("OTHER".into(), true, None),
         ]
@@ -223,7 +223,7 @@ fn a_policy_tightens_what_the_inventory_says() {
     project.sources.public = vec!["*_KEY".into(), "WEB_URL".into(), "APP".into()];
     project.sources.accept_short = vec!["PIN_PASS".into()];
     let text = "key-of-the-api https://shop.example.com/x a1c shop-front";
-    project.check(text, text);
+    project.check(text, "[masked:API_KEY] [masked:WEB_URL] a1c shop-front");
     let with = |policy: &str| {
         let mut collection = project.sources.read().unwrap();
         collection.policy = Some(Policy::parse(policy).unwrap());

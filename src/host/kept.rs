@@ -7,8 +7,9 @@ use super::gather;
 use super::guard::mask_text;
 use super::mask::Needles;
 use super::state::RunDir;
+use crate::event::{Body, Event};
 use crate::facts::Refusal;
-use crate::protocol::Submission;
+use crate::protocol::{Answer, Submission};
 
 /// What stands in the place of a text when it cannot be told whether it holds a secret.
 const WITHHELD: &str = "[withheld: its secrets could not be read]";
@@ -44,8 +45,34 @@ pub(super) fn text(kept: &Submission) -> Result<String, Refusal> {
     serde_json::to_string(kept).map_err(|error| Refusal { code: 7, message: error.to_string(), remedy: None })
 }
 
+/// What a client tells of its own work at a barrier, as it may be written down: only what is told of a step, and masked.
+pub(super) fn answer(answer: Answer, mask: &dyn Fn(&str) -> String) -> Answer {
+    let told = |event: Event| {
+        let body = match event.body {
+            Body::Output { stream, text, partial, .. } => Body::Output { stream, text: mask(&text), bytes: None, partial },
+            Body::Check { kind, side, ok, observed, expected } => {
+                Body::Check { kind: mask(&kind), side: mask(&side), ok, observed: mask(&observed), expected: mask(&expected) }
+            }
+            Body::Warning { text } => Body::Warning { text: mask(&text) },
+            Body::Hint { text } => Body::Hint { text: mask(&text) },
+            _ => return None,
+        };
+        Some(Event { body, ..event })
+    };
+    Answer {
+        events: answer.events.into_iter().filter_map(told).collect(),
+        detail: answer.detail.map(|detail| mask(&detail)),
+        ..answer
+    }
+}
+
 /// What somebody says of a run, as it may be written down beside it.
 pub(super) fn told_of(dir: &RunDir, text: &str) -> String {
+    by_files(dir)(text)
+}
+
+/// A mask for texts about a run, by the secrets in files; where those cannot be read, nothing passes.
+pub(super) fn by_files(dir: &RunDir) -> impl Fn(&str) -> String {
     let secrets = dir.submission().ok().and_then(|submission| gather::of_files(&submission).ok());
-    secrets.map_or_else(|| WITHHELD.to_owned(), |secrets| mask_text(&secrets.needles, text))
+    move |text| secrets.as_ref().map_or_else(|| WITHHELD.to_owned(), |secrets| mask_text(&secrets.needles, text))
 }

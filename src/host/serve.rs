@@ -161,6 +161,7 @@ fn answer(shared: &Shared, stream: u32, request: Request) -> Result<Option<Reply
             if !driver::is_driver(&dir, &driver) {
                 return Ok(Some(Reply::Overtaken));
             }
+            let answer = kept::answer(answer, &kept::by_files(&dir));
             driver::put_answer(&dir, step, &answer).map_err(|error| io_refusal(&error))?;
             Reply::Done
         }

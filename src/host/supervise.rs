@@ -21,7 +21,7 @@ use super::state::{RunDir, State};
 use super::survey::{self, Survey};
 use super::{actions, kill, ledger};
 use crate::action::Action;
-use crate::event::{Body, Status, timestamp};
+use crate::event::{Body, Event, Status, timestamp};
 use crate::facts::{Facts, LockHolder, Migrations, Refusal};
 use crate::name::RunId;
 use crate::protocol::{Approval, HostStep, LedgerKey, Seen, Submission, When};
@@ -504,8 +504,9 @@ fn barrier(stage: &mut Stage<'_>, step: &HostStep, index: u32) -> Outcome {
     loop {
         stage.inbox.clear();
         if let Some(answer) = driver::answer(stage.dir, index) {
-            for event in &answer.events {
-                stage.log.foreign(event);
+            let answer = kept::answer(answer, &|text| stage.masked(text));
+            for event in answer.events {
+                stage.log.foreign(&Event { step: Some(step.name.clone()), ..event });
             }
             return Outcome { status: answer.status, exit_code: answer.exit_code, signal: None, detail: answer.detail };
         }

@@ -6,18 +6,19 @@ use std::fs;
 use std::path::Path;
 
 use landfall::action::{HostScript, Judge, Script};
-use landfall::protocol::{Request, Submission};
+use landfall::event::{Body, Event, Status, Stream, VERSION};
+use landfall::protocol::{Answer, Reply, Request, Submission};
 use landfall::record::base64;
 use landfall::secret::{SecretRef, SecretSources, Value};
 
-use crate::host_program::{Droplet, script_step, shell, signal, submit};
+use crate::host_program::{Droplet, answer, barrier, script_step, shell, signal, submit};
 
 const PASSWORD: &str = "correct-horse/battery+staple";
 
 fn with_secrets(droplet: &Droplet, steps: Vec<landfall::protocol::HostStep>) -> Submission {
     fs::create_dir_all(droplet.home().join("secrets")).unwrap();
     fs::write(droplet.home().join("secrets/db_password.txt"), format!("{PASSWORD}\n")).unwrap();
-    fs::write(droplet.home().join(".env"), "API_KEY=sk_live_0123456789abcdef\nAPP_ENV=production\n").unwrap();
+    fs::write(droplet.home().join(".env"), "API_KEY=key-of-the-shop-0123456789\nAPP_ENV=production\n").unwrap();
     let files = vec!["secrets/*.txt".to_owned(), ".env".to_owned()];
     let base = droplet.home().display().to_string();
     Submission { secrets: SecretSources { files, base, ..SecretSources::default() }, ..droplet.submission(steps) }
@@ -25,7 +26,7 @@ fn with_secrets(droplet: &Droplet, steps: Vec<landfall::protocol::HostStep>) -> 
 
 fn holds_secret(bytes: &[u8]) -> bool {
     let plain = base64(PASSWORD.as_bytes());
-    let needles = [PASSWORD, "battery+staple", "sk_live_0123456789abcdef", &plain[..24]];
+    let needles = [PASSWORD, "battery+staple", "key-of-the-shop-0123456789", &plain[..24]];
     needles.iter().any(|needle| bytes.windows(needle.len()).any(|window| window == needle.as_bytes()))
 }
 
@@ -168,7 +169,7 @@ fn what_a_submission_says_beside_its_steps_is_masked_before_it_is_written() {
     let mut client = droplet.connect();
     let mut submission = with_secrets(&droplet, vec![shell("waits", "echo ready; while [ ! -e done ]; do sleep 0.05; done")]);
     submission.note = Some(format!("hotfix for {PASSWORD}"));
-    submission.who.machine = "sk_live_0123456789abcdef".to_owned();
+    submission.who.machine = "key-of-the-shop-0123456789".to_owned();
     let mut following = client.submit(&submission);
     following.until_printed(&mut client, "ready");
     let state = droplet.state();
@@ -187,6 +188,42 @@ fn what_a_submission_says_beside_its_steps_is_masked_before_it_is_written() {
         let target = fs::read_link(&file).unwrap_or_default();
         assert!(!holds_secret(&fs::read(&file).unwrap_or_default()), "{}", file.display());
         assert!(!holds_secret(target.as_os_str().as_encoded_bytes()), "{}", file.display());
+    }
+}
+
+#[test]
+fn what_a_client_tells_of_its_own_work_is_masked_and_is_of_its_step_only() {
+    let droplet = Droplet::new();
+    let mut client = droplet.connect();
+    let submission = with_secrets(&droplet, vec![barrier("asks"), shell("after", "true")]);
+    let mut following = client.submit_as(&submission, "t");
+    following.until(&mut client, "the barrier", |record| record.has_begun("asks"));
+    let event = |body| Event {
+        v: VERSION,
+        time: "2026-01-01T00:00:00.000Z".into(),
+        run: submission.run.clone(),
+        host: None,
+        step: Some("after".parse().unwrap()),
+        body,
+    };
+    let printed = Body::Output {
+        stream: Stream::Stdout,
+        text: format!("it is {PASSWORD}"),
+        bytes: Some(base64(PASSWORD.as_bytes())),
+        partial: false,
+    };
+    let forged = Body::HostFinished { status: Status::Ok, exit_code: 0, duration_ms: 1 };
+    let said = Answer { events: vec![event(printed), event(forged)], detail: Some(PASSWORD.into()), ..answer(Status::Failed) };
+    assert_eq!(client.answer(&submission.run, 0, "t", said), Reply::Done);
+    let record = following.until_the_end(&mut client);
+    assert_eq!(record.code(), 1);
+    assert_eq!(record.stdout(), "it is [masked:db_password]\n");
+    assert!(!holds_secret(&record.bytes));
+    let told: Vec<_> = record.events.iter().filter(|event| matches!(event.body, Body::Output { .. })).collect();
+    assert_eq!(told[0].step.as_ref().map(|step| step.as_str()), Some("asks"));
+    assert_eq!(record.events.iter().filter(|event| matches!(event.body, Body::HostFinished { .. })).count(), 1);
+    for file in files_below(&droplet.root()) {
+        assert!(!holds_secret(&fs::read(&file).unwrap_or_default()), "{}", file.display());
     }
 }
 
@@ -224,7 +261,7 @@ fn the_logins_of_the_docker_program_are_masked_and_must_be_readable() {
 fn a_step_whose_text_contains_a_secret_is_refused_and_another_value_warns() {
     let droplet = Droplet::new();
     let mut client = droplet.connect();
-    for text in [format!("touch never # {PASSWORD}"), "touch never; x --key=sk_live_0123456789abcdef".to_owned()] {
+    for text in [format!("touch never # {PASSWORD}"), "touch never; x --key=key-of-the-shop-0123456789".to_owned()] {
         let submission = with_secrets(&droplet, vec![shell("fine", "touch never"), shell("tells", text)]);
         let record = client.play(&submission);
         let refusals = record.refusals();

@@ -1,5 +1,6 @@
 //! The benchmark: `cargo bench`. Landfall beside OpenSSH with ControlMaster, over the same sshd, in one run: ten trivial steps on one
-//! host at 0 and 50 ms round trip, and one step on fifty hosts. Tells medians, ratios, and the client's CPU time and peak memory.
+//! host at 0 and 50 ms round trip, one step on fifty hosts; what one more durable step costs; how late a line is; how fast much
+//! output passes the mask. Tells medians, ratios, and the client's CPU time and peak memory.
 //!
 //! Loopback only: one private sshd that answers on 127.0.1.1, 127.0.1.2, …; it is stopped by its own pid.
 
@@ -48,6 +49,132 @@ fn main() {
         let ratio = mine.as_secs_f64() / theirs.as_secs_f64();
         println!("{name:44} {:>7.0}ms {:>7.0}ms {ratio:>8.2} {goal:>9.2}", millis(theirs), millis(mine));
         println!("{:44} client: {:.0} ms CPU, {:.1} MiB at its peak", "", millis(median(&mut cpu)), memory as f64 / 1024.0);
+    }
+    println!();
+    a_step_more(&bench);
+    how_late_a_line_is(&bench);
+    how_fast_output_is(&bench);
+}
+
+/// What one more step costs: the difference of twenty and of ten steps, over the connection that is there.
+fn a_step_more(bench: &Bench) {
+    let scripts = [10, 20].map(|steps| bench.scripts(steps, 1, bench.port));
+    let (mut mux, mut ours) = ([const { Vec::new() }; 2], [const { Vec::new() }; 2]);
+    for round in 0..=ROUNDS {
+        for (index, scripts) in scripts.iter().enumerate() {
+            let (theirs, mine) = (timed(Command::new(&scripts.mux)), timed(bench.landfall(&scripts.project)));
+            if round > 0 {
+                mux[index].push(theirs.wall);
+                ours[index].push(mine.wall);
+            }
+        }
+    }
+    let each = |times: &mut [Vec<Duration>; 2]| {
+        let [ten, twenty] = times.each_mut().map(|times| millis(median(times)));
+        (twenty - ten) / 10.0
+    };
+    let (theirs, mine) = (each(&mut mux), each(&mut ours));
+    println!("one more step: ssh mux {theirs:.1} ms, landfall {mine:.1} ms, more by {:.1} ms (goal: at most 30)", mine - theirs);
+}
+
+/// How long a line is under way, from the step that prints it to whoever reads the client.
+fn how_late_a_line_is(bench: &Bench) {
+    let prints = "for i in $(seq 200); do date +at=%s%N; sleep 0.01; done";
+    let project = bench.project("lines", 1, bench.port, prints);
+    let (mut mux, mut ours) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        mux.extend(lateness(bench.ssh(&project, prints)));
+        ours.extend(lateness(bench.landfall(&project)));
+    }
+    let of = |late: &mut Vec<Duration>| {
+        late.sort_unstable();
+        (millis(late[late.len() / 2]), millis(late[late.len() * 99 / 100]))
+    };
+    let ((theirs, theirs_99), (mine, mine_99)) = (of(&mut mux), of(&mut ours));
+    println!(
+        "a line: ssh {theirs:.2} ms (p99 {theirs_99:.2}), landfall {mine:.2} ms (p99 {mine_99:.2}), later by {:.2} ms (goal: at most 1; p99 at most 20)",
+        mine - theirs
+    );
+}
+
+fn lateness(mut command: Command) -> Vec<Duration> {
+    use std::io::BufRead;
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("start");
+    let stdout = std::io::BufReader::new(child.stdout.take().expect("stdout"));
+    let mut late = Vec::new();
+    for line in stdout.lines() {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("now");
+        let line = line.expect("a line");
+        let Some(at) = line.rsplit("at=").next().and_then(|at| at.trim().parse().ok()) else { continue };
+        late.push(now.saturating_sub(Duration::from_nanos(at)));
+    }
+    assert!(child.wait().expect("wait").success() && late.len() == 200, "{} lines of {command:?}", late.len());
+    late
+}
+
+/// 200 MB of log lines through the mask of ten secrets, beside plain ssh.
+fn how_fast_output_is(bench: &Bench) {
+    const MEGABYTES: u64 = 200;
+    let line = "2026-11-21T02:00:00Z info  applying 20260318142000_configurations: step of many, nothing to hide in it";
+    let prints = format!("yes '{line}' | head -c {MEGABYTES}000000");
+    let project = bench.project("flood", 1, bench.port, &prints);
+    let secrets = (0..10).fold(String::new(), |text, number| {
+        format!("{text}VALUE_{number}=n{number}-{:x}-of-the-shop\n", 7919_u64.pow(4) * (number + 3))
+    });
+    std::fs::write(bench.dir.path().join("ten.env"), secrets).expect("write");
+    let inventory = project.join("landfall.toml");
+    let text = std::fs::read_to_string(&inventory).expect("read");
+    std::fs::write(&inventory, format!("{text}[secrets]\nfiles = [\"{}/ten.env\"]\n", bench.dir.path().display()))
+        .expect("write");
+    let (mut mux, mut ours, mut memory) = (Vec::new(), Vec::new(), 0);
+    for _ in 0..3 {
+        mux.push(timed(bench.ssh(&project, &prints)).wall);
+        let watching = Peak::of_supervisors(bench.dir.path());
+        ours.push(timed(bench.landfall(&project)).wall);
+        memory = memory.max(watching.stop());
+    }
+    let (theirs, mine) = (median(&mut mux).as_secs_f64(), median(&mut ours).as_secs_f64());
+    let megabytes = MEGABYTES as f64;
+    println!(
+        "{MEGABYTES} MB of output, 10 secrets: ssh {:.0} MB/s, landfall {:.0} MB/s, {:.2} of it (goal: at least 0.60); host program {:.1} MiB at its peak (goal: at most 16)",
+        megabytes / theirs,
+        megabytes / mine,
+        theirs / mine,
+        memory as f64 / 1024.0
+    );
+}
+
+/// The highest peak of memory among the supervisors of this benchmark's hosts, in KiB, looked at until it is stopped.
+struct Peak {
+    over: std::sync::Arc<std::sync::atomic::AtomicBool>,
+    looking: thread::JoinHandle<u64>,
+}
+
+impl Peak {
+    fn of_supervisors(below: &Path) -> Self {
+        let over = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let (until, below) = (std::sync::Arc::clone(&over), below.display().to_string());
+        let looking = thread::spawn(move || {
+            let mut peak = 0;
+            while !until.load(std::sync::atomic::Ordering::Relaxed) {
+                for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+                    let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+                    let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+                    let line = String::from_utf8_lossy(&line);
+                    if line.contains("\0supervise\0") && line.contains(&below) {
+                        peak = peak.max(usage(pid).map_or(0, |(memory, _)| memory));
+                    }
+                }
+                thread::sleep(Duration::from_millis(50));
+            }
+            peak
+        });
+        Self { over, looking }
+    }
+
+    fn stop(self) -> u64 {
+        self.over.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.looking.join().unwrap_or_default()
     }
 }
 
@@ -150,10 +277,31 @@ impl Bench {
         command
     }
 
-    /// What is run on either side: the same steps, on the same hosts, through the same port.
-    fn scripts(&self, steps: usize, hosts: usize, port: u16) -> Scripts {
+    /// One command on the first host, over a connection of its own.
+    fn ssh(&self, project: &Path, prints: &str) -> Command {
+        let mut command = Command::new("ssh");
+        command.args(self.options(project, self.port).split_whitespace()).arg(format!("root@{}", address(0))).arg(prints);
+        command
+    }
+
+    fn options(&self, project: &Path, port: u16) -> String {
+        format!(
+            "-F none -i {}/key -p {port} -o UserKnownHostsFile={} -o StrictHostKeyChecking=yes -o LogLevel=ERROR -o IdentitiesOnly=yes \
+             -o BatchMode=yes",
+            self.dir.path().display(),
+            project.join("known_hosts").display()
+        )
+    }
+
+    /// A project of so many hosts and a playbook of one step.
+    fn project(&self, name: &str, hosts: usize, port: u16, prints: &str) -> PathBuf {
+        let step = format!("hosts = \"all\"\n[[steps]]\nkind = \"shell\"\nname = \"prints\"\ncommand = {prints:?}\n");
+        self.project_of(name, hosts, port, &step)
+    }
+
+    fn project_of(&self, name: &str, hosts: usize, port: u16, playbook: &str) -> PathBuf {
         let path = self.dir.path().display();
-        let project = self.dir.path().join(format!("project-{steps}-{hosts}-{port}"));
+        let project = self.dir.path().join(name);
         std::fs::create_dir_all(project.join("playbooks")).expect("folder");
         let key = std::fs::read_to_string(self.dir.path().join("host.pub")).expect("key");
         let known: String = (0..hosts).fold(String::new(), |text, host| format!("{text}[{}]:{port} {key}", address(host)));
@@ -170,15 +318,19 @@ impl Bench {
         }
         std::fs::create_dir_all(self.dir.path().join("hosts")).expect("folder");
         std::fs::write(project.join("landfall.toml"), inventory).expect("write");
+        std::fs::write(project.join("playbooks/bench.toml"), playbook).expect("write");
+        project
+    }
+
+    /// What is run on either side: the same steps, on the same hosts, through the same port.
+    fn scripts(&self, steps: usize, hosts: usize, port: u16) -> Scripts {
+        let path = self.dir.path().display();
         let body = (0..steps).fold("hosts = \"all\"\n".to_owned(), |text, step| {
             format!("{text}[[steps]]\nkind = \"shell\"\nname = \"s{step}\"\ncommand = \"echo step {step}\"\n")
         });
-        std::fs::write(project.join("playbooks/bench.toml"), body).expect("write");
-        let options = format!(
-            "-F none -i {path}/key -p {port} -o UserKnownHostsFile={} -o StrictHostKeyChecking=yes -o LogLevel=ERROR -o IdentitiesOnly=yes \
-             -o BatchMode=yes -o ControlMaster=auto -o ControlPath={path}/cm-%h-%p -o ControlPersist=5",
-            project.join("known_hosts").display()
-        );
+        let project = self.project_of(&format!("project-{steps}-{hosts}-{port}"), hosts, port, &body);
+        let options =
+            format!("{} -o ControlMaster=auto -o ControlPath={path}/cm-%h-%p -o ControlPersist=5", self.options(&project, port));
         let one =
             (0..steps).fold(String::new(), |text, step| format!("{text}ssh {options} root@$1 'echo step {step}' || exit 1\n"));
         let sequence = Self::script(&project, "one", &format!("{one}ssh {options} -O exit root@$1 2>/dev/null\n"));

@@ -6,10 +6,13 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::chance::is_long;
-use crate::droplet::{Droplet, droplet, eventually};
+use crate::droplet::{Droplet, droplet, eventually, within};
 use crate::program::Output;
 use crate::project::Project;
 use crate::proxy::Proxy;
+
+/// Longer than any part of a release takes, on a busy machine too.
+const RELEASE: Duration = Duration::from_mins(3);
 
 /// Holds every migration up from its first write on, until it is dropped.
 struct Held<'a>(&'a Droplet);
@@ -33,7 +36,7 @@ impl Drop for Held<'_> {
 
 fn until_a_migration_is_held(droplet: &Droplet) {
     let waiting = "SELECT count(*) FROM pg_locks WHERE relation = '_prisma_migrations'::regclass AND NOT granted";
-    eventually("the migration has begun to write", || droplet.sql(waiting) == "1");
+    within(RELEASE, "the migration has begun to write", || droplet.sql(waiting) == "1");
 }
 
 #[test]
@@ -51,7 +54,7 @@ fn a_client_killed_during_a_migration_changes_nothing_about_the_release() {
     thread::sleep(Duration::from_secs(if is_long() { 20 } else { 3 }));
     assert_eq!(droplet.sql("SELECT count(*) FROM _prisma_migrations"), "2", "nothing else applied it");
     drop(held);
-    eventually("the rest of the release is done", || droplet.left().is_empty());
+    within(RELEASE, "the rest of the release is done", || droplet.left().is_empty());
     // Once, and whole; a second attempt of the tool would stand in its own table.
     assert_eq!(
         droplet.sql("SELECT count(*), count(DISTINCT migration_name), count(finished_at) FROM _prisma_migrations"),

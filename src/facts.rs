@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::name::{RunId, ServiceName, StepName};
+use crate::secret::SecretName;
 
 /// The state of a host that a plan is made from.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -34,6 +35,9 @@ pub struct Facts {
     /// Free bytes where the state is kept.
     #[serde(default)]
     pub disk_free: u64,
+    /// What was looked at for secrets, by name; told to whoever asks, and kept in no record.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretName>,
     /// How many values will be masked.
     #[serde(default)]
     pub masked_values: usize,

@@ -87,6 +87,7 @@
 //! | [`protocol`] | what client and host program say to each other |
 //! | [`host`] | the host program: serve, supervise, mask, lock, ledger, probe, judge |
 //! | [`source`] | TOML with places, and the list of what is wrong |
+//! | [`vault`] | the secrets of this machine, and where they come from |
 //! | [`migration`] | migration tools as data |
 //! | [`steps`] | the step kinds, a file each |
 //! | [`playbook`] | parse, resolve, the inventory |
@@ -142,6 +143,9 @@ pub mod host;
 
 #[cfg(feature = "client")]
 pub mod source;
+
+#[cfg(feature = "client")]
+pub mod vault;
 
 #[cfg(feature = "client")]
 pub mod migration;

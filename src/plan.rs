@@ -150,6 +150,8 @@ pub struct Order {
     pub approval: Approval,
     /// How long a barrier waits for a driver.
     pub answer_within_ms: u64,
+    /// How long a prepared host waits for its client to come back.
+    pub approve_within_ms: u64,
 }
 
 impl Plan {
@@ -180,6 +182,7 @@ impl Plan {
             key: order.key.clone(),
             project: self.project.clone(),
             state: resolved.state.clone(),
+            retention: self.resolved.retention,
             host: resolved.name.clone(),
             hosts: self.hosts.iter().map(|plan| plan.host.clone()).collect(),
             playbook: self.playbook.to_string(),
@@ -191,6 +194,7 @@ impl Plan {
             effects: resolved.effects(),
             approval: order.approval,
             answer_within_ms: order.answer_within_ms,
+            approve_within_ms: order.approve_within_ms,
             pull: resolved.pull.clone(),
             steps: resolved.steps.iter().map(|step| step.step.clone()).collect(),
         })

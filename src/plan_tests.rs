@@ -117,6 +117,7 @@ fn submits_what_it_shows() {
         key: None,
         approval: Approval::Awaited,
         answer_within_ms: 60_000,
+        approve_within_ms: 30_000,
     };
     let submission = plan.submission(&plan.hosts[1].host, &order).expect("a submission");
     assert_eq!(submission.plan, plan.digest);

@@ -40,3 +40,18 @@ pub struct SecretSources {
     /// Words that Landfall itself is configured with (project, services, hosts, folders): never secret.
     pub known_plain: Vec<String>,
 }
+
+/// A value that a host looked at, for `doctor` to list. Never holds the value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretName {
+    /// The key, or the stem of the file's name.
+    pub name: String,
+    /// Where it comes from.
+    pub source: String,
+    /// Whether it is masked.
+    pub masked: bool,
+    /// Why not, if it is not.
+    pub why_not: Option<String>,
+    /// It is masked, but looks as if it could be shown.
+    pub may_be_public: bool,
+}

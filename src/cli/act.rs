@@ -118,7 +118,7 @@ fn act(
     let inventory = Inventory::read(&context.inventory()?)?;
     let hosts = playbook::hosts(&inventory, &on.on)?;
     reach::block_on(async {
-        let (known, stops) = found::ask(&reach::reach(), &hosts).await;
+        let (known, stops) = found::ask(&reach::reach()?, &hosts).await;
         let found = found::choose(known, stops, prefix)?;
         let names: Vec<HostName> = found.of.iter().map(|host| host.at.name.clone()).collect();
         let shown = names.iter().map(HostName::as_str).collect::<Vec<_>>().join(", ");

@@ -265,8 +265,17 @@ pub(super) struct AttachArgs {
     /// The run, or as much of its id as tells it apart [default: the newest]
     #[arg(value_parser = run_prefix)]
     pub(super) run: Option<String>,
+    /// Show what was printed from now on only
+    #[arg(long, conflicts_with = "drive", help_heading = THIS_RUN)]
+    pub(super) from_now: bool,
+    /// Take over what the run's own client owed it, once that is gone: by the same playbook and values, as they are here
+    #[arg(long, help_heading = THIS_RUN)]
+    pub(super) drive: bool,
+    /// Take over without asking
+    #[arg(long, requires = "drive", help_heading = THIS_RUN)]
+    pub(super) yes: bool,
     #[command(flatten)]
-    pub(super) on: On,
+    pub(super) selection: Selection,
     #[command(flatten)]
     pub(super) reconnect: Reconnect,
 }

@@ -1,27 +1,94 @@
-//! `landfall attach`: watches a run from its first byte, from any machine, with the same exit code.
+//! `landfall attach`: watches a run from its first byte, from any machine, with the same exit code; or takes it over.
+
+use std::sync::Arc;
 
 use super::args::AttachArgs;
-use super::{Context, Failure, exit, found, reach};
+use super::confirm::Question;
+use super::desk::Terminal;
+use super::found::{self, Found, HostRuns};
+use super::{Context, Failure, check, exit, reach, who};
+use crate::name::HostName;
+use crate::playbook::{self, Inventory, ResolvedPlaybook};
 use crate::report::{Reporter, Reporters};
-use crate::run;
+use crate::run::{self, Finished, Past, Reach};
 
 pub(super) fn run(context: &Context, args: &AttachArgs) -> Result<u8, Failure> {
-    let hosts = found::hosts(context, &args.on)?;
+    let hosts = found::hosts(context, &args.selection.on)?;
     let mut display = context.display.clone();
     display.replay = true;
     let mut reporters = Reporters::for_display(&display);
     let finished = reach::block_on(async {
-        let reach = reach::reach();
+        let reach = reach::reach()?;
         let (known, stops) = found::ask(&reach, &hosts).await;
-        let found = found::choose(known, stops, args.run.as_deref())?;
-        let of = found.of.into_iter().map(|host| (host.at, host.contact)).collect();
-        let mut finished = run::attach(&reach, &found.run, of, args.reconnect.reconnect_for, &mut reporters).await;
-        if !found.unasked.is_empty() {
+        let Found { run, of, unasked } = found::choose(known, stops, args.run.as_deref())?;
+        let mut finished = if args.drive {
+            let inventory = Inventory::read(&context.inventory()?)?;
+            let taken = TakenOver { playbook: same_playbook(&inventory, args, &run, &of)?, run, of };
+            taken.drive(context, &inventory, args, &reach, &mut reporters).await?
+        } else {
+            let of = of.into_iter().map(|host| (host.at, host.contact)).collect();
+            let past = if args.from_now { Past::Steps } else { Past::Whole };
+            run::attach(&reach, &run, of, past, args.reconnect.reconnect_for, &mut reporters).await
+        };
+        if !unasked.is_empty() {
             finished.code = exit::UNKNOWN;
-            finished.stops.extend(found.unasked);
+            finished.stops.extend(unasked);
         }
         Ok::<_, Failure>(finished)
     })??;
     reporters.finish();
     Ok(context.end(finished))
+}
+
+/// The playbook of a run, as it is here. Of what a host tells, only the name is used, as that of a file under playbooks/; the
+/// person confirms it, and the hosts compare what it makes.
+fn same_playbook(
+    inventory: &Inventory,
+    args: &AttachArgs,
+    run: &crate::name::RunId,
+    of: &[HostRuns],
+) -> Result<ResolvedPlaybook, Failure> {
+    let summary = of.iter().flat_map(|host| &host.runs).find(|known| known.run == *run);
+    let summary = summary.ok_or_else(|| Failure::refused(format!("no host knows of run {run}")))?;
+    let name: crate::name::PlaybookName = summary.playbook.parse().map_err(|_| {
+        Failure::refused(format!("run {run} was not started from a playbook")).remedy("leave out --drive, to watch it")
+    })?;
+    let mut options = check::options(&args.selection);
+    options.on = summary.hosts.iter().map(HostName::to_string).collect();
+    Ok(playbook::named(inventory, name.as_str(), &options)?)
+}
+
+struct TakenOver {
+    playbook: ResolvedPlaybook,
+    run: crate::name::RunId,
+    of: Vec<HostRuns>,
+}
+
+impl TakenOver {
+    async fn drive(
+        self,
+        context: &Context,
+        inventory: &Inventory,
+        args: &AttachArgs,
+        reach: &Arc<Reach>,
+        reporters: &mut Reporters,
+    ) -> Result<Finished, Failure> {
+        let action = format!("take over run {} by playbook {} as it is here", self.run, self.playbook.name);
+        let question = Question { action: action.clone(), production: self.playbook.production.clone() };
+        question.ask(args.yes, context.paint())?;
+        let options = run::Options {
+            who: who::of_process(),
+            note: None,
+            key: None,
+            yes: true,
+            detach: false,
+            lock_wait: std::time::Duration::ZERO,
+            reconnect_for: args.reconnect.reconnect_for,
+            cancel_on_term: false,
+            config: inventory.path.clone(),
+        };
+        let desk = Arc::new(Terminal { mode: context.display.mode, paint: context.paint(), action });
+        let contacts = self.of.into_iter().map(|host| host.contact).collect();
+        Ok(run::drive(&self.playbook, &self.run, contacts, &options, reach, desk, reporters).await)
+    }
 }

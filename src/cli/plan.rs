@@ -21,7 +21,7 @@ pub(super) fn run(context: &Context, args: &PlanArgs) -> Result<u8, Failure> {
         .map(|host| HostAt { name: host.name.clone(), target: host.target.clone(), state: host.state.clone() })
         .collect();
     let (facts, stops) = reach::block_on(async {
-        let (contacts, mut stops) = reach::contacts(&reach::reach(), &hosts).await;
+        let (contacts, mut stops) = reach::contacts(&reach::reach()?, &hosts).await;
         let mut asking = Vec::new();
         for (_, contact) in contacts {
             let submission = bare.submission(&contact.host, &order()?);
@@ -72,5 +72,6 @@ fn order() -> Result<Order, Failure> {
         key: None,
         approval: Approval::Awaited,
         answer_within_ms: 0,
+        approve_within_ms: 0,
     })
 }

@@ -12,6 +12,7 @@ use crate::report::label;
 use crate::run::{Contact, Reach, Stop, contact};
 use crate::runtime::Programs;
 use crate::ssh::{Ask, Operator, Sources, UnknownKey};
+use crate::vault::{Kind, Vault};
 
 /// Runs a future to its end, on this thread: one thread is all that many hosts need.
 pub(super) fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
@@ -25,12 +26,14 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure>
 }
 
 /// Keys, passphrases and programs of this process.
-pub(super) fn reach() -> Arc<Reach> {
-    Arc::new(Reach {
-        operator: Operator::of_process(Arc::new(Person)),
+pub(super) fn reach() -> Result<Arc<Reach>, Failure> {
+    let vault = Arc::new(Vault::of_process()?);
+    Ok(Arc::new(Reach {
+        operator: Operator::of_process(Arc::new(Person { vault: Arc::clone(&vault) })),
         sources: Sources::of_process(),
         programs: Programs::embedded(),
-    })
+        vault,
+    }))
 }
 
 /// Connects to hosts; those that cannot be reached are told by themselves.
@@ -46,17 +49,38 @@ pub(super) async fn contacts(reach: &Arc<Reach>, hosts: &[HostAt]) -> (Vec<(Host
     (made, stops)
 }
 
-/// Whoever sits at the terminal, if there is one.
+/// Whoever sits at the terminal, if there is one, and what they have put down elsewhere.
 #[derive(Debug)]
-pub(super) struct Person;
+pub(super) struct Person {
+    vault: Arc<Vault>,
+}
 
-impl Ask for Person {
-    fn passphrase(&self, key: &Path) -> Option<SecretString> {
+impl Person {
+    /// What the operator's own file leads to, or else what they type.
+    fn secret(&self, kind: Kind, name: &str, prompt: &str) -> Option<SecretString> {
+        match self.vault.get(kind, name) {
+            Ok(None) => {}
+            Ok(value) => return value,
+            Err(error) => {
+                super::say(&format!("warning: {error}: {}", error.remedy));
+                return None;
+            }
+        }
         if !std::io::stdin().is_terminal() {
             return None;
         }
-        let prompt = format!("Passphrase of {}: ", key.display());
         rpassword::prompt_password(prompt).ok().filter(|typed| !typed.is_empty()).map(SecretString::from)
+    }
+}
+
+impl Ask for Person {
+    fn passphrase(&self, key: &Path) -> Option<SecretString> {
+        let key = key.display().to_string();
+        self.secret(Kind::Passphrase, &key, &format!("Passphrase of {key}: "))
+    }
+
+    fn sudo_password(&self, host: &str) -> Option<SecretString> {
+        self.secret(Kind::Sudo, host, &format!("Password of sudo on {host}: "))
     }
 
     fn accept_key(&self, unknown: &UnknownKey) -> bool {

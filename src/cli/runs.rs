@@ -9,7 +9,8 @@ use crate::report::{Output, Tone, label};
 
 pub(super) fn run(context: &Context, args: &RunsArgs) -> Result<u8, Failure> {
     let hosts = found::hosts(context, &args.on)?;
-    let (known, stops) = reach::block_on(async { found::ask(&reach::reach(), &hosts).await })?;
+    let reach = reach::reach()?;
+    let (known, stops) = reach::block_on(async { found::ask(&reach, &hosts).await })?;
     let mut runs: Vec<&RunSummary> = known.iter().flat_map(|host| &host.runs).collect();
     runs.sort_by(|a, b| (&b.since, &a.run).cmp(&(&a.since, &b.run)));
     let mut text = String::new();
@@ -61,7 +62,7 @@ fn line(context: &Context, run: &RunSummary, all: &[&RunSummary]) -> String {
 pub(super) fn lock_status(context: &Context, args: &LockStatusArgs) -> Result<u8, Failure> {
     let hosts = found::hosts(context, &args.on)?;
     reach::block_on(async {
-        let (contacts, mut stops) = reach::contacts(&reach::reach(), &hosts).await;
+        let (contacts, mut stops) = reach::contacts(&reach::reach()?, &hosts).await;
         let mut text = String::new();
         for (at, contact) in contacts {
             match contact.ask(&Request::Lock { state: at.state.clone() }).await {

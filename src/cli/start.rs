@@ -59,7 +59,7 @@ fn start(context: &Context, inventory: &Inventory, resolved: &ResolvedPlaybook, 
     };
     let desk = Arc::new(Terminal { mode: context.display.mode, paint: context.paint(), action });
     let mut reporters = Reporters::for_display(&context.display);
-    let finished = reach::block_on(run::run(resolved, &options, &reach::reach(), desk, &mut reporters))?;
+    let finished = reach::block_on(run::run(resolved, &options, &reach::reach()?, desk, &mut reporters))?;
     reporters.finish();
     Ok(context.end(finished))
 }

@@ -16,7 +16,7 @@ pub(super) fn run(context: &Context, args: &TrustArgs) -> Result<u8, Failure> {
         return Err(Failure::usage(format!("{} is a group, not a host", args.host)).remedy("trust its hosts one by one"));
     };
     let (settings, keys) = reach::block_on(async {
-        let reach = reach::reach();
+        let reach = reach::reach()?;
         let settings = ssh::resolve(&ssh_target(&host.name, &host.target), &reach.sources).await.map_err(Stop::from)?;
         let keys = ssh::host_keys(&settings, &reach.operator).await.map_err(Stop::from)?;
         Ok::<_, Stop>((settings, keys))

@@ -99,16 +99,36 @@ pub(super) struct Config {
     /// Its networks.
     #[serde(default)]
     pub networks: BTreeMap<String, Network>,
+    /// Its secrets.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, SecretFile>,
 }
 
 /// One service of it, as far as it matters here.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 pub(super) struct Service {
     /// The image it names; a service that is only built has none.
     pub image: Option<String>,
+    /// What its containers get, with `$` written as `$$`.
+    #[serde(default)]
+    pub environment: BTreeMap<String, serde_json::Value>,
     /// The networks it joins.
     #[serde(default)]
     pub networks: BTreeMap<String, serde_json::Value>,
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Its environment holds secrets.
+        f.debug_struct("Service").field("image", &self.image).finish_non_exhaustive()
+    }
+}
+
+/// A secret of it, where it is a file.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(super) struct SecretFile {
+    /// The whole path.
+    pub file: Option<PathBuf>,
 }
 
 /// A network of it.

@@ -135,12 +135,22 @@ pub(super) struct Container {
 }
 
 /// Settings of a container.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct ContainerConfig {
+    /// What it was started with: `KEY=value`.
+    #[serde(default)]
+    pub env: Option<Vec<String>>,
     /// Its labels.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+}
+
+impl std::fmt::Debug for ContainerConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Its environment holds secrets.
+        f.debug_struct("ContainerConfig").field("labels", &self.labels).finish_non_exhaustive()
+    }
 }
 
 /// A container by name or id; none when there is none.

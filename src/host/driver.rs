@@ -32,18 +32,24 @@ pub(super) fn is_gone(dir: &RunDir) -> bool {
     newest(dir).is_some_and(|(_, owner, _)| !owner.alive())
 }
 
-/// Becomes the driver: when there is none, or when the one there is is the same client on a connection that died.
+/// Becomes the driver of a new run, or the same client's again on another connection. False when it is another's.
 pub(super) fn take(dir: &RunDir, token: &str) -> io::Result<bool> {
+    succeed(dir, token, |_, of| of == digest(token))
+}
+
+/// Becomes the driver of a run whose own client is gone. False when it is not.
+pub(super) fn take_over(dir: &RunDir, token: &str) -> io::Result<bool> {
+    succeed(dir, token, |owner, of| of == digest(token) || !owner.alive())
+}
+
+fn succeed(dir: &RunDir, token: &str, may: impl Fn(&Owner, &str) -> bool) -> io::Result<bool> {
     let Some(me) = Owner::me() else { return Ok(false) };
     loop {
-        let before = newest(dir);
-        let (generation, taken) = match &before {
-            None => (0, false),
-            Some((generation, owner, of)) => (*generation, *of != digest(token) && owner.alive()),
+        let generation = match newest(dir) {
+            None => 0,
+            Some((generation, owner, of)) if may(&owner, &of) => generation,
+            Some(_) => return Ok(false),
         };
-        if taken {
-            return Ok(false);
-        }
         if dir.mark(&format!("driver.{}", generation + 1), &format!("{me} {}", digest(token)))? {
             return Ok(true);
         }

@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags};
 use super::inbox::Watch;
 use super::owner::Owner;
 use super::process::wait_any;
+use super::retention;
 use super::state::RunDir;
 use super::status;
 use crate::protocol::{CREDIT, Reply, RunState};
@@ -51,8 +52,15 @@ impl Credit {
     }
 }
 
-/// Reads the record from `offset` on to `send`, until its end, or until `send` says that nobody listens. Gives the last word.
-pub(super) fn follow(dir: &RunDir, offset: u64, credit: &Credit, send: &mut dyn FnMut(&[u8]) -> bool) -> Option<Reply> {
+/// Reads the record from `offset` on to `send`, until its end, or until somebody says that nobody listens. Before its bytes it
+/// tells `opened` how long it is. Gives the last word.
+pub(super) fn follow(
+    dir: &RunDir,
+    offset: u64,
+    credit: &Credit,
+    opened: &dyn Fn(u64) -> bool,
+    send: &mut dyn FnMut(&[u8]) -> bool,
+) -> Option<Reply> {
     let refused =
         |error: std::io::Error| Reply::Refused { code: 6, message: format!("the record cannot be read: {error}"), remedy: None };
     // A run that was just accepted may not have its log yet.
@@ -78,6 +86,10 @@ pub(super) fn follow(dir: &RunDir, offset: u64, credit: &Credit, send: &mut dyn 
     let length = log.metadata().map(|metadata| metadata.len()).unwrap_or_default();
     if offset > length {
         return Some(Reply::RecordShort { length });
+    }
+    let _kept = retention::watched(&log);
+    if !opened(length) {
+        return None;
     }
     if let Err(error) = log.seek(SeekFrom::Start(offset)) {
         return Some(refused(error));

@@ -64,6 +64,11 @@ fn newest(state: &State) -> io::Result<Option<(u64, RunId)>> {
     }
 }
 
+/// The run that took the lock last, whether it is over or not.
+pub(super) fn last(state: &State) -> Option<RunId> {
+    newest(state).ok().flatten().map(|(_, run)| run)
+}
+
 fn generations(state: &State) -> Vec<u64> {
     let names = std::fs::read_dir(state.locks()).into_iter().flatten().flatten();
     names.filter_map(|entry| entry.file_name().to_str()?.strip_prefix(PREFIX)?.parse().ok()).collect()

@@ -6,16 +6,22 @@ mod compose;
 mod docker;
 mod driver;
 mod follow;
+mod gather;
+mod guard;
 mod inbox;
 mod inside;
 mod judge;
+mod kept;
 mod kill;
 mod ledger;
+mod literals;
 mod lock;
 mod log;
 pub mod mask;
 mod owner;
 mod process;
+mod project;
+mod retention;
 pub mod secrets;
 mod serve;
 mod stage;
@@ -32,6 +38,13 @@ pub fn main() -> ExitCode {
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
     let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
+    // What failed says where, not with what: a panic's own words may quote what the program had in hand.
+    std::panic::set_hook(Box::new(|panic| {
+        use std::io::Write;
+        let place = panic.location().map_or("an unknown place", std::panic::Location::file);
+        let line = panic.location().map_or(0, std::panic::Location::line);
+        let _ = writeln!(std::io::stderr(), "landfall-host failed at {place}:{line}");
+    }));
     let args: Vec<String> = std::env::args().collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [_, "serve", nonce] => {

@@ -5,12 +5,15 @@
 mod dotenv;
 mod error;
 mod files;
+mod logins;
+mod policy;
 
 pub use error::{ShortSecret, SourceError};
 
 use crate::host::mask::{ANYWHERE, Needles, Plain, Secret, Verdict, WhyNot, is_secret_key};
-use crate::secret::{SecretSources, Value};
-use serde::{Deserialize, Serialize};
+use crate::secret::{SecretName, SecretSources, Value};
+use policy::Policy;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,6 +38,10 @@ impl Origin {
     fn is_secret(&self) -> bool {
         matches!(self, Self::SecretFile(_) | Self::Login(_))
     }
+
+    fn is_file(&self) -> bool {
+        matches!(self, Self::SecretFile(_) | Self::EnvFile(_))
+    }
 }
 
 impl fmt::Display for Origin {
@@ -48,19 +55,6 @@ impl fmt::Display for Origin {
     }
 }
 
-/// A value that was looked at, for `doctor` to list. Never holds the value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SecretName {
-    /// The key, or the stem of the file's name.
-    pub name: String,
-    /// Where it comes from.
-    pub source: String,
-    /// Whether it is masked.
-    pub masked: bool,
-    /// Why not, if it is not.
-    pub why_not: Option<String>,
-}
-
 /// All that was collected.
 #[derive(Clone, Debug)]
 pub struct Loaded {
@@ -70,6 +64,7 @@ pub struct Loaded {
     pub names: Vec<SecretName>,
     /// What the operator should know; never a value.
     pub warnings: Vec<String>,
+    /// What a step may ask for by name: of several, the last. What is declared is behind the rest.
     values: Vec<Secret>,
 }
 
@@ -91,30 +86,25 @@ impl Loaded {
     }
 }
 
-/// Reads the declared files, and nothing else.
-pub fn load(sources: &SecretSources) -> Result<Loaded, SourceError> {
-    sources.load()
-}
-
 impl SecretSources {
     /// Reads the declared files; more values may be added to the result.
     pub fn read(&self) -> Result<Collection, SourceError> {
         let mut collection = Collection {
-            plain: Plain::new(&self.known_plain),
+            base: PathBuf::from(&self.base),
+            known: self.known_plain.clone(),
             public: self.public.clone(),
             accept_short: self.accept_short.clone(),
-            secrets: Vec::new(),
-            values: Vec::new(),
-            names: Vec::new(),
-            short: Vec::new(),
-            warnings: Vec::new(),
+            given: Vec::new(),
+            declared: 0,
+            policy: None,
+            files: BTreeSet::new(),
         };
         for declared in &self.files {
-            for path in files::find(Path::new(&self.base), declared)? {
-                let content = files::read(Path::new(&self.base), &path)?;
-                collection.add_file(&path, content);
+            for path in files::find(&collection.base, declared)? {
+                collection.read_file(&path)?;
             }
         }
+        collection.declared = collection.given.len();
         Ok(collection)
     }
 
@@ -124,16 +114,43 @@ impl SecretSources {
     }
 }
 
-/// Secrets as they come together.
+/// A value as it was found, in all the forms that programs may take it for; the first is what compose makes of it, and decides.
+struct Given {
+    name: String,
+    forms: Vec<Vec<u8>>,
+    origin: Origin,
+}
+
+impl Given {
+    fn first(&self) -> &[u8] {
+        self.forms.first().map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether it is certainly a secret.
+    fn is_strict(&self) -> bool {
+        self.origin.is_secret() || is_secret_key(&self.name)
+    }
+}
+
+impl Drop for Given {
+    fn drop(&mut self) {
+        self.forms.iter_mut().for_each(|form| form.fill(0));
+    }
+}
+
+/// Secrets as they come together. What becomes of each is judged when all are there.
 pub struct Collection {
-    plain: Plain,
+    base: PathBuf,
+    known: Vec<String>,
     public: Vec<String>,
     accept_short: Vec<String>,
-    secrets: Vec<Secret>,
-    values: Vec<Secret>,
-    names: Vec<SecretName>,
-    short: Vec<ShortSecret>,
-    warnings: Vec<String>,
+    given: Vec<Given>,
+    /// How many of them the inventory declares: they come first.
+    declared: usize,
+    /// What root allows the inventory to say.
+    policy: Option<Policy>,
+    /// The files that were read, so that none is read twice.
+    files: BTreeSet<PathBuf>,
 }
 
 impl Collection {
@@ -142,13 +159,42 @@ impl Collection {
         self.add_forms(name, vec![value.into()], origin);
     }
 
-    /// All is collected: works out what to look for. Fails if a secret is too short to mask and not accepted.
-    pub fn finish(self) -> Result<Loaded, SourceError> {
-        if !self.short.is_empty() {
-            return Err(SourceError::TooShort { secrets: self.short });
+    /// Adds a value in all the forms that programs may take it for; the first decides.
+    pub(super) fn add_forms(&mut self, name: &str, forms: Vec<Vec<u8>>, origin: &Origin) {
+        self.given.push(Given { name: name.to_owned(), forms, origin: origin.clone() });
+    }
+
+    /// Heeds the policy of this host, if there is one.
+    pub(super) fn heed_policy(&mut self) -> Result<(), SourceError> {
+        self.policy = Policy::of_host()?;
+        Ok(())
+    }
+
+    /// Adds words that are known not to be secret.
+    pub(super) fn know(&mut self, words: impl IntoIterator<Item = String>) {
+        self.known.extend(words);
+    }
+
+    /// Reads an env file, or a file that is one secret, whichever it looks like; unless it was read before.
+    pub(super) fn read_file(&mut self, path: &Path) -> Result<(), SourceError> {
+        if let Some(content) = self.content_of(path)? {
+            self.add_file(path, content);
         }
-        let needles = Arc::new(Needles::new(&self.secrets, &self.plain));
-        Ok(Loaded { needles, names: self.names, warnings: self.warnings, values: self.values })
+        Ok(())
+    }
+
+    /// Reads a file that is one secret with a name of its own.
+    pub(super) fn read_secret(&mut self, name: &str, path: &Path) -> Result<(), SourceError> {
+        // It may be declared as well, and have another name there.
+        let content = files::read(&self.base, path)?;
+        self.add(name, content, &Origin::SecretFile(path.to_owned()));
+        Ok(())
+    }
+
+    fn content_of(&mut self, path: &Path) -> Result<Option<Vec<u8>>, SourceError> {
+        let content = files::read(&self.base, path)?;
+        let whole = std::fs::canonicalize(self.base.join(path)).unwrap_or_else(|_| self.base.join(path));
+        Ok(self.files.insert(whole).then_some(content))
     }
 
     fn add_file(&mut self, path: &Path, content: Vec<u8>) {
@@ -173,75 +219,118 @@ impl Collection {
         }
     }
 
-    /// Adds a value in all the forms that programs may take it for; the first is what compose makes of it, and decides.
-    fn add_forms(&mut self, name: &str, forms: Vec<Vec<u8>>, origin: &Origin) {
-        let strict = origin.is_secret() || is_secret_key(name);
-        let first = forms.first().map_or(&[][..], Vec::as_slice);
-        self.values.push(Secret::new(name, first, strict));
-        let verdict = match origin {
-            _ if self.is_public(name) => Verdict::Leave(WhyNot::Public),
-            // The name of a secrets file is not an environment key.
-            origin if origin.is_secret() => self.plain.judge("", first, strict),
-            _ => self.plain.judge(name, first, strict),
-        };
-        let verdict = match verdict {
-            Verdict::TooShort if self.accept_short.iter().any(|accepted| accepted == name) => Verdict::Leave(WhyNot::Accepted),
-            other => other,
-        };
-        match verdict {
-            Verdict::Mask => {
-                let worth = forms.into_iter().filter(|form| !form.is_empty());
-                self.secrets.extend(worth.map(|form| Secret::new(name, form, strict)));
-            }
-            Verdict::Leave(why) => {
-                let expected = match why {
-                    WhyNot::Public | WhyNot::Accepted => true,
-                    // An empty variable is common, an empty secrets file a mistake.
-                    WhyNot::Empty => !origin.is_secret(),
-                    _ => false,
-                };
-                if strict && !expected {
-                    self.warn(format!("{name} ({origin}) looks like a secret but is not masked: {why}"));
+    /// All is collected: works out what to look for. Fails if a secret is too short to mask and not accepted.
+    pub fn finish(self) -> Result<Loaded, SourceError> {
+        let plain = Plain::new(&self.known);
+        let mut short: Vec<ShortSecret> = Vec::new();
+        let (mut secrets, mut names, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
+        // Compose tells what its env files say once more: a value that is known is not looked for twice.
+        let mut seen: BTreeSet<(&[u8], bool)> = BTreeSet::new();
+        let mut told: BTreeSet<(&str, &[u8])> = BTreeSet::new();
+        for given in &self.given {
+            let (name, strict) = (&given.name, given.is_strict());
+            let verdict = self.judge(given, &plain);
+            if verdict == Verdict::Mask {
+                for form in given.forms.iter().filter(|form| !form.is_empty()) {
+                    if !seen.contains(&(form.as_slice(), true)) && seen.insert((form, strict)) {
+                        secrets.push(Secret::new(name, form.as_slice(), strict));
+                    }
                 }
-                forms.into_iter().for_each(wipe);
             }
-            Verdict::TooShort => {
-                let short = ShortSecret { name: name.to_owned(), source: origin.to_string() };
-                if !self.short.contains(&short) {
-                    self.short.push(short);
+            if !told.insert((name, given.first())) {
+                continue;
+            }
+            let source = given.origin.to_string();
+            match verdict {
+                Verdict::Mask if self.is_public(name) => {
+                    warnings.push(format!("{name} ({source}) is masked: the host's policy does not let it be public"));
                 }
-                forms.into_iter().for_each(wipe);
+                Verdict::Leave(why) if strict && !is_expected(why, &given.origin) => {
+                    warnings.push(format!("{name} ({source}) looks like a secret but is not masked: {why}"));
+                }
+                Verdict::TooShort => short.push(ShortSecret { name: name.clone(), source: source.clone() }),
+                _ => {}
             }
+            let why_not = match verdict {
+                Verdict::Mask => None,
+                Verdict::Leave(why) => Some(why.to_string()),
+                Verdict::TooShort => Some("it is too short to mask".to_owned()),
+            };
+            let may_be_public = verdict == Verdict::Mask && self.may_be_public(given);
+            names.push(SecretName { name: name.clone(), source, masked: why_not.is_none(), why_not, may_be_public });
         }
-        let why_not = match verdict {
-            Verdict::Mask => None,
-            Verdict::Leave(why) => Some(why.to_string()),
-            Verdict::TooShort => Some("it is too short to mask".to_owned()),
-        };
-        self.note(SecretName { name: name.to_owned(), source: origin.to_string(), masked: why_not.is_none(), why_not });
+        if !short.is_empty() {
+            let forbidden = short.iter().any(|short| self.accepts_short(&short.name));
+            return Err(SourceError::TooShort { secrets: short, forbidden });
+        }
+        let needles = Arc::new(Needles::new(&secrets, &plain));
+        let (declared, other) = self.given.split_at(self.declared);
+        let named = other.iter().filter(|given| given.origin.is_file()).chain(declared);
+        let values = named.map(|given| Secret::new(&given.name, given.first(), given.is_strict())).collect();
+        Ok(Loaded { needles, names, warnings, values })
+    }
+
+    fn judge(&self, given: &Given, plain: &Plain) -> Verdict {
+        let (name, first, strict) = (&given.name, given.first(), given.is_strict());
+        let public = self.is_public(name);
+        if public && self.policy.as_ref().is_none_or(|policy| policy.allows_public(name)) {
+            return Verdict::Leave(WhyNot::Public);
+        }
+        // The name of a secrets file is not an environment key.
+        let key = if given.origin.is_secret() { "" } else { name };
+        match plain.judge(key, first, strict) {
+            Verdict::TooShort
+                if self.accepts_short(name) && self.policy.as_ref().is_none_or(|policy| policy.allows_short(name)) =>
+            {
+                Verdict::Leave(WhyNot::Accepted)
+            }
+            verdict => verdict,
+        }
+    }
+
+    /// Whether a masked value looks like one that a person would rather read.
+    fn may_be_public(&self, given: &Given) -> bool {
+        let tightened = Policy::default();
+        !given.is_strict() && self.policy.as_ref().unwrap_or(&tightened).allows_public(&given.name) && is_wordy(given.first())
+    }
+
+    fn accepts_short(&self, name: &str) -> bool {
+        self.accept_short.iter().any(|accepted| accepted == name)
     }
 
     fn is_public(&self, name: &str) -> bool {
         self.public.iter().any(|pattern| files::matches(pattern, name))
     }
+}
 
-    fn note(&mut self, name: SecretName) {
-        if !self.names.contains(&name) {
-            self.names.push(name);
-        }
-    }
-
-    fn warn(&mut self, warning: String) {
-        if !self.warnings.contains(&warning) {
-            self.warnings.push(warning);
-        }
+/// Whether it is no wonder that something that looks like a secret is not masked.
+fn is_expected(why: WhyNot, origin: &Origin) -> bool {
+    match why {
+        WhyNot::Public | WhyNot::Accepted => true,
+        // An empty variable is common, an empty secrets file a mistake.
+        WhyNot::Empty => !origin.is_secret(),
+        _ => false,
     }
 }
 
 impl fmt::Debug for Collection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Collection").field("names", &self.names).finish_non_exhaustive()
+        let names: Vec<&str> = self.given.iter().map(|given| given.name.as_str()).collect();
+        f.debug_struct("Collection").field("names", &names).finish_non_exhaustive()
     }
+}
+
+/// Whether a value is made of words and numbers, as settings are and passwords are not.
+fn is_wordy(value: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(value) else { return false };
+    let mut words = text.split(|c: char| c.is_ascii_whitespace() || "-_./:,;@".contains(c)).filter(|word| !word.is_empty());
+    let is_word = |word: &str| {
+        let digits = word.chars().all(|c| c.is_ascii_digit()) && word.len() < 9;
+        digits
+            || (word.chars().skip(1).all(|c| c.is_ascii_lowercase()) || word.chars().all(|c| c.is_ascii_uppercase()))
+                && word.len() <= 16
+    };
+    text.len() <= 64 && words.all(is_word)
 }
 
 fn wipe(mut value: Vec<u8>) {

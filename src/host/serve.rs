@@ -8,23 +8,30 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Instant;
 
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 use super::driver;
 use super::follow::{Credit, follow};
+use super::gather;
+use super::kept;
 use super::kill;
 use super::ledger::{self, hex};
 use super::lock;
 use super::owner::{Owner, boot_id, machine_id};
-use super::secrets;
+use super::process;
 use super::state::{RunDir, State};
 use super::status;
 use super::supervise::READY;
 use super::survey;
 use crate::facts::Refusal;
 use crate::name::RunId;
-use crate::protocol::{Decoder, GREETING, Kind, Message, Reply, Request, RunState, StateDir, Submission, VERSION, encode};
+use crate::protocol::{
+    Decoder, GREETING, Kind, Message, Reply, Request, RunState, SILENCE, StateDir, Submission, VERSION, encode,
+};
 
 /// What the threads of a connection share.
 #[derive(Debug)]
@@ -64,11 +71,22 @@ pub(super) fn main(nonce: &str) -> ExitCode {
     shared.reply(0, &Reply::Hello { version: VERSION, boot_id: boot_id(), machine: machine_id(), user });
     let mut decoder = Decoder::default();
     let mut buffer = vec![0u8; 64 << 10];
-    let mut stdin = std::io::stdin().lock();
+    let stdin = std::io::stdin();
+    let mut heard = Instant::now();
     loop {
-        match stdin.read(&mut buffer) {
+        // A connection can be dead for hours before its socket says so: a client whose voice is not heard any more is gone.
+        let mut set = [PollFd::new(&stdin, PollFlags::IN)];
+        let _ = process::wait_any(&mut set, Some(SILENCE.saturating_sub(heard.elapsed())));
+        if set[0].revents().is_empty() {
+            if heard.elapsed() >= SILENCE {
+                return ExitCode::FAILURE;
+            }
+            continue;
+        }
+        heard = Instant::now();
+        match rustix::io::read(&stdin, &mut buffer) {
             Ok(0) => return ExitCode::SUCCESS,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(Errno::INTR) => {}
             Err(_) => return ExitCode::FAILURE,
             Ok(length) => {
                 decoder.push(&buffer[..length]);
@@ -110,7 +128,7 @@ fn receive(shared: &Arc<Shared>, message: Message) {
                 }
             });
         }
-        Kind::Reply | Kind::Data => {}
+        Kind::Alive | Kind::Reply | Kind::Data => {}
     }
 }
 
@@ -120,11 +138,12 @@ fn answer(shared: &Shared, stream: u32, request: Request) -> Result<Option<Reply
         Request::Survey { submission } => Reply::Facts { facts: Box::new(look(&parse(&submission)?)) },
         Request::Follow { state, run, offset, driver } => {
             let (_, dir) = find(&state, &run)?;
-            if let Some(token) = driver.filter(|token| driver::is_driver(&dir, token)) {
-                let _ = driver::take(&dir, &token);
+            if let Some(token) = driver {
+                driver::take(&dir, &token).map_err(|error| io_refusal(&error))?;
             }
             return Ok(to_its_end(shared, stream, &dir, offset));
         }
+        Request::Drive { state, run, driver, plan } => drive(&state, &run, &driver, &plan)?,
         Request::Go { state, run, driver } => {
             let (_, dir) = find(&state, &run)?;
             if !driver::is_driver(&dir, &driver) {
@@ -140,7 +159,7 @@ fn answer(shared: &Shared, stream: u32, request: Request) -> Result<Option<Reply
         Request::Answer { state, run, step, driver, answer } => {
             let (_, dir) = find(&state, &run)?;
             if !driver::is_driver(&dir, &driver) {
-                return Err(Refusal { code: 7, message: format!("another client drives run {run}"), remedy: None });
+                return Ok(Some(Reply::Overtaken));
             }
             driver::put_answer(&dir, step, &answer).map_err(|error| io_refusal(&error))?;
             Reply::Done
@@ -160,7 +179,8 @@ fn answer(shared: &Shared, stream: u32, request: Request) -> Result<Option<Reply
             }
             ledger::settle(&state, &run, done);
             let verdict = if done { "done" } else { "not-done" };
-            dir.write_exclusive("settled.note", format!("{who}: {note}\n").as_bytes()).map_err(|error| io_refusal(&error))?;
+            let note = kept::told_of(&dir, &format!("{who}: {note}"));
+            dir.write_exclusive("settled.note", format!("{note}\n").as_bytes()).map_err(|error| io_refusal(&error))?;
             dir.mark("settled", verdict).map_err(|error| io_refusal(&error))?;
             dir.sync();
             kill::tidy_up(&run);
@@ -200,12 +220,13 @@ fn look(submission: &Submission) -> crate::facts::Facts {
         Ok(state) => state,
         Err(refusal) => return unfit(refusal),
     };
-    let loaded = match secrets::load(&submission.secrets) {
-        Ok(loaded) => loaded,
-        Err(error) => return unfit(Refusal::unfit(error.to_string(), error.remedy())),
+    let (loaded, project) = match gather::all(submission) {
+        Ok(gathered) => gathered,
+        Err(refusal) => return unfit(refusal),
     };
-    let mut found = survey::basics(submission, state.as_ref(), &loaded);
+    let mut found = survey::basics(submission, state.as_ref(), &loaded, project);
     survey::whole(submission, state.as_ref(), &loaded, &mut found, false);
+    found.facts.secrets = loaded.names;
     found.facts
 }
 
@@ -215,11 +236,11 @@ fn submit(shared: &Shared, stream: u32, sha256: &str, text: &str, driver: &str) 
     }
     let submission = parse(text)?;
     let state = State::open(&submission.state)?;
-    let (dir, known) = put_down(&state, &submission, text)?;
-    // Before the supervisor begins: it looks whether the client that drives it is still there.
-    let _ = driver::take(&dir, driver);
+    let (dir, known) = put_down(&state, &submission)?;
     if !known {
-        begin(&state, &dir)?;
+        // Before the supervisor begins: it looks whether the client that drives it is still there.
+        driver::take(&dir, driver).map_err(|error| io_refusal(&error))?;
+        begin(&state, &dir, text)?;
     }
     if !shared.reply(stream, &Reply::Accepted { run: dir.run.clone() }) {
         return Ok(None);
@@ -236,7 +257,7 @@ fn with_key(state: &State, submission: &Submission) -> Option<RunDir> {
 }
 
 /// Puts the run down, or finds the one of its key. True where another submission began it.
-fn put_down(state: &State, submission: &Submission, text: &str) -> Result<(RunDir, bool), Refusal> {
+fn put_down(state: &State, submission: &Submission) -> Result<(RunDir, bool), Refusal> {
     // One at a time where there is a key, so that of two with the same one the second finds the first.
     let turn = submission.key.as_ref().map(|_| {
         File::open(state.locks()).and_then(|locks| {
@@ -249,12 +270,50 @@ fn put_down(state: &State, submission: &Submission, text: &str) -> Result<(RunDi
         return Ok((dir, true));
     }
     let dir = state.run(&submission.run);
-    dir.write_submission(text).map_err(|error| io_refusal(&error))?;
-    Ok((dir, false))
+    if !dir.is_put_down() {
+        let text = kept::before_all_is_known(submission)?;
+        dir.write_submission(&text).map_err(|error| io_refusal(&error))?;
+    }
+    // By whomever it was put down: an id stands for one plan.
+    match dir.submission() {
+        Ok(there) if there.plan == submission.plan => Ok((dir, false)),
+        Ok(_) => Err(Refusal {
+            code: 7,
+            message: format!("run {} is on this host already, from another plan", submission.run),
+            remedy: Some("let Landfall choose the ids of runs".into()),
+        }),
+        Err(error) => Err(io_refusal(&error)),
+    }
 }
 
-/// Gives the run a supervisor. Idempotent: the second time there is one already.
-fn begin(state: &State, dir: &RunDir) -> Result<(), Refusal> {
+/// Gives the run's barriers to a client that holds the same plan, when its own client is gone. A run that is over needs no driver.
+fn drive(state: &StateDir, run: &RunId, driver: &str, plan: &str) -> Result<Reply, Refusal> {
+    let (_, dir) = find(state, run)?;
+    let refuse = |message: String, remedy: &str| Err(Refusal { code: 7, message, remedy: Some(remedy.to_owned()) });
+    if !matches!(status::of(&dir), RunState::Running) {
+        return Ok(Reply::Done);
+    }
+    let submission = dir.submission().map_err(|error| Refusal {
+        code: 6,
+        message: format!("what was submitted of run {run} cannot be read: {error}"),
+        remedy: None,
+    })?;
+    if submission.plan != plan {
+        return refuse(
+            format!("run {run} was started from another plan than the one here"),
+            "use the playbook, inventory and --var values that it was started with; or leave out --drive, to watch it",
+        );
+    }
+    match driver::take_over(&dir, driver) {
+        Ok(true) => Ok(Reply::Done),
+        Ok(false) => refuse(format!("run {run} is driven by another client, which is there"), "leave out --drive, to watch it"),
+        Err(error) => Err(io_refusal(&error)),
+    }
+}
+
+/// Gives the run a supervisor, and the supervisor the submission: its texts may hold secrets, so they go by no file. Idempotent: the
+/// second time there is one already.
+fn begin(state: &State, dir: &RunDir, text: &str) -> Result<(), Refusal> {
     if dir.marked("owner").is_some() {
         return Ok(());
     }
@@ -262,8 +321,12 @@ fn begin(state: &State, dir: &RunDir) -> Result<(), Refusal> {
     let mut command = Command::new("/proc/self/exe");
     command.arg0(std::env::current_exe().unwrap_or_else(|_| "landfall-host".into()));
     command.arg("supervise").arg(state.root()).arg(dir.run.as_str());
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().map_err(|error| io_refusal(&error))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // One that has ended does not read: what became of it is told below.
+        let _ = stdin.write_all(text.as_bytes());
+    }
     let mut word = String::new();
     let said = child.stdout.take().map(|mut stdout| stdout.read_to_string(&mut word));
     if said.is_some() && word == READY {
@@ -279,14 +342,15 @@ fn begin(state: &State, dir: &RunDir) -> Result<(), Refusal> {
 
 fn to_its_end(shared: &Shared, stream: u32, dir: &RunDir, offset: u64) -> Option<Reply> {
     let credit = shared.credit(stream);
-    follow(dir, offset, &credit, &mut |bytes| shared.send(Kind::Data, stream, bytes))
+    let opened = |length| shared.reply(stream, &Reply::Opened { length });
+    follow(dir, offset, &credit, &opened, &mut |bytes| shared.send(Kind::Data, stream, bytes))
 }
 
 fn cancel(state: &StateDir, run: &RunId, who: &str, again: bool) -> Result<Reply, Refusal> {
     let (_, dir) = find(state, run)?;
     // What is said twice because a connection broke in between is one cancel, and not the second.
     let mark = if again && dir.marked("heeded").is_some() { "cancel.again" } else { "cancel" };
-    dir.mark(mark, who).map_err(|error| io_refusal(&error))?;
+    dir.mark(mark, &kept::told_of(&dir, who)).map_err(|error| io_refusal(&error))?;
     // A run that nobody supervises any more is ended from here.
     if matches!(status::of(&dir), RunState::Orphaned { .. }) {
         let left = kill::clean_up(run, dir.marked("owner").and_then(|text| Owner::parse(&text)).as_ref());
@@ -311,8 +375,8 @@ fn break_lock(state: &StateDir, run: &RunId, who: &str) -> Result<Reply, Refusal
         }
         _ => {
             ledger::settle(&state, run, false);
-            dir.write_exclusive("settled.note", format!("{who}: the lock was broken\n").as_bytes())
-                .map_err(|error| io_refusal(&error))?;
+            let note = kept::told_of(&dir, &format!("{who}: the lock was broken"));
+            dir.write_exclusive("settled.note", format!("{note}\n").as_bytes()).map_err(|error| io_refusal(&error))?;
             dir.mark("settled", "not-done").map_err(|error| io_refusal(&error))?;
             dir.sync();
             kill::tidy_up(run);

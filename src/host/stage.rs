@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::compose::Config;
+use super::guard::{Guarded, mask_text};
 use super::inbox::Watch;
 use super::inside::Guest;
 use super::judge::Watcher;
 use super::kill::Prey;
 use super::log::Log;
-use super::mask::{Masker, Needles};
+use super::mask::Needles;
 use super::process::{self, Capture, Ended, Sink, Spawn, Stopped, Until};
 use super::secrets::Loaded;
 use super::state::{RunDir, State};
@@ -48,6 +49,8 @@ pub(super) struct Stage<'a> {
     pub deadline: Option<Instant>,
     /// A cancel has been heeded: what runs now must run in any case.
     pub deaf: bool,
+    /// Output of the step that is running was withheld, for its mask failed.
+    pub withheld: bool,
     /// The container of the application in which the step's command runs.
     pub guest: Option<Guest>,
 }
@@ -84,6 +87,14 @@ impl Outcome {
     /// Neither success nor failure.
     pub(super) fn unknown(detail: impl Into<String>) -> Self {
         Self::of(Status::Unknown, detail)
+    }
+
+    /// The same, where output of it was withheld.
+    #[must_use]
+    pub(super) fn withheld(mut self) -> Self {
+        let why = "its output is withheld, for its mask failed";
+        self.detail = Some(self.detail.map_or_else(|| why.to_owned(), |detail| format!("{detail}; {why}")));
+        self
     }
 
     /// The same, with the end of the command that led to it.
@@ -126,6 +137,7 @@ impl Stage<'_> {
         let until = until(&self.inbox, self.deadline, &prey, dir, self.deaf);
         let ended = process::run(&marked(spawn, dir), &mut console, &until.borrow());
         console.watcher.finish();
+        self.withheld |= console.streams.iter().any(|stream| stream.mask.has_failed());
         ended
     }
 
@@ -142,11 +154,11 @@ impl Stage<'_> {
 
     /// Puts text that was kept into the log after all, masked: where it turns out that a person must see it.
     pub(super) fn show(&mut self, stream: Stream, text: &[u8]) {
-        let mut out = Vec::new();
-        let mut masker = Masker::new(Arc::clone(&self.secrets.needles));
-        masker.push(text, &mut out);
-        masker.finish(&mut out);
-        for line in out.split_inclusive(|byte| *byte == b'\n') {
+        let mut masked = Guarded::new(&self.secrets.needles);
+        masked.push(text);
+        masked.finish();
+        self.withheld |= masked.has_failed();
+        for line in masked.out.split_inclusive(|byte| *byte == b'\n') {
             self.log.output(stream, line.strip_suffix(b"\n").unwrap_or(line), false);
         }
     }
@@ -203,15 +215,6 @@ fn me() -> i32 {
     rustix::process::getpid().as_raw_pid()
 }
 
-/// Text as it may leave the host.
-pub(super) fn mask_text(needles: &Arc<Needles>, text: &str) -> String {
-    let mut out = Vec::new();
-    let mut masker = Masker::new(Arc::clone(needles));
-    masker.push(text.as_bytes(), &mut out);
-    masker.finish(&mut out);
-    String::from_utf8_lossy(&out).into_owned()
-}
-
 /// The closures behind an [`Until`], kept alive beside it.
 struct Stopping<'a> {
     inbox: &'a Watch,
@@ -248,25 +251,25 @@ fn until<'a>(inbox: &'a Watch, deadline: Option<Instant>, prey: &'a Prey<'a>, di
 /// One output stream on its way through the mask into the log.
 struct Masked {
     stream: Stream,
-    masker: Masker,
-    line: Vec<u8>,
+    mask: Guarded,
 }
 
 impl Masked {
     fn new(needles: &Arc<Needles>, stream: Stream) -> Self {
-        Self { stream, masker: Masker::new(Arc::clone(needles)), line: Vec::new() }
+        Self { stream, mask: Guarded::new(needles) }
     }
 
     /// Logs whole lines, and with `all` the rest as a piece of one.
     fn log(&mut self, log: &mut Log, all: bool) {
-        let end = self.line.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        for line in self.line[..end].split_inclusive(|byte| *byte == b'\n') {
+        let line = &mut self.mask.out;
+        let end = line.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        for line in line[..end].split_inclusive(|byte| *byte == b'\n') {
             log.output(self.stream, &line[..line.len() - 1], false);
         }
-        self.line.drain(..end);
-        if !self.line.is_empty() && (all || self.line.len() > crate::record::MAX_TEXT) {
-            log.output(self.stream, &self.line, true);
-            self.line.clear();
+        line.drain(..end);
+        if !line.is_empty() && (all || line.len() > crate::record::MAX_TEXT) {
+            log.output(self.stream, line, true);
+            line.clear();
         }
     }
 }
@@ -285,7 +288,7 @@ const HARMLESS: usize = 3;
 impl Console<'_> {
     fn let_go(&mut self, index: usize) {
         let masked = &mut self.streams[index];
-        masked.masker.idle_flush(HARMLESS, &mut masked.line);
+        masked.mask.idle_flush(HARMLESS);
         masked.log(self.log, true);
     }
 }
@@ -298,7 +301,7 @@ impl Sink for Console<'_> {
         // The other stream spoke before this one: what it said comes first.
         self.let_go(1 - index);
         let masked = &mut self.streams[index];
-        masked.masker.push(bytes, &mut masked.line);
+        masked.mask.push(bytes);
         masked.log(self.log, false);
     }
 
@@ -310,12 +313,12 @@ impl Sink for Console<'_> {
     }
 
     fn waits(&self) -> bool {
-        self.fresh && self.streams.iter().any(|masked| masked.masker.held() > 0 || !masked.line.is_empty())
+        self.fresh && self.streams.iter().any(|masked| masked.mask.held() > 0 || !masked.mask.out.is_empty())
     }
 
     fn end(&mut self, stream: Stream) {
         let masked = &mut self.streams[usize::from(stream == Stream::Stderr)];
-        masked.masker.finish(&mut masked.line);
+        masked.mask.finish();
         masked.log(self.log, true);
     }
 }
@@ -324,5 +327,36 @@ impl Stage<'_> {
     /// Values for an environment or for headers: as they stand, or looked up among this host's own secrets.
     pub(super) fn values(&self, named: &BTreeMap<String, crate::secret::Value>) -> Result<Vec<(String, String)>, String> {
         named.iter().map(|(key, value)| Ok((key.clone(), self.secrets.resolve(value)?))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::action::Judge;
+    use crate::host::mask::Masker;
+
+    #[test]
+    fn output_whose_mask_fails_never_reaches_the_record_and_the_end_says_so() {
+        let temp = tempfile::tempdir().expect("folder");
+        let path = temp.path().join("log");
+        let mut log = Log::open(&path, crate::name::RunId::from_random([1; 6]), "droplet-1".parse().expect("name")).expect("log");
+        let mut watcher = Watcher::new(&Judge::default(), &[]);
+        let failing = Masked { stream: Stream::Stdout, mask: Guarded::of(Masker::failing_at(20)) };
+        let sound = Masked::new(&Arc::new(Needles::none()), Stream::Stderr);
+        let mut console = Console { log: &mut log, watcher: &mut watcher, streams: [failing, sound], fresh: false };
+        console.data(Stream::Stdout, b"before\n");
+        console.data(Stream::Stdout, b"the password is x\nand y\n");
+        console.data(Stream::Stderr, b"beside\n");
+        console.data(Stream::Stdout, b"the password is z\n");
+        console.idle();
+        console.end(Stream::Stdout);
+        console.end(Stream::Stderr);
+        assert!(console.streams[0].mask.has_failed() && !console.streams[1].mask.has_failed());
+        let written = String::from_utf8(std::fs::read(&path).expect("log")).expect("text");
+        assert!(written.contains("before") && written.contains("beside") && !written.contains("password"), "{written}");
+        let said = Outcome::failed("exit code 1").withheld().detail;
+        assert_eq!(said.as_deref(), Some("exit code 1; its output is withheld, for its mask failed"));
+        assert_eq!(Outcome::ok().withheld().detail.as_deref(), Some("its output is withheld, for its mask failed"));
     }
 }

@@ -110,7 +110,7 @@ fn unusable(path: &Path, error: &io::Error) -> Refusal {
     Refusal::unfit(
         format!("the state folder {path} cannot be used: {error}"),
         format!(
-            "as root on the host: install -d -m 2770 -o root -g docker {path}; or set `[state] private = true`, which locks out only yourself"
+            "as root on the host: install -d -m 3770 -o root -g docker {path}; or set `[state] private = true`, which locks out only yourself"
         ),
     )
 }
@@ -140,7 +140,8 @@ fn make_dir(dir: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
         made => made?,
     }
-    let mode = if is_shared(dir) { 0o2770 } else { 0o700 };
+    // Sticky: what a member of the group has put there, no other can take away or put something else in its place.
+    let mode = if is_shared(dir) { 0o3770 } else { 0o700 };
     fs::set_permissions(dir, fs::Permissions::from_mode(mode))
 }
 
@@ -199,13 +200,18 @@ impl RunDir {
         self.file("log")
     }
 
+    /// Whether the submission was put down.
+    pub(super) fn is_put_down(&self) -> bool {
+        self.file("submission.json").exists()
+    }
+
     /// Puts the submission down, whole or not at all. Idempotent; flushed to the disk by [`RunDir::sync`].
     pub(super) fn write_submission(&self, text: &str) -> io::Result<()> {
         match make_dir(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
-        if self.file("submission.json").exists() {
+        if self.is_put_down() {
             return Ok(());
         }
         self.write_exclusive("submission.json", text.as_bytes()).map(drop)
@@ -213,7 +219,19 @@ impl RunDir {
 
     /// Reads the submission back.
     pub(super) fn submission(&self) -> io::Result<Submission> {
-        Ok(serde_json::from_slice(&fs::read(self.file("submission.json"))?)?)
+        // In a shared folder others could have put a link there, to have us show a file of ours.
+        let no_link = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default();
+        let file = OpenOptions::new().read(true).custom_flags(no_link).open(self.file("submission.json"))?;
+        Ok(serde_json::from_reader(io::BufReader::new(file))?)
+    }
+
+    /// Puts another text in the place of the submission, for its run alone. No reader ever sees half of it.
+    pub(super) fn replace_submission(&self, text: &str) -> io::Result<()> {
+        let draft = self.file(".submission.json.new");
+        let _ = fs::remove_file(&draft);
+        let mut file = make_file(&draft, 0o660)?;
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_all())?;
+        fs::rename(&draft, self.file("submission.json"))
     }
 
     /// Makes a file that no reader ever sees half written. False when it was there already: the first one stays.
@@ -318,7 +336,7 @@ mod tests {
             fs::set_permissions(&root, fs::Permissions::from_mode(mode)).expect("mode");
             let refusal = state(temp.path()).expect_err("refused");
             assert_eq!(refusal.code, 7);
-            assert!(refusal.remedy.is_some_and(|remedy| remedy.contains("install -d -m 2770")), "{mode:o}");
+            assert!(refusal.remedy.is_some_and(|remedy| remedy.contains("install -d -m 3770")), "{mode:o}");
         }
         let link = temp.path().join("link");
         symlink(temp.path(), &link).expect("link");

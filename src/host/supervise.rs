@@ -7,12 +7,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::driver;
+use super::gather;
 use super::inbox::Watch;
+use super::kept;
 use super::lock::{self, Busy};
 use super::log::Log;
 use super::owner::Owner;
 use super::process::{self, Stopped};
-use super::secrets;
+use super::retention;
+use super::secrets::Loaded;
 use super::stage::{Outcome, Stage};
 use super::state::{RunDir, State};
 use super::survey::{self, Survey};
@@ -37,7 +40,7 @@ pub(super) fn main(root: &str, run: &str) -> ExitCode {
     kill::mark_me(&run);
     let state = State::at(root);
     let dir = state.run(&run);
-    let Ok(submission) = dir.submission() else { return ExitCode::from(65) };
+    let Some(submission) = submission().filter(|submission| submission.run == run) else { return ExitCode::from(65) };
     let Some(me) = Owner::me() else { return ExitCode::from(70) };
     // All that can fail comes before the point of no return: a run has at most one supervisor, ever.
     let Ok(inbox) = Watch::entries(&dir.path) else { return ExitCode::from(71) };
@@ -62,7 +65,13 @@ pub(super) fn main(root: &str, run: &str) -> ExitCode {
     log.event(None, Body::HostFinished { status, exit_code: code, duration_ms });
     log.end(code, status);
     dir.conclude(code, status.as_str());
+    retention::sweep(&state, submission.retention);
     ExitCode::SUCCESS
+}
+
+/// The submission as it came, from the process that started this one.
+fn submission() -> Option<Submission> {
+    serde_json::from_reader(std::io::stdin().lock()).ok()
 }
 
 /// Says that the run is in good hands, then closes every way to the one who started it.
@@ -88,33 +97,31 @@ fn prepare<'a>(
     mut log: Log,
     inbox: Watch,
 ) -> Result<Stage<'a>, Refused> {
-    let started = Body::RunStarted {
-        playbook: submission.playbook.clone(),
-        hosts: submission.hosts.clone(),
-        plan: submission.plan.clone(),
-        who: submission.who.to_string(),
-        note: submission.note.clone(),
-    };
-    log.event(None, started);
-    if submission.effects {
-        match lock::acquire(state, &dir.run) {
-            Ok(generation) => log.event(None, Body::LockAcquired { lock: submission.project.to_string(), generation }),
-            Err(Busy::Held(holder)) => {
-                log.event(None, Body::LockBusy { holder: *holder });
-                return Err((Box::new(log), 5, Status::Failed));
-            }
-            Err(Busy::Unsettled(holder)) => return Err(refuse(log, unsettled(&holder))),
-            Err(Busy::Io(error)) => {
-                let text = format!("the lock cannot be taken: {error}");
-                return Err(refuse(log, Refusal::unfit(text, "make room, or make the state folder writable")));
-            }
+    let generation = match submission.effects.then(|| lock::acquire(state, &dir.run)).transpose() {
+        Ok(generation) => generation,
+        Err(busy) => {
+            tell_start(submission, dir, &mut log, None);
+            return Err(turned_away(log, busy));
         }
-    }
-    let secrets = match secrets::load(&submission.secrets) {
-        Ok(secrets) => Arc::new(secrets),
-        Err(error) => return Err(refuse(log, Refusal::unfit(error.to_string(), error.remedy()))),
     };
-    let mut survey = survey::basics(submission, Some(state), &secrets);
+    // The client goes to the next host's lock as soon as it hears of this one, so that is told at once; but not before the start of the
+    // run, and a note may hold what only a look at the whole project tells to be secret.
+    let has_lock = generation.map(|generation| Body::LockAcquired { lock: submission.project.to_string(), generation });
+    let gathered = if submission.note.is_none() {
+        tell_start(submission, dir, &mut log, None);
+        has_lock.map(|body| log.event(None, body));
+        gather::all(submission)
+    } else {
+        let gathered = gather::all(submission);
+        tell_start(submission, dir, &mut log, gathered.as_ref().ok().map(|(secrets, _)| secrets));
+        has_lock.map(|body| log.event(None, body));
+        gathered
+    };
+    let (secrets, look) = match gathered {
+        Ok((secrets, look)) => (Arc::new(secrets), look),
+        Err(refusal) => return Err(refuse(log, refusal)),
+    };
+    let mut survey = survey::basics(submission, Some(state), &secrets, look);
     if !survey.facts.refusals.is_empty() {
         return Err(refuse_all(log, survey.facts));
     }
@@ -130,6 +137,7 @@ fn prepare<'a>(
         approved: BTreeMap::new(),
         deadline: None,
         deaf: false,
+        withheld: false,
         guest: None,
     };
     if !submission.pull.is_empty()
@@ -147,6 +155,38 @@ fn prepare<'a>(
     }
     stage.log.event(None, Body::Prepared { facts: Box::new(survey.facts.clone()) });
     if submission.approval == Approval::Awaited { await_approval(stage, &survey) } else { Ok(stage) }
+}
+
+/// Writes down who started what. The note, which a person wrote, only where all secrets are known that it could hold.
+fn tell_start(submission: &Submission, dir: &RunDir, log: &mut Log, secrets: Option<&Loaded>) {
+    let kept = match secrets {
+        Some(secrets) => {
+            let kept = kept::masked(submission, &secrets.needles);
+            if let Ok(text) = kept::text(&kept) {
+                let _ = dir.replace_submission(&text);
+            }
+            Some(kept)
+        }
+        None => dir.submission().ok(),
+    };
+    let unreadable = || ("?".to_owned(), "?".to_owned(), None);
+    let (playbook, who, note) = kept.map_or_else(unreadable, |kept| (kept.playbook, kept.who.to_string(), kept.note));
+    let (hosts, plan) = (submission.hosts.clone(), submission.plan.clone());
+    log.event(None, Body::RunStarted { playbook, hosts, plan, who, note });
+}
+
+fn turned_away(mut log: Log, busy: Busy) -> Refused {
+    match busy {
+        Busy::Held(holder) => {
+            log.event(None, Body::LockBusy { holder: *holder });
+            (Box::new(log), 5, Status::Failed)
+        }
+        Busy::Unsettled(holder) => refuse(log, unsettled(&holder)),
+        Busy::Io(error) => {
+            let text = format!("the lock cannot be taken: {error}");
+            refuse(log, Refusal::unfit(text, "make room, or make the state folder writable"))
+        }
+    }
 }
 
 fn refuse(mut log: Log, refusal: Refusal) -> Refused {
@@ -222,16 +262,25 @@ fn pull(stage: &mut Stage<'_>) -> Result<(), (u8, Status)> {
 
 fn await_approval<'a>(mut stage: Stage<'a>, survey: &Survey) -> Result<Stage<'a>, Refused> {
     let end = Instant::now() + APPROVAL;
+    let patience = Duration::from_millis(stage.submission.approve_within_ms);
+    let mut alone_since = None;
     loop {
         stage.inbox.clear();
         // Taken before it is looked whether it is gone, so that it cannot go in between unseen.
         let driver = driver::current(stage.dir).and_then(|owner| owner.ending());
+        let now = Instant::now();
+        let give_up = if driver.is_some() || !driver::is_gone(stage.dir) {
+            alone_since = None;
+            end
+        } else {
+            alone_since.get_or_insert(now).checked_add(patience).map_or(end, |at| at.min(end))
+        };
         let withdrawn = match stage.dir.marked("verdict").as_deref() {
             Some("go") => break,
             Some(_) => Some("its client went away or withdrew before it was let go"),
             None if stage.cancelled() => Some("it was cancelled before it was let go"),
-            None if driver::is_gone(stage.dir) => Some("its client went away before it was let go"),
-            None if Instant::now() >= end => Some("nobody let it go within an hour"),
+            None if now >= end => Some("nobody let it go within an hour"),
+            None if now >= give_up => Some("its client went away before it was let go"),
             None => None,
         };
         if let Some(why) = withdrawn {
@@ -244,7 +293,7 @@ fn await_approval<'a>(mut stage: Stage<'a>, survey: &Survey) -> Result<Stage<'a>
         }
         let mut set = vec![rustix::event::PollFd::new(&stage.inbox, rustix::event::PollFlags::IN)];
         set.extend(driver.iter().map(|fd| rustix::event::PollFd::new(fd, rustix::event::PollFlags::IN)));
-        let _ = process::wait_any(&mut set, Some(end.saturating_duration_since(Instant::now())));
+        let _ = process::wait_any(&mut set, Some(give_up.saturating_duration_since(now)));
     }
     // Others may have worked on the host by hand while the plan was being read.
     for (service, facts) in &survey.facts.services {
@@ -360,6 +409,7 @@ fn play(stage: &mut Stage<'_>, step: &HostStep, index: u32) -> Outcome {
 }
 
 fn finish(stage: &mut Stage<'_>, step: &HostStep, outcome: Outcome, began: Instant) -> Outcome {
+    let outcome = if std::mem::take(&mut stage.withheld) { outcome.withheld() } else { outcome };
     let body = Body::StepFinished {
         status: outcome.status,
         exit_code: outcome.exit_code,
@@ -434,7 +484,7 @@ fn remembered(stage: &mut Stage<'_>, step: &HostStep, key: &LedgerKey, index: u3
             Some(false) => {}
         }
     }
-    let (who, when) = (stage.submission.who.to_string(), timestamp(std::time::SystemTime::now()));
+    let (who, when) = (stage.masked(&stage.submission.who.to_string()), timestamp(std::time::SystemTime::now()));
     if let Err(error) = ledger::begin(stage.state, &entry, &stage.dir.run, &key.name, &who, &when, Some(&image)) {
         return Outcome::failed(format!("the ledger cannot be written, so nothing was run: {error}"));
     }
@@ -471,7 +521,7 @@ fn barrier(stage: &mut Stage<'_>, step: &HostStep, index: u32) -> Outcome {
             alone_since = None;
             None
         } else {
-            Some(*alone_since.get_or_insert(now) + patience)
+            alone_since.get_or_insert(now).checked_add(patience)
         };
         if give_up.is_some_and(|at| at <= now) {
             return Outcome::unknown("its client is gone, and nobody else took its place");

@@ -3,25 +3,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::thread;
 
 use sha2::{Digest, Sha256};
 
 use super::actions;
-use super::compose::{self, Config};
+use super::compose::Config;
 use super::docker::{self, Trouble};
+use super::guard::mask_text;
 use super::kill::LABEL;
 use super::ledger;
+use super::literals;
 use super::lock;
 use super::owner::boot_id;
 use super::process::{self, Spawn};
+use super::project;
 use super::secrets::Loaded;
-use super::stage::mask_text;
 use super::state::State;
 use crate::action::{Action, Probe, Via};
-use crate::facts::{DockerFacts, Facts, Migrations, Refusal, ServiceFacts};
+use crate::facts::{Facts, Migrations, Refusal, ServiceFacts};
 use crate::name::{RunId, ServiceName};
-use crate::protocol::{ComposeProject, HostStep, LedgerKey, Seen, Submission};
+use crate::protocol::{HostStep, LedgerKey, Seen, Submission};
 
 /// Free space below which nothing is begun: records and images would not fit.
 const DISK: u64 = 64 << 20;
@@ -66,13 +67,14 @@ fn services_of(action: &Action) -> Vec<ServiceName> {
 }
 
 /// Looks at what must be there before anything else is asked: Docker, Compose, the project's files. Cheap where there is no project.
-pub(super) fn basics(submission: &Submission, state: Option<&State>, secrets: &Loaded) -> Survey {
+pub(super) fn basics(submission: &Submission, state: Option<&State>, secrets: &Loaded, look: Option<project::Look>) -> Survey {
     let mut survey = Survey::default();
     let facts = &mut survey.facts;
     facts.boot_id = boot_id();
     facts.user = std::env::var("USER").unwrap_or_else(|_| rustix::process::geteuid().as_raw().to_string());
     facts.masked_values = secrets.count();
     facts.warnings.extend(secrets.warnings.iter().cloned());
+    literals::look_for(submission, &secrets.needles, facts);
     facts.disk_free = free_at(state.map_or(Path::new(&submission.state.path), State::root));
     if facts.disk_free < DISK {
         facts.refusals.push(Refusal::unfit(
@@ -80,8 +82,8 @@ pub(super) fn basics(submission: &Submission, state: Option<&State>, secrets: &L
             "make room: docker system df, docker image prune",
         ));
     }
-    if let Some(project) = &submission.compose {
-        match project_facts(project, secrets) {
+    if let Some((project, look)) = submission.compose.as_ref().zip(look) {
+        match look.facts(project, secrets) {
             Ok((docker, config)) => (facts.docker, survey.config) = (Some(docker), config),
             Err(refusal) => facts.refusals.push(refusal),
         }
@@ -111,84 +113,6 @@ fn unknown_service(name: &ServiceName, config: &Config) -> Refusal {
     )
 }
 
-fn project_facts(project: &ComposeProject, secrets: &Loaded) -> Result<(DockerFacts, Config), Refusal> {
-    if let Some(missing) = compose::missing_files(project) {
-        return Err(Refusal::unfit(missing, "correct `[compose]` in landfall.toml; paths are on the host, relative to `dir`"));
-    }
-    // Three looks at once: each starts a process and most of its time is spent waiting.
-    let (engine, plugin, config) = thread::scope(|scope| {
-        let engine = scope.spawn(docker::engine);
-        let plugin = scope.spawn(docker::compose);
-        let config = docker::look(&compose::command(project, &["config", "--format", "json"]));
-        (engine.join(), plugin.join(), config)
-    });
-    let lost = || Trouble::Failed("the look at Docker ended early".to_owned());
-    let engine = engine.unwrap_or_else(|_| Err(lost())).map_err(|trouble| no_engine(&trouble, secrets))?;
-    let plugin = plugin.unwrap_or_else(|_| Err(lost())).map_err(|trouble| no_compose(&trouble, secrets))?;
-    if plugin.starts_with("1.") {
-        return Err(compose_v1());
-    }
-    let config = config.map_err(|trouble| bad_config(project, &trouble, secrets))?;
-    let config = serde_json::from_str(&config).map_err(|error| {
-        Refusal::unfit(
-            format!("docker compose config printed what is not understood: {error}"),
-            "update the compose plugin to 2.20 or later",
-        )
-    })?;
-    Ok((DockerFacts { engine, compose: plugin }, config))
-}
-
-fn no_engine(trouble: &Trouble, secrets: &Loaded) -> Refusal {
-    let Trouble::Failed(said) = trouble else {
-        return Refusal::unfit("docker is not installed", "install Docker Engine with its compose plugin on the host");
-    };
-    let said = mask_text(&secrets.needles, said.trim());
-    let lower = said.to_lowercase();
-    if lower.contains("permission denied") {
-        let user = std::env::var("USER").unwrap_or_else(|_| "USER".to_owned());
-        Refusal::unfit(
-            format!("{user} may not talk to Docker"),
-            format!("as root on the host: usermod -aG docker {user}; then log in anew"),
-        )
-    } else if lower.contains("cannot connect") || lower.contains("is the docker daemon running") {
-        Refusal::unfit(
-            "the Docker daemon does not answer: it is down",
-            "on the host: systemctl start docker; then: journalctl -u docker",
-        )
-    } else {
-        Refusal::unfit(format!("docker does not work: {said}"), "on the host: docker version")
-    }
-}
-
-fn compose_v1() -> Refusal {
-    Refusal::unfit(
-        "the host has Compose v1 (docker-compose), which is not supported: it is no longer maintained",
-        "install the compose plugin, version 2.20 or later: apt-get install docker-compose-plugin",
-    )
-}
-
-fn no_compose(trouble: &Trouble, secrets: &Loaded) -> Refusal {
-    if docker::has_compose_v1() {
-        return compose_v1();
-    }
-    let said = match trouble {
-        Trouble::Failed(said) => mask_text(&secrets.needles, said.lines().next().unwrap_or_default()),
-        Trouble::Missing => String::new(),
-    };
-    Refusal::unfit(format!("Compose v2 is missing: {said}"), "install the compose plugin: apt-get install docker-compose-plugin")
-}
-
-fn bad_config(project: &ComposeProject, trouble: &Trouble, secrets: &Loaded) -> Refusal {
-    let said = match trouble {
-        Trouble::Failed(said) => mask_text(&secrets.needles, said),
-        Trouble::Missing => String::new(),
-    };
-    Refusal::unfit(
-        format!("docker compose does not accept {}: {said}", project.files.join(", ")),
-        format!("on the host, in {}: docker compose config", project.dir),
-    )
-}
-
 /// Looks at images, containers, pending migrations, ledger and lock. Begins nothing, and leaves no container behind. `begun` says that
 /// a run asks, not a plan that may never become one.
 pub(super) fn whole(submission: &Submission, state: Option<&State>, secrets: &Loaded, survey: &mut Survey, begun: bool) {
@@ -196,7 +120,7 @@ pub(super) fn whole(submission: &Submission, state: Option<&State>, secrets: &Lo
     let Some(project) = submission.compose.as_ref().filter(|_| survey.facts.refusals.is_empty()) else { return };
     let services = touched(submission);
     if let Err(trouble) = services_facts(survey, &services) {
-        let refusal = no_engine(&trouble, secrets);
+        let refusal = project::no_engine(&trouble, secrets);
         survey.facts.refusals.push(refusal);
         return;
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::name::{GroupName, HostName, ProjectName, SeedName, ServiceName};
+use crate::protocol::Retention;
 use crate::source::{Diags, Node, Placed, Reader, Sink, Table, is_var_name, parse, refuse_literals};
 use crate::steps::Seed;
 
@@ -39,8 +40,8 @@ pub struct Inventory {
     pub groups: BTreeMap<GroupName, Group>,
     /// The seeds, in the order of the text.
     pub seeds: Vec<(SeedName, Seed)>,
-    /// Whether the state may fall back to a folder of the user's own.
-    pub private_state: bool,
+    /// What hosts keep of runs, and where.
+    pub state: State,
     /// Of all hosts.
     pub vars: Vars,
 }
@@ -91,6 +92,15 @@ pub struct Secrets {
     pub accept_short: Vec<String>,
 }
 
+/// `[state]`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct State {
+    /// Whether it may fall back to a folder of the user's own.
+    pub private: bool,
+    /// Which records of ended runs are kept.
+    pub retention: Retention,
+}
+
 /// `[ssh]`. Paths are absolute.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Ssh {
@@ -100,6 +110,8 @@ pub struct Ssh {
     pub known_hosts: Option<PathBuf>,
     /// How long connecting may take.
     pub connect_timeout: Option<Duration>,
+    /// Whether what runs on hosts becomes root by sudo.
+    pub sudo: bool,
 }
 
 /// `[hosts.NAME]`.
@@ -113,6 +125,8 @@ pub struct Host {
     pub user: Option<String>,
     /// The port.
     pub port: Option<u16>,
+    /// Whether what runs there becomes root by sudo; above `[ssh]`.
+    pub sudo: Option<bool>,
     /// Pinned keys.
     pub host_keys: Vec<String>,
     /// The groups it is in, in the order of the text.
@@ -199,7 +213,7 @@ impl Inventory {
             hosts: named(&reader, "hosts", host),
             groups: named(&reader, "groups", group).into_iter().collect(),
             seeds: named(&reader, "seeds", seed),
-            private_state: reader.table("state", "[state]").is_some_and(private),
+            state: reader.table("state", "[state]").map(state).unwrap_or_default(),
             vars: vars(&reader),
             root,
         };
@@ -359,6 +373,7 @@ fn ssh(reader: Reader<'_>, root: &Path) -> Ssh {
         identity_file: local("identity_file"),
         known_hosts: local("known_hosts"),
         connect_timeout: reader.duration("connect_timeout").map(|timeout| timeout.value),
+        sudo: reader.flag("become").is_some_and(|flag| flag.value),
     };
     reader.finish();
     ssh
@@ -401,6 +416,7 @@ fn host(name: HostName, reader: &Reader<'_>) -> Host {
     Host {
         address: address.unwrap_or_else(|| name.to_string()),
         user,
+        sudo: reader.flag("become").map(|flag| flag.value),
         port: reader.whole("port", 1..=65535).and_then(|port| u16::try_from(port.value).ok()),
         host_keys: host_keys.into_iter().map(|key| key.value).collect(),
         groups: reader.names("groups").unwrap_or_default().into_iter().map(|name| name.value).collect(),
@@ -421,10 +437,18 @@ fn seed(name: SeedName, reader: &Reader<'_>) -> (SeedName, Seed) {
     (name, seed.unwrap_or(Seed { command: Vec::new(), files: Vec::new(), service: None }))
 }
 
-fn private(reader: Reader<'_>) -> bool {
-    let private = reader.flag("private").is_some_and(|flag| flag.value);
+fn state(reader: Reader<'_>) -> State {
+    let usual = Retention::default();
+    let runs = reader.whole("keep_runs", 1..=100_000).and_then(|runs| u32::try_from(runs.value).ok());
+    let state = State {
+        private: reader.flag("private").is_some_and(|flag| flag.value),
+        retention: Retention {
+            runs: runs.unwrap_or(usual.runs),
+            seconds: reader.duration("keep_for").map_or(usual.seconds, |time| time.value.as_secs()),
+        },
+    };
     reader.finish();
-    private
+    state
 }
 
 /// Reads `vars`: names and texts; numbers and booleans become texts.

@@ -59,6 +59,7 @@ pub fn resolve(inventory: &Inventory, playbook: &Playbook, options: &Options, si
         project: inventory.project.clone(),
         production: select::production(inventory, &hosts, &options.on),
         serial: playbook.serial,
+        retention: inventory.state.retention,
         before: before(&views),
         hosts: if hosts.is_empty() { Vec::new() } else { resolved },
     }
@@ -206,6 +207,7 @@ pub(super) fn target(inventory: &Inventory, host: &Host) -> Target {
         identity_file: inventory.ssh.identity_file.clone(),
         known_hosts: inventory.ssh.known_hosts.clone(),
         host_keys: host.host_keys.clone(),
+        sudo: host.sudo.unwrap_or(inventory.ssh.sudo),
         connect_timeout_ms: inventory.ssh.connect_timeout.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
     }
 }
@@ -213,7 +215,7 @@ pub(super) fn target(inventory: &Inventory, host: &Host) -> Target {
 /// Where a host keeps its state.
 pub(super) fn state(inventory: &Inventory, host: &Host) -> StateDir {
     let path = host.state_dir.clone().unwrap_or_else(|| format!("/var/lib/landfall/{}", inventory.project));
-    StateDir { path, private: inventory.private_state }
+    StateDir { path, private: inventory.state.private }
 }
 
 fn resolve_step(draft: &Draft, host: &HostName, views: &[HostView]) -> ResolvedStep {

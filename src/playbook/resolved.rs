@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::name::{GroupName, HostName, PlaybookName, ProjectName, ServiceName, StepName};
-use crate::protocol::{ComposeProject, HostStep, StateDir};
+use crate::protocol::{ComposeProject, HostStep, Retention, StateDir};
 use crate::secret::SecretSources;
 use crate::steps::{DriverWork, LocalCommand};
 
@@ -27,6 +27,8 @@ pub struct ResolvedPlaybook {
     pub production: Option<GroupName>,
     /// How many hosts go at once; none: all.
     pub serial: Option<Serial>,
+    /// What hosts keep of runs that are over.
+    pub retention: Retention,
     /// Leading `local` steps: run on the client before anything is contacted.
     pub before: Vec<LocalStep>,
     /// In the order of the inventory; the first is the run's home.
@@ -111,6 +113,8 @@ pub struct Target {
     pub host_keys: Vec<String>,
     /// How long connecting may take.
     pub connect_timeout_ms: Option<u64>,
+    /// Whether the host program becomes root by sudo.
+    pub sudo: bool,
 }
 
 /// A step as one host goes through it.

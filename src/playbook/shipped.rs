@@ -92,6 +92,8 @@ struct Host {
     port: Option<u16>,
     /// Pinned host keys; else known_hosts.
     host_keys: Option<Vec<String>>,
+    /// Whether Landfall's program there runs as root, by sudo; above [ssh].
+    r#become: Option<bool>,
     /// The groups it is in.
     groups: Option<Vec<String>>,
     /// Above [compose].
@@ -128,6 +130,8 @@ struct Ssh {
     known_hosts: Option<String>,
     /// How long connecting may take: "10s".
     connect_timeout: Option<String>,
+    /// Whether Landfall's program on the hosts runs as root, by sudo.
+    r#become: Option<bool>,
 }
 
 /// `[groups.NAME]`.
@@ -157,6 +161,10 @@ struct Database {
 struct State {
     /// Where the shared folder cannot be made: use one of the user's own, which locks out only oneself.
     private: Option<bool>,
+    /// How many records of ended runs a host keeps, the newest; default 200.
+    keep_runs: Option<u32>,
+    /// For how long it keeps them: "90d", which is the default.
+    keep_for: Option<String>,
 }
 
 /// landfall.toml.

@@ -16,6 +16,8 @@ pub enum Kind {
     Data,
     /// `u32`: how many more bytes of a record may be sent.
     Credit,
+    /// Nothing: the client is still there.
+    Alive,
 }
 
 impl Kind {
@@ -25,11 +27,12 @@ impl Kind {
             Self::Reply => b'R',
             Self::Data => b'D',
             Self::Credit => b'C',
+            Self::Alive => b'A',
         }
     }
 
     fn of(byte: u8) -> Option<Self> {
-        [Self::Request, Self::Reply, Self::Data, Self::Credit].into_iter().find(|kind| kind.byte() == byte)
+        [Self::Request, Self::Reply, Self::Data, Self::Credit, Self::Alive].into_iter().find(|kind| kind.byte() == byte)
     }
 }
 

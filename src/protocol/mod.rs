@@ -4,6 +4,8 @@
 mod frame;
 mod submission;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Event, Status};
@@ -11,7 +13,7 @@ use crate::facts::{Facts, LockHolder};
 use crate::name::RunId;
 
 pub use frame::{Decoder, FrameError, Kind, MAX_PAYLOAD, Message, encode};
-pub use submission::{Approval, ComposeProject, Hint, HostStep, LedgerKey, Seen, StateDir, Submission, When, Who};
+pub use submission::{Approval, ComposeProject, Hint, HostStep, LedgerKey, Retention, Seen, StateDir, Submission, When, Who};
 
 /// The version of the protocol. The host program is uploaded by its client, so the two always agree.
 pub const VERSION: u32 = 1;
@@ -22,6 +24,13 @@ pub const GREETING: &str = "landfall-host";
 
 /// How many bytes of a record a follower may be sent before it has granted more.
 pub const CREDIT: u32 = 1 << 20;
+
+/// How often a client that has nothing to say says that it is there.
+pub const ALIVE: Duration = Duration::from_secs(5);
+
+/// A client that was silent for so long is gone, whatever its connection says: nobody may count on its answers any more. It finds
+/// its way back when it wakes up.
+pub const SILENCE: Duration = Duration::from_secs(20);
 
 /// What a client asks for. Each request opens a stream of its own; its replies carry the stream's number.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,9 +67,20 @@ pub enum Request {
         run: RunId,
         /// From this byte.
         offset: u64,
-        /// The token of the run's driver, whose connection this is from now on.
+        /// The token of the run's driver, whose connection this is from now on; of no weight when another drives.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         driver: Option<String>,
+    },
+    /// Take over a run whose own client is gone: from then on its barriers are this client's to answer.
+    Drive {
+        /// Where the state is.
+        state: StateDir,
+        /// Which run.
+        run: RunId,
+        /// The token of the new driver.
+        driver: String,
+        /// The digest of the plan that it holds: no other may answer.
+        plan: String,
     },
     /// Answer a barrier.
     Answer {
@@ -159,6 +179,13 @@ pub enum Reply {
         /// The run; another one than was submitted where the key was known.
         run: RunId,
     },
+    /// The record is open: so long it was when reading began, so what comes before is history. Its bytes follow.
+    Opened {
+        /// In bytes.
+        length: u64,
+    },
+    /// Another client drives this run by now: what was said was not taken.
+    Overtaken,
     /// What a survey found.
     Facts {
         /// It.

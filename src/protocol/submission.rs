@@ -20,6 +20,9 @@ pub struct Submission {
     pub project: ProjectName,
     /// Where the host keeps its state.
     pub state: StateDir,
+    /// What the host keeps of runs that are over.
+    #[serde(default)]
+    pub retention: Retention,
     /// The host's name in the inventory.
     pub host: HostName,
     /// All hosts of the run, in the order of the plan; the first is its home.
@@ -44,6 +47,8 @@ pub struct Submission {
     pub approval: Approval,
     /// How long a barrier waits for a driver.
     pub answer_within_ms: u64,
+    /// How long a prepared run waits for its driver to come back before it withdraws itself.
+    pub approve_within_ms: u64,
     /// Services whose images are pulled while preparing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pull: Vec<ServiceName>,
@@ -74,6 +79,21 @@ pub struct StateDir {
     /// Falls back to a folder of the user's own, which locks out only oneself.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub private: bool,
+}
+
+/// Which records of ended runs a host keeps: so many, and none for longer than this. The others are removed after a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retention {
+    /// So many, the newest.
+    pub runs: u32,
+    /// For so long, in seconds.
+    pub seconds: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { runs: 200, seconds: 90 * 24 * 3600 }
+    }
 }
 
 /// A compose project on a host.

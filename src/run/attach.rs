@@ -1,28 +1,42 @@
-//! Watches runs that are there: from their first byte, from any machine, with the same exit code. Drives nothing, and executes,
-//! resolves or sends nothing that a host's record says.
+//! Watches runs that are there: from their first byte, from any machine, with the same exit code; and takes over the barriers of one
+//! whose client is gone, by the playbook that is here. Nothing that a host's record says is executed, resolved or sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc;
 
 use super::contact::{Contact, Reach};
+use super::flight::Flight;
 use super::host::{HostRun, News, Part, Source};
+use super::journal::{Entry, Journal};
 use super::outcome::{HostEnd, exit_code};
 use super::signals::Signals;
 use super::stop::Stop;
-use super::{Feed, Finished};
-use crate::event::Body;
+use super::{Desk, Feed, Finished, Options, random};
+use crate::event::{Body, timestamp};
 use crate::name::{HostName, RunId};
-use crate::playbook::HostAt;
+use crate::plan;
+use crate::playbook::{HostAt, ResolvedPlaybook};
+use crate::protocol::Request;
 use crate::report::Reporters;
+
+/// Which part of a run's past is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Past {
+    /// All of it.
+    Whole,
+    /// Its steps, without what they printed.
+    Steps,
+}
 
 /// Follows a run on its hosts to the end.
 pub async fn attach(
     reach: &Arc<Reach>,
     run: &RunId,
     hosts: Vec<(HostAt, Contact)>,
+    past: Past,
     reconnect_for: Duration,
     reporters: &mut Reporters,
 ) -> Finished {
@@ -35,6 +49,7 @@ pub async fn attach(
     let mut ends: BTreeMap<HostName, Option<HostEnd>> = BTreeMap::new();
     // Kept so that a watcher's side of the channel stays open; nothing is ever ordered.
     let mut orders = Vec::new();
+    let mut in_the_past = BTreeSet::new();
     for (at, contact) in hosts {
         let part = Part {
             host: at.name.clone(),
@@ -48,6 +63,7 @@ pub async fn attach(
         };
         let (order, wanted) = mpsc::unbounded_channel();
         orders.push(order);
+        in_the_past.insert(at.name.clone());
         ends.insert(at.name, None);
         tokio::task::spawn_local(HostRun::new(Arc::clone(reach), part, sender.clone(), wanted).play(contact));
     }
@@ -61,7 +77,13 @@ pub async fn attach(
                         feed.tell(None, None, event.body);
                     }
                 }
-                News::Event(event) => feed.pass(&event),
+                News::Event(event) => {
+                    let printed = matches!(event.body, Body::Output { .. });
+                    if !(printed && past == Past::Steps && in_the_past.contains(&host)) {
+                        feed.pass(&event);
+                    }
+                }
+                News::CaughtUp => drop(in_the_past.remove(&host)),
                 News::Ended(end, stop) => {
                     stops.extend(stop);
                     ends.insert(host, Some(end));
@@ -77,6 +99,59 @@ pub async fn attach(
     drop(orders);
     let known = ends.into_iter().filter_map(|(host, end)| Some((host, end?))).collect();
     let code = exit_code(&known);
-    feed.finish(code);
+    feed.finish_watched(code);
     Finished { code, stops }
+}
+
+/// Takes over a run whose own client is gone, and sees it to its end. `playbook` is what it was started from, as it is here: a host
+/// gives the barriers only to who holds the same plan.
+pub async fn drive(
+    playbook: &ResolvedPlaybook,
+    run: &RunId,
+    contacts: Vec<Contact>,
+    options: &Options,
+    reach: &Arc<Reach>,
+    desk: Arc<dyn Desk>,
+    reporters: &mut Reporters,
+) -> Finished {
+    let mut signals = match Signals::listen() {
+        Ok(signals) => signals,
+        Err(error) => return Finished::stopped(Stop::new(6, format!("signals cannot be heard: {error}"))),
+    };
+    let driver = match random() {
+        Ok((_, driver)) => driver,
+        Err(stop) => return Finished::stopped(stop),
+    };
+    let journal = match Journal::open() {
+        Ok(journal) => journal,
+        Err(error) => return Finished::stopped(Stop::new(6, format!("the journal cannot be opened: {error}"))),
+    };
+    let plan = plan::digest(playbook);
+    for contact in &contacts {
+        let Some(host) = playbook.hosts.iter().find(|host| host.name == contact.host) else {
+            return Finished::stopped(Stop::new(7, "is not a host of the playbook as it is here").on(&contact.host));
+        };
+        let request = Request::Drive { state: host.state.clone(), run: run.clone(), driver: driver.clone(), plan: plan.clone() };
+        if let Err(stop) = contact.ask(&request).await {
+            return Finished::stopped(stop);
+        }
+    }
+    let entry = Entry {
+        run: run.clone(),
+        when: timestamp(SystemTime::now()),
+        config: options.config.clone(),
+        project: playbook.project.to_string(),
+        playbook: playbook.name.to_string(),
+        hosts: playbook.hosts.iter().map(|host| host.name.clone()).collect(),
+        driver,
+        acknowledged: Vec::new(),
+    };
+    let mut feed = Feed::new(reporters, run.clone());
+    let mut flight = Flight::new(playbook, options, Arc::clone(reach), desk, journal, entry, true);
+    for contact in contacts {
+        flight.take_over(contact);
+    }
+    let finished = flight.see_through(&mut feed, &mut signals).await;
+    feed.finish_watched(finished.code);
+    finished
 }

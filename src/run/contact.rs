@@ -7,8 +7,9 @@ use crate::facts::Refusal;
 use crate::name::HostName;
 use crate::playbook::Target;
 use crate::protocol::{Reply, Request};
-use crate::runtime::{Link, Programs};
+use crate::runtime::{Link, Login, OpenError, OpenFailure, Programs};
 use crate::ssh::{self, Connection, Operator, Sources};
+use crate::vault::Vault;
 
 use super::stop::Stop;
 
@@ -20,6 +21,8 @@ pub struct Reach {
     pub sources: Sources,
     /// The host programs that can be uploaded.
     pub programs: Programs,
+    /// Secrets of this machine.
+    pub vault: Arc<Vault>,
 }
 
 /// A host within reach.
@@ -41,9 +44,28 @@ impl Contact {
         let settings =
             ssh::resolve(&ssh_target(host, target), &reach.sources).await.map_err(|error| Stop::from(error).on(host))?;
         let connection = ssh::connect(&settings, &reach.operator).await.map_err(|error| Stop::from(error).on(host))?;
-        let link = Link::open(&connection, &reach.programs).await.map_err(|error| Stop::from(error).on(host))?;
+        let link = Self::link(reach, host, target, &connection).await?;
         let address = format!("{}:{}", settings.address.value, settings.port.value);
         Ok(Self { host: host.clone(), link, address, user: settings.user.value.clone(), connection })
+    }
+
+    async fn link(reach: &Reach, host: &HostName, target: &Target, connection: &Connection) -> Result<Link, Stop> {
+        let told = |error| Stop::from(error).on(host);
+        if !target.sudo {
+            return Link::open(connection, &reach.programs, &Login::User).await.map_err(told);
+        }
+        match Link::open(connection, &reach.programs, &Login::Sudo).await {
+            Err(OpenFailure::Program(OpenError::PasswordWanted)) => {}
+            opened => return opened.map_err(told),
+        }
+        let Some(password) = reach.operator.sudo_password(host.as_str()).await else {
+            return Err(told(OpenError::PasswordWanted.into()));
+        };
+        let opened = Link::open(connection, &reach.programs, &Login::SudoWith(password)).await;
+        if matches!(opened, Err(OpenFailure::Program(OpenError::PasswordWrong))) {
+            reach.operator.forget_sudo_password(host.as_str()).await;
+        }
+        opened.map_err(told)
     }
 
     /// Asks for something that has one answer.

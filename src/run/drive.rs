@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::Command;
 use tokio::sync::mpsc;
@@ -14,6 +16,7 @@ use crate::check::{self, Next};
 use crate::event::{Body, Status, Stream};
 use crate::playbook::{ClientValue, DriverWork, HereProbe, LocalCommand};
 use crate::protocol::Answer;
+use crate::vault::{KEY_VARIABLE, Vault, replace_all};
 
 /// The most of the client's own output that travels with an answer; the rest was shown, and is not kept.
 const KEPT: usize = 256 << 10;
@@ -23,11 +26,17 @@ const DRAIN: Duration = Duration::from_secs(2);
 const LINE: usize = 32 << 10;
 
 /// Does it. What happens meanwhile goes to `tell`.
-pub(super) async fn perform(work: &DriverWork, kind: &str, limit: Option<Duration>, tell: mpsc::UnboundedSender<Body>) -> Answer {
+pub(super) async fn perform(
+    work: &DriverWork,
+    kind: &str,
+    limit: Option<Duration>,
+    vault: &Arc<Vault>,
+    tell: mpsc::UnboundedSender<Body>,
+) -> Answer {
     let done = async {
         match work {
-            DriverWork::Local(command) => local(command, &tell).await,
-            DriverWork::Here(probe) => here(probe, kind, &tell).await,
+            DriverWork::Local(command) => local(command, vault, &tell).await,
+            DriverWork::Here(probe) => here(probe, kind, vault, &tell).await,
         }
     };
     match limit {
@@ -56,27 +65,38 @@ fn failed(detail: impl Into<String>) -> Answer {
     Answer { status: Status::Failed, exit_code: None, detail: Some(detail.into()), events: Vec::new() }
 }
 
-fn values(named: &BTreeMap<String, ClientValue>) -> Result<Vec<(String, String)>, String> {
-    let look_up = |value: &ClientValue| match value {
-        ClientValue::Plain(text) => Ok(text.clone()),
-        ClientValue::Secret(secret) => {
-            std::env::var(&secret.name).map_err(|_| format!("the environment variable {} is not set here", secret.name))
-        }
-    };
-    named.iter().map(|(key, value)| Ok((key.clone(), look_up(value)?))).collect()
+/// The values of what a step names, and which of them are secret. A source may ask its user, so it gets a thread that may wait.
+async fn values(named: &BTreeMap<String, ClientValue>, vault: &Arc<Vault>) -> Result<Values, String> {
+    let mut values = Values::default();
+    for (key, value) in named {
+        let text = match value {
+            ClientValue::Plain(text) => text.clone(),
+            ClientValue::Secret(secret) => {
+                let (vault, name) = (Arc::clone(vault), secret.name.clone());
+                let fetched = tokio::task::spawn_blocking(move || vault.client_secret(&name)).await;
+                let secret = fetched.map_err(|error| error.to_string())?.map_err(|error| format!("{error}: {}", error.remedy))?;
+                values.secrets.push(secret.clone());
+                secret.expose_secret().to_owned()
+            }
+        };
+        values.all.push((key.clone(), text));
+    }
+    Ok(values)
+}
+
+/// What a step on this machine is given.
+#[derive(Default)]
+struct Values {
+    all: Vec<(String, String)>,
+    secrets: Vec<SecretString>,
 }
 
 /// Runs a command on the client's machine.
-pub(super) async fn local(command: &LocalCommand, tell: &mpsc::UnboundedSender<Body>) -> Answer {
-    let env = match values(&command.env) {
-        Ok(env) => env,
+async fn local(command: &LocalCommand, vault: &Arc<Vault>, tell: &mpsc::UnboundedSender<Body>) -> Answer {
+    let Values { all: env, secrets } = match values(&command.env, vault).await {
+        Ok(values) => values,
         Err(why) => return failed(why),
     };
-    let secrets: Vec<String> = env
-        .iter()
-        .filter(|(key, _)| matches!(command.env.get(key), Some(ClientValue::Secret(_))))
-        .map(|(_, value)| value.clone())
-        .collect();
     let mut process = match &command.run {
         Script::Shell(text) => {
             let mut process = Command::new("sh");
@@ -89,7 +109,7 @@ pub(super) async fn local(command: &LocalCommand, tell: &mpsc::UnboundedSender<B
             process
         }
     };
-    process.current_dir(&command.dir).envs(env).env_remove(crate::ssh::KEY_VARIABLE);
+    process.current_dir(&command.dir).envs(env).env_remove(KEY_VARIABLE);
     // A group of its own: a Ctrl-C that lets go of the run must not stop what it waits for.
     process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = match process.spawn() {
@@ -130,27 +150,32 @@ impl Drop for Group {
     }
 }
 
-async fn lines(pipe: Option<impl AsyncRead + Unpin>, stream: Stream, secrets: &[String], tell: &mpsc::UnboundedSender<Body>) {
+async fn lines(
+    pipe: Option<impl AsyncRead + Unpin>,
+    stream: Stream,
+    secrets: &[SecretString],
+    tell: &mpsc::UnboundedSender<Body>,
+) {
     let Some(pipe) = pipe else { return };
     let mut reader = BufReader::new(pipe);
     let mut line = Vec::new();
     while reader.read_until(b'\n', &mut line).await.is_ok_and(|length| length > 0) {
         let whole = line.strip_suffix(b"\n").unwrap_or(&line);
-        let mut text = String::from_utf8_lossy(&whole[..whole.len().min(LINE)]).into_owned();
-        for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
-            text = text.replace(secret.as_str(), "[masked]");
-        }
+        // Before it is cut: half a secret would not be found.
+        let text = replace_all(&String::from_utf8_lossy(whole), secrets);
+        let text = text.chars().take(LINE).collect();
         let _ = tell.send(Body::Output { stream, text, bytes: None, partial: false });
         line.clear();
     }
 }
 
 /// Looks at the application from the client's machine.
-async fn here(probe: &HereProbe, kind: &str, tell: &mpsc::UnboundedSender<Body>) -> Answer {
-    let headers = match values(&probe.headers) {
-        Ok(headers) => headers,
+async fn here(probe: &HereProbe, kind: &str, vault: &Arc<Vault>, tell: &mpsc::UnboundedSender<Body>) -> Answer {
+    let Values { all: headers, secrets } = match values(&probe.headers, vault).await {
+        Ok(values) => values,
         Err(why) => return failed(why),
     };
+    let masked = |text: String| replace_all(&text, &secrets);
     let request = HttpProbe {
         url: probe.url.clone(),
         method: probe.method.clone(),
@@ -166,9 +191,9 @@ async fn here(probe: &HereProbe, kind: &str, tell: &mpsc::UnboundedSender<Body>)
         let (asked, sent) = (request.clone(), headers.clone());
         let heard = tokio::task::spawn_blocking(move || check::http::fetch_by_environment(&asked, &sent)).await;
         let seen = match heard {
-            Ok(Ok(answer)) => check::judge(&answer, &probe.expect, |text| text),
-            Ok(Err(error)) => check::unanswered(error, &probe.expect, |text| text),
-            Err(error) => check::unanswered(error, &probe.expect, |text| text),
+            Ok(Ok(answer)) => check::judge(&answer, &probe.expect, masked),
+            Ok(Err(error)) => check::unanswered(error, &probe.expect, masked),
+            Err(error) => check::unanswered(error, &probe.expect, masked),
         };
         let next = attempts.ended(Instant::now(), seen.ok);
         let key = (seen.ok, seen.observed.split_whitespace().next().map(str::to_owned));

@@ -28,6 +28,9 @@ const NEWS: usize = 256;
 struct Seat {
     wanted: mpsc::UnboundedSender<Wanted>,
     facts: Option<Facts>,
+    /// It has taken its lock.
+    locks: bool,
+    /// Its lock is another run's.
     locked: Option<Box<LockHolder>>,
     /// It has been told to go, or was approved when it was submitted: only from then on does it get anything from this client.
     let_go: bool,
@@ -38,6 +41,17 @@ struct Seat {
     /// A step that must succeed did not.
     failed: bool,
     end: Option<HostEnd>,
+    /// What it tells happened before this client took over, up to where the record ended then.
+    history: bool,
+    /// The step that it has begun and not ended.
+    open: Option<usize>,
+}
+
+impl Seat {
+    fn new(wanted: mpsc::UnboundedSender<Wanted>, let_go: bool) -> Self {
+        let (facts, locked, at, end, open) = (None, None, None, None, None);
+        Self { wanted, facts, locks: false, locked, let_go, gone: false, at, failed: false, end, history: false, open }
+    }
 }
 
 /// What the client's own work tells.
@@ -69,6 +83,8 @@ pub(super) struct Flight<'a> {
     /// What the key led to, by host: a run that was there already, or the one that was submitted.
     found: BTreeMap<HostName, RunId>,
     cancelled: bool,
+    /// The run's own first event has been told.
+    told_start: bool,
 }
 
 impl<'a> Flight<'a> {
@@ -101,6 +117,7 @@ impl<'a> Flight<'a> {
             given,
             found: BTreeMap::new(),
             cancelled: false,
+            told_start: false,
         }
     }
 
@@ -110,6 +127,8 @@ impl<'a> Flight<'a> {
 
     /// Submits a host's part.
     pub(super) fn begin(&mut self, contact: Contact, submission: String) {
+        // Who submits a run has told of it.
+        self.told_start = true;
         let Some(host) = self.host(&contact.host) else { return };
         let part = Part {
             host: host.name.clone(),
@@ -121,10 +140,32 @@ impl<'a> Flight<'a> {
             reconnect_for: self.options.reconnect_for,
             keyed: self.options.key.is_some(),
         };
+        self.seat(part, contact, self.given);
+    }
+
+    /// Takes a host's part over from a client that is gone: what was let go then is this client's to answer now.
+    pub(super) fn take_over(&mut self, contact: Contact) {
+        let Some(host) = self.host(&contact.host) else { return };
+        let part = Part {
+            host: host.name.clone(),
+            target: host.target.clone(),
+            state: host.state.clone(),
+            run: self.entry.run.clone(),
+            source: Source::Run,
+            driver: Some(self.entry.driver.clone()),
+            reconnect_for: self.options.reconnect_for,
+            keyed: false,
+        };
+        let name = part.host.clone();
+        self.seat(part, contact, true);
+        if let Some(seat) = self.seats.get_mut(&name) {
+            seat.history = true;
+        }
+    }
+
+    fn seat(&mut self, part: Part, contact: Contact, let_go: bool) {
         let (wanted, orders) = mpsc::unbounded_channel();
-        let seat =
-            Seat { wanted, facts: None, locked: None, let_go: self.given, gone: false, at: None, failed: false, end: None };
-        self.seats.insert(host.name.clone(), seat);
+        self.seats.insert(part.host.clone(), Seat::new(wanted, let_go));
         let run = HostRun::new(Arc::clone(&self.reach), part, self.tell_news.clone(), orders);
         tokio::task::spawn_local(run.play(contact));
     }
@@ -139,9 +180,31 @@ impl<'a> Flight<'a> {
         self.seats.iter().filter_map(|(host, seat)| Some((host.clone(), seat.facts.clone()?))).collect()
     }
 
+    /// Waits until a host has taken its lock, where it takes one.
+    pub(super) async fn locked(&mut self, host: &HostName, feed: &mut Feed<'_>, signals: &mut Signals) -> Option<Ended> {
+        if !self.host(host).is_some_and(ResolvedHost::effects) {
+            return None;
+        }
+        let waits = |flight: &Self| flight.seats.get(host).is_some_and(|seat| !seat.locks && seat.end.is_none());
+        self.unless_refused(|flight| waits(flight) && !flight.is_found_on(host), feed, signals).await
+    }
+
     /// Waits until everyone who was asked is prepared. One who is not ends it for all.
     pub(super) async fn prepared(&mut self, feed: &mut Feed<'_>, signals: &mut Signals) -> Option<Ended> {
-        while self.seats.iter().any(|(host, seat)| seat.facts.is_none() && seat.end.is_none() && !self.is_found_on(host)) {
+        let waits = |flight: &Self| {
+            let mut seats = flight.seats.iter();
+            seats.any(|(host, seat)| seat.facts.is_none() && seat.end.is_none() && !flight.is_found_on(host))
+        };
+        self.unless_refused(waits, feed, signals).await
+    }
+
+    async fn unless_refused(
+        &mut self,
+        waits: impl Fn(&Self) -> bool,
+        feed: &mut Feed<'_>,
+        signals: &mut Signals,
+    ) -> Option<Ended> {
+        while waits(self) {
             tokio::select! {
                 Some((host, news)) = self.news.recv() => self.heard(&host, news, feed),
                 Some((host, step, told)) = self.told.recv() => self.own_news(&host, step, told, feed),
@@ -156,7 +219,8 @@ impl<'a> Flight<'a> {
             }
         }
         if self.is_found() {
-            return self.found_apart(feed).await.map(Ended::Over);
+            let all = self.seats.len() == self.playbook.hosts.len();
+            return if all { self.found_apart(feed).await.map(Ended::Over) } else { None };
         }
         let (host, seat) = self.seats.iter().find(|(_, seat)| seat.end.is_some() && seat.facts.is_none())?;
         let (host, locked) = (host.clone(), seat.locked.clone());
@@ -252,17 +316,8 @@ impl<'a> Flight<'a> {
                     seat.wanted.send(Wanted::Go)
                 };
             }
-            while batch.iter().any(|host| self.seats.get(host).is_some_and(|seat| seat.end.is_none())) {
-                if self.options.detach && self.seats.values().all(|seat| seat.gone || seat.end.is_some()) {
-                    let text = format!("handed over; to see it: landfall attach {}", self.entry.run);
-                    feed.tell(None, None, Body::Warning { text });
-                    return Finished { code: 0, stops: Vec::new() };
-                }
-                tokio::select! {
-                    Some((host, news)) = self.news.recv() => self.heard(&host, news, feed),
-                    Some((host, step, told)) = self.told.recv() => self.own_news(&host, step, told, feed),
-                    wish = signals.wish() => if let Some(finished) = self.wished(wish, feed).await { return finished },
-                }
+            if let Some(finished) = self.until_ended(batch, feed, signals).await {
+                return finished;
             }
             for host in &held_back {
                 if let Some(seat) = self.seats.get_mut(host).filter(|seat| seat.end == Some(HostEnd::Done(130))) {
@@ -271,8 +326,38 @@ impl<'a> Flight<'a> {
             }
             before.extend(batch);
         }
+        self.finished()
+    }
+
+    /// Sees a run to its end that others let go.
+    pub(super) async fn see_through(mut self, feed: &mut Feed<'_>, signals: &mut Signals) -> Finished {
+        let hosts: Vec<HostName> = self.seats.keys().cloned().collect();
+        match self.until_ended(&hosts, feed, signals).await {
+            Some(finished) => finished,
+            None => self.finished(),
+        }
+    }
+
+    fn finished(self) -> Finished {
         let ends = self.seats.iter().map(|(host, seat)| (host.clone(), seat.end.clone().unwrap_or(HostEnd::Unknown))).collect();
         Finished { code: exit_code(&ends), stops: self.stops }
+    }
+
+    /// Waits until these hosts have ended; gives an end where the person in front of it, or the hand-over, makes one before.
+    async fn until_ended(&mut self, hosts: &[HostName], feed: &mut Feed<'_>, signals: &mut Signals) -> Option<Finished> {
+        while hosts.iter().any(|host| self.seats.get(host).is_some_and(|seat| seat.end.is_none())) {
+            if self.options.detach && self.seats.values().all(|seat| seat.gone || seat.end.is_some()) {
+                let text = format!("handed over; to see it: landfall attach {}", self.entry.run);
+                feed.tell(None, None, Body::Warning { text });
+                return Some(Finished { code: 0, stops: Vec::new() });
+            }
+            tokio::select! {
+                Some((host, news)) = self.news.recv() => self.heard(&host, news, feed),
+                Some((host, step, told)) = self.told.recv() => self.own_news(&host, step, told, feed),
+                wish = signals.wish() => if let Some(finished) = self.wished(wish, feed).await { return Some(finished) },
+            }
+        }
+        None
     }
 
     async fn wished(&mut self, wish: Wish, feed: &mut Feed<'_>) -> Option<Finished> {
@@ -332,6 +417,7 @@ impl<'a> Flight<'a> {
                 }
             }
             News::Event(event) => self.happened(host, &event, feed),
+            News::CaughtUp => self.caught_up(host),
             News::Ended(end, stop) => {
                 self.stops.extend(stop);
                 if let Some(seat) = self.seats.get_mut(host) {
@@ -346,8 +432,13 @@ impl<'a> Flight<'a> {
     fn happened(&mut self, host: &HostName, event: &Event, feed: &mut Feed<'_>) {
         let index = event.step.as_ref().and_then(|step| self.index(host, step));
         match &event.body {
-            // The run's own first event has been told.
-            Body::RunStarted { .. } => return,
+            // Each host's record begins with it, and a person wants to hear it once.
+            Body::RunStarted { .. } => {
+                if !std::mem::replace(&mut self.told_start, true) {
+                    feed.tell(None, None, event.body.clone());
+                }
+                return;
+            }
             // What the client itself told of its own work comes back in the host's record.
             Body::Output { .. } | Body::Check { .. }
                 if index.is_some_and(|index| self.own.contains_key(&(host.clone(), index))) =>
@@ -359,24 +450,35 @@ impl<'a> Flight<'a> {
                     seat.facts = Some((**facts).clone());
                 }
             }
+            Body::LockAcquired { .. } => {
+                if let Some(seat) = self.seats.get_mut(host) {
+                    seat.locks = true;
+                }
+            }
             Body::LockBusy { holder } => {
                 if let Some(seat) = self.seats.get_mut(host) {
                     seat.locked = Some(Box::new(holder.clone()));
                 }
             }
             Body::StepStarted { kind, .. } => {
+                let mut history = false;
                 if let Some(seat) = self.seats.get_mut(host) {
                     seat.at.clone_from(&event.step);
+                    seat.open = index;
+                    history = seat.history;
                 }
                 if kind == "migrate" {
                     self.migrating.insert(host.clone());
                 }
-                if let Some(index) = index {
+                if let Some(index) = index.filter(|_| !history) {
                     self.work(host, index);
                 }
             }
             Body::StepFinished { status, detail, .. } => {
                 self.migrating.remove(host);
+                if let Some(seat) = self.seats.get_mut(host) {
+                    seat.open = None;
+                }
                 if let Some(step) = &event.step {
                     self.answer_peers_of(host, Some((step, *status, detail.as_deref())));
                 }
@@ -389,6 +491,21 @@ impl<'a> Flight<'a> {
             _ => {}
         }
         feed.pass(event);
+    }
+
+    /// From here on what a host tells is news. A step that waits for its client since before is this client's now: a look is taken
+    /// again; a command that may have run is not.
+    fn caught_up(&mut self, host: &HostName) {
+        let Some(seat) = self.seats.get_mut(host).filter(|seat| seat.history) else { return };
+        seat.history = false;
+        let Some(index) = seat.open else { return };
+        let begun = self.host(host).and_then(|host| host.steps.get(index)).map(|step| &step.work);
+        if matches!(begun, Some(Work::Driver(DriverWork::Local(_)))) {
+            let detail = Some("its client went away after it was begun: whether it ran is not known".to_owned());
+            self.answer(host, index, Answer { status: Status::Unknown, exit_code: None, detail, events: Vec::new() });
+        } else {
+            self.work(host, index);
+        }
     }
 
     fn index(&self, host: &HostName, step: &StepName) -> Option<usize> {
@@ -407,10 +524,10 @@ impl<'a> Flight<'a> {
         self.own.insert(key, Vec::new());
         let (work, kind): (DriverWork, String) = (work.clone(), step.step.kind.clone());
         let limit = step.step.timeout_ms.map(Duration::from_millis);
-        let (told, host) = (self.tell_own.clone(), host.clone());
+        let (told, host, vault) = (self.tell_own.clone(), host.clone(), Arc::clone(&self.reach.vault));
         tokio::task::spawn_local(async move {
             let (tell, mut bodies) = mpsc::unbounded_channel();
-            let performing = drive::perform(&work, &kind, limit, tell);
+            let performing = drive::perform(&work, &kind, limit, &vault, tell);
             tokio::pin!(performing);
             let answer = loop {
                 tokio::select! {

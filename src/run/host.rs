@@ -80,6 +80,8 @@ pub(super) enum News {
     Gone,
     /// Something happened.
     Event(Box<Event>),
+    /// All that was in the record when it was opened has been told.
+    CaughtUp,
     /// Nothing more will come.
     Ended(HostEnd, Option<Stop>),
 }
@@ -97,6 +99,10 @@ pub(super) struct HostRun {
     accepted: bool,
     /// Something was read since contact was made: only that makes a new beginning of seeking it.
     heard: bool,
+    /// How long the record was when it was opened first, until it has been read so far.
+    history: Option<u64>,
+    /// It was opened before.
+    opened: bool,
 }
 
 /// What the client itself tells of a run is not taken from a host's record.
@@ -126,7 +132,19 @@ impl HostRun {
     ) -> Self {
         let reader = Reader::new(part.run.clone(), part.host.clone());
         let accepted = matches!(part.source, Source::Run);
-        Self { reach, part, news, wanted, unsaid: VecDeque::new(), reader, sent: false, accepted, heard: false }
+        Self {
+            reach,
+            part,
+            news,
+            wanted,
+            unsaid: VecDeque::new(),
+            reader,
+            sent: false,
+            accepted,
+            heard: false,
+            history: None,
+            opened: false,
+        }
     }
 
     /// Plays the part to its end.
@@ -255,6 +273,10 @@ impl HostRun {
                 self.tell(Body::Warning { text: message }).await;
                 return Ok(!matches!(wanted, Wanted::Answer { .. }));
             }
+            Ok(Reply::Overtaken) => {
+                self.tell(Body::Warning { text: "another client drives this run by now: this one only watches".to_owned() })
+                    .await;
+            }
             Ok(_) if matches!(wanted, Wanted::Go) => {
                 let _ = self.news.send((self.part.host.clone(), News::Gone)).await;
             }
@@ -273,6 +295,7 @@ impl HostRun {
                 for event in events.into_iter().filter(|event| is_the_hosts(&event.body)) {
                     let _ = self.news.send((self.part.host.clone(), News::Event(Box::new(event)))).await;
                 }
+                self.catch_up().await;
                 let error = read.err()?;
                 let stop = Stop::new(6, format!("{}: {error}", self.part.host));
                 Some(Break::Ended(HostEnd::Unknown, Some(stop)))
@@ -288,6 +311,13 @@ impl HostRun {
                     self.reader = Reader::new(run.clone(), self.part.host.clone());
                 }
                 let _ = self.news.send((self.part.host.clone(), News::Accepted(run))).await;
+                None
+            }
+            StreamItem::Reply(Reply::Opened { length }) => {
+                if !std::mem::replace(&mut self.opened, true) {
+                    self.history = Some(length);
+                    self.catch_up().await;
+                }
                 None
             }
             StreamItem::Reply(Reply::RecordEnd { state }) => Some(self.ended(state)),
@@ -307,6 +337,13 @@ impl HostRun {
                 Some(Break::Ended(end, Some(stop)))
             }
             StreamItem::Reply(_) => None,
+        }
+    }
+
+    async fn catch_up(&mut self) {
+        if self.history.is_some_and(|length| length <= self.reader.offset()) {
+            self.history = None;
+            let _ = self.news.send((self.part.host.clone(), News::CaughtUp)).await;
         }
     }
 

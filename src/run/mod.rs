@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-pub use attach::attach;
+pub use attach::{Past, attach, drive};
 pub use contact::{Contact, Reach, ssh_target};
 pub use journal::{Entry, Journal};
 pub use outcome::worst;
@@ -30,9 +30,14 @@ use crate::playbook::{DriverWork, LocalStep, ResolvedPlaybook, Work};
 use crate::protocol::{Approval, Reply, Request, RunState, Who};
 use crate::report::{Reporter, Reporters};
 use crate::runtime::StreamItem;
+use crate::vault::Vault;
 
 use flight::Flight;
 use signals::Signals;
+
+/// How long a host that is prepared waits for a client that went away before its word: longer than a change of networks, shorter than
+/// the patience of the next one in line.
+const BLINK: Duration = Duration::from_secs(30);
 
 /// How a run is to be run.
 #[derive(Debug, Clone)]
@@ -87,15 +92,20 @@ pub struct Feed<'a> {
     reporters: &'a mut Reporters,
     run: RunId,
     began: Instant,
+    /// The longest that a host's part took, by its own word.
+    longest: Option<u64>,
 }
 
 impl<'a> Feed<'a> {
     fn new(reporters: &'a mut Reporters, run: RunId) -> Self {
-        Self { reporters, run, began: Instant::now() }
+        Self { reporters, run, began: Instant::now(), longest: None }
     }
 
     /// Passes an event on.
     fn pass(&mut self, event: &Event) {
+        if let Body::HostFinished { duration_ms, .. } = event.body {
+            self.longest = self.longest.max(Some(duration_ms));
+        }
         self.reporters.event(event);
     }
 
@@ -114,13 +124,25 @@ impl<'a> Feed<'a> {
     }
 
     fn finish(&mut self, code: u8) {
-        let duration_ms = millis(self.began);
+        self.end(code, millis(self.began));
+    }
+
+    /// The end of a run that was started elsewhere: its hosts know how long it took, not who watched.
+    fn finish_watched(&mut self, code: u8) {
+        self.end(code, self.longest.unwrap_or_else(|| millis(self.began)));
+    }
+
+    fn end(&mut self, code: u8, duration_ms: u64) {
         self.tell(None, None, Body::RunFinished { status: outcome::status(code), exit_code: code, duration_ms });
     }
 }
 
 fn millis(since: Instant) -> u64 {
-    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+    in_millis(since.elapsed())
+}
+
+fn in_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A new run's id, and the token of its driver.
@@ -162,7 +184,7 @@ pub async fn run(
     };
     feed.tell(None, None, started);
     for step in &playbook.before {
-        let code = match before(step, &mut feed, &mut signals).await {
+        let code = match before(step, &reach.vault, &mut feed, &mut signals).await {
             Status::Ok => continue,
             Status::Cancelled => 130,
             _ => 1,
@@ -218,13 +240,13 @@ fn may_detach(playbook: &ResolvedPlaybook, options: &Options) -> Result<(), Stop
 }
 
 /// Runs a leading `local` step: before anything is contacted.
-async fn before(step: &LocalStep, feed: &mut Feed<'_>, signals: &mut Signals) -> Status {
+async fn before(step: &LocalStep, vault: &Arc<Vault>, feed: &mut Feed<'_>, signals: &mut Signals) -> Status {
     let began = Instant::now();
     let started = Body::StepStarted { kind: "local".into(), command: step.shown.clone(), check: false };
     feed.tell(None, Some(&step.name), started);
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
     let work = DriverWork::Local(step.command.clone());
-    let performing = drive::perform(&work, "local", step.timeout_ms.map(Duration::from_millis), tell);
+    let performing = drive::perform(&work, "local", step.timeout_ms.map(Duration::from_millis), vault, tell);
     tokio::pin!(performing);
     let answer = loop {
         tokio::select! {
@@ -302,13 +324,17 @@ impl Attempt<'_> {
     }
 
     fn submission(&self, host: &HostName) -> Result<String, Stop> {
+        // In batches a host waits for its turn as long as the others work: there a client that is cut off must find it waiting.
+        let in_batches = self.playbook.serial.is_some();
+        let approve_within = if in_batches { self.options.reconnect_for } else { self.options.reconnect_for.min(BLINK) };
         let order = Order {
             run: self.run.clone(),
             who: self.options.who.clone(),
             note: self.options.note.clone(),
             key: self.options.key.clone(),
             approval: self.approval(),
-            answer_within_ms: u64::try_from(self.options.reconnect_for.as_millis()).unwrap_or(u64::MAX),
+            answer_within_ms: in_millis(self.options.reconnect_for),
+            approve_within_ms: in_millis(approve_within),
         };
         let submission = self.bare.submission(host, &order);
         let text = submission.and_then(|submission| serde_json::to_string(&submission).ok());
@@ -384,20 +410,20 @@ impl Attempt<'_> {
         let given = self.approval() == Approval::Given;
         let (reach, desk) = (Arc::clone(self.reach), Arc::clone(self.desk));
         let mut flight = Flight::new(self.playbook, self.options, reach, desk, journal, entry, given);
-        // The first lock is taken alone: whoever has it goes on, everyone else stops here.
-        let mut contacts = contacts.into_iter();
-        let first: Vec<Contact> = contacts.by_ref().take(1).collect();
-        for group in [first, contacts.collect()] {
-            for contact in group {
-                let host = contact.host.clone();
-                match self.submission(&host) {
-                    Ok(text) => flight.begin(contact, text),
-                    Err(stop) => return Ended::Over(Finished::stopped(stop)),
-                }
+        // One lock after another, in the order that all clients share: of two runs that want the same hosts, the one that is first at
+        // the first of those gets all of them. What comes after the lock, pulling and looking, goes side by side.
+        for contact in contacts {
+            let host = contact.host.clone();
+            match self.submission(&host) {
+                Ok(text) => flight.begin(contact, text),
+                Err(stop) => return Ended::Over(Finished::stopped(stop)),
             }
-            if let Some(ended) = flight.prepared(feed, signals).await {
+            if let Some(ended) = flight.locked(&host, feed, signals).await {
                 return ended;
             }
+        }
+        if let Some(ended) = flight.prepared(feed, signals).await {
+            return ended;
         }
         let facts: BTreeMap<HostName, Facts> = flight.facts();
         let plan = Arc::new(Plan::new(self.playbook, facts));

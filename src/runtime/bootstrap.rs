@@ -6,6 +6,8 @@ use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
 
 use super::payload::{MissingTarget, Programs};
 use super::{ExecError, Host, PipeEvent, PipeReader, PipeWriter};
@@ -55,6 +57,12 @@ pub enum OpenError {
     /// It could not be stored.
     #[error("landfall's program could not be placed in {0}")]
     Upload(String),
+    /// sudo does not let the login become root without a password, and none was given.
+    #[error("sudo wants a password there")]
+    PasswordWanted,
+    /// sudo did not take it.
+    #[error("sudo did not take the password")]
+    PasswordWrong,
     /// This machine has no randomness.
     #[error("no random number could be had: {0}")]
     Random(String),
@@ -83,11 +91,19 @@ impl OpenError {
             Self::Silent(..) | Self::Noise(_) => {
                 "a login shell must not wait or print when it is given a command: see ~/.bashrc and its like".into()
             }
+            Self::NoGreeting { said, .. } if said.0.contains("sudo") => {
+                "`become = true` needs sudo there, without a terminal: see `sudo -l` and `requiretty` in sudoers".into()
+            }
             Self::NoGreeting { .. } => "the login shell must run commands: try `ssh HOST sh -c true`".into(),
             Self::NothingExecutes { .. } => {
                 "make one of these folders usable: owned by the login, mode 0700, not on a noexec mount".into()
             }
             Self::Upload(_) => "check free space and quota there (`df`, `df -i`)".into(),
+            Self::PasswordWanted => {
+                "run it at a terminal, name a source under [sudo] in ~/.config/landfall/secrets.toml, or allow the login NOPASSWD"
+                    .into()
+            }
+            Self::PasswordWrong => "run it again; sudo on the host tells in its log what it refused".into(),
             Self::Lost(_) | Self::Random(_) => return None,
         })
     }
@@ -100,6 +116,32 @@ impl OpenError {
         }
     }
 }
+
+/// As whom the host program runs.
+#[derive(Debug, Clone)]
+pub enum Login {
+    /// The login's own user.
+    User,
+    /// Root, by a sudo that asks nothing.
+    Sudo,
+    /// Root, by a sudo that takes this password from its input.
+    SudoWith(SecretString),
+}
+
+impl Login {
+    /// What stands before the shell's command.
+    fn prefix(&self, nonce: &str) -> String {
+        match self {
+            Self::User => String::new(),
+            Self::Sudo => "sudo -n -H ".to_owned(),
+            // Asked in any case, remembered or not: what it takes from the input is then known.
+            Self::SudoWith(_) => format!("sudo -k -S -H -p \"{nonce}{ASKS}\" "),
+        }
+    }
+}
+
+/// What follows the nonce where sudo asks for the password.
+const ASKS: &str = " password";
 
 /// The host program, running: its greeting is read, and nothing else is.
 #[derive(Debug)]
@@ -115,23 +157,33 @@ pub struct Opened<R, W> {
 }
 
 /// Opens the host program.
-pub async fn open<H: Host>(host: &H, programs: &Programs) -> Result<Opened<H::Reader, H::Writer>, OpenError> {
-    open_below(host, programs, "/var").await
+pub async fn open<H: Host>(host: &H, programs: &Programs, login: &Login) -> Result<Opened<H::Reader, H::Writer>, OpenError> {
+    open_below(host, programs, login, "/var").await
 }
 
 /// As [`open`], with another root for the folders that are not in a home.
 pub(super) async fn open_below<H: Host>(
     host: &H,
     programs: &Programs,
+    login: &Login,
     var: &str,
 ) -> Result<Opened<H::Reader, H::Writer>, OpenError> {
     let nonce = nonce()?;
-    let (reader, mut writer) = host.exec(&command(programs, &nonce, var)).await?;
+    let (reader, mut writer) = host.exec(&command(programs, login, &nonce, var)).await?;
     let mut ear = Ear::new(reader, nonce);
-    let (mut tried, mut uploaded) = (Vec::new(), false);
+    let (mut tried, mut uploaded, mut asked) = (Vec::new(), false, false);
     let mut word = ear.word().await?;
     loop {
         word = match word {
+            Word::Password => {
+                let Login::SudoWith(password) = login else { return Err(OpenError::PasswordWanted) };
+                if std::mem::replace(&mut asked, true) {
+                    return Err(OpenError::PasswordWrong);
+                }
+                let line = Zeroizing::new(format!("{}\n", password.expose_secret()));
+                let _ = writer.write(Bytes::copy_from_slice(line.as_bytes())).await;
+                ear.word().await?
+            }
             Word::Greeting => return Ok(Opened { rest: ear.rest(), reader: ear.reader, writer, uploaded }),
             Word::Skip(place) => {
                 tried.push(place);
@@ -186,7 +238,7 @@ fn nonce() -> Result<String, OpenError> {
 }
 
 /// The whole command: one line, which any login shell hands to `sh` as it is.
-pub(super) fn command(programs: &Programs, nonce: &str, var: &str) -> String {
+pub(super) fn command(programs: &Programs, login: &Login, nonce: &str, var: &str) -> String {
     let (mut cases, mut systems) = (String::new(), String::new());
     for payload in programs.built() {
         let (arch, name, sum, length, gz) = (payload.arch, payload.name(), &payload.sha256, payload.length, payload.gz.len());
@@ -196,17 +248,29 @@ pub(super) fn command(programs: &Programs, nonce: &str, var: &str) -> String {
     let lines = SCRIPT.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let line = lines.collect::<Vec<_>>().join(" ");
     let line = line.replace("@NONCE@", nonce).replace("@PROGRAMS@", &cases).replace("@SYSTEMS@", &systems).replace("@VAR@", var);
-    format!("exec sh -c '{line}'")
+    match login {
+        Login::User => format!("exec sh -c '{line}'"),
+        // sudo's own words are English then, and can be told from others; what it starts has the host's own setting.
+        _ => format!("exec env LC_ALL=C {}sh -c 'unset LC_ALL; {line}'", login.prefix(nonce)),
+    }
 }
 
 /// What the command says.
 #[derive(Debug, PartialEq, Eq)]
 enum Word {
     Greeting,
-    Foreign { os: String, machine: String },
+    /// sudo asks.
+    Password,
+    Foreign {
+        os: String,
+        machine: String,
+    },
     Skip(String),
     Nowhere,
-    Absent { raw: bool, machine: String },
+    Absent {
+        raw: bool,
+        machine: String,
+    },
     Failed(String),
 }
 
@@ -269,6 +333,9 @@ impl<R: PipeReader> Ear<R> {
             }
             PipeEvent::Err(bytes) => {
                 self.complaints.extend_from_slice(&bytes);
+                if let Some(word) = self.sudo() {
+                    return Ok(Some(word));
+                }
                 let excess = self.complaints.len().saturating_sub(TAIL);
                 self.complaints.drain(..excess);
             }
@@ -312,6 +379,16 @@ impl<R: PipeReader> Ear<R> {
                 return None;
             }
         }
+    }
+
+    /// Whether sudo asks for a password: by our own prompt, or by the refusal of `sudo -n`.
+    fn sudo(&mut self) -> Option<Word> {
+        let said = String::from_utf8_lossy(&self.complaints);
+        let asks = said.contains(&format!("{}{ASKS}", self.nonce)) || said.contains("sudo: a password is required");
+        asks.then(|| {
+            self.complaints.clear();
+            Word::Password
+        })
     }
 
     fn rest(&mut self) -> Vec<u8> {

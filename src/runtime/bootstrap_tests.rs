@@ -66,7 +66,7 @@ impl Place {
     }
 
     async fn open_by(&self, shell: &[&str]) -> Result<Opened<Output, Input>, OpenError> {
-        open_below(&self.host(shell), &self.programs, self.at("var").to_str().expect("path")).await
+        open_below(&self.host(shell), &self.programs, &Login::User, self.at("var").to_str().expect("path")).await
     }
 
     async fn open(&self) -> Result<Opened<Output, Input>, OpenError> {
@@ -115,7 +115,7 @@ fn which(name: &str) -> Option<PathBuf> {
 
 #[test]
 fn the_command_passes_through_any_login_shell() {
-    let command = command(&Programs::embedded(), "0123", "/var");
+    let command = command(&Programs::embedded(), &Login::User, "0123", "/var");
     let inside = command.strip_prefix("exec sh -c '").and_then(|rest| rest.strip_suffix('\'')).expect("one quoted word");
     for bad in ["'", "!", "\\", "\n", "@NONCE@", "@PROGRAMS@", "@SYSTEMS@", "@VAR@"] {
         assert!(!inside.contains(bad), "{bad:?} in {inside}");
@@ -244,7 +244,7 @@ async fn where_nothing_executes_at_all_each_folder_is_named() {
 
 /// Starts the command, gives it `bytes` instead of the program, and returns all it says.
 async fn given(place: &Place, bytes: &[u8]) -> String {
-    let command = command(&place.programs, "NONCE", place.at("var").to_str().expect("path"));
+    let command = command(&place.programs, &Login::User, "NONCE", place.at("var").to_str().expect("path"));
     let (mut reader, mut writer) = place.host(&["sh"]).exec(&command).await.expect("sh");
     writer.write(Bytes::copy_from_slice(bytes)).await.expect("write");
     drop(writer);
@@ -332,7 +332,7 @@ async fn a_host_with_few_tools_is_enough() {
         let mut host = place.host(&["sh"]);
         host.env = vec![("HOME".into(), place.at("home").into()), ("PATH".into(), place.at("tools").into())];
         // The command adds the usual folders to the path; here they are hidden.
-        let hidden = command(&place.programs, "NONCE", "/nonexistent").replace(":/usr/local/bin:/usr/bin:/bin", "");
+        let hidden = command(&place.programs, &Login::User, "NONCE", "/nonexistent").replace(":/usr/local/bin:/usr/bin:/bin", "");
         for uploaded in [true, false] {
             let (reader, mut writer) = host.exec(&hidden).await.expect("sh");
             let mut ear = Ear::new(reader, "NONCE".into());

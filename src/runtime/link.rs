@@ -9,10 +9,10 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::bootstrap::{self, OpenError, Opened, Said};
+use super::bootstrap::{self, Login, OpenError, Opened, Said};
 use super::payload::Programs;
 use super::{Host, PipeEvent, PipeReader, PipeWriter};
-use crate::protocol::{CREDIT, Decoder, Kind, MAX_PAYLOAD, Message, Reply, Request, VERSION, encode};
+use crate::protocol::{ALIVE, CREDIT, Decoder, Kind, MAX_PAYLOAD, Message, Reply, Request, VERSION, encode};
 
 /// For the first message of a program that runs already, and for a channel to close after nothing can be written any more.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -122,8 +122,8 @@ enum Item {
 
 impl Link {
     /// Opens the host program and waits for its first words.
-    pub async fn open<H: Host>(host: &H, programs: &Programs) -> Result<Self, OpenFailure> {
-        Ok(Self::over(bootstrap::open(host, programs).await?).await?)
+    pub async fn open<H: Host>(host: &H, programs: &Programs, login: &Login) -> Result<Self, OpenFailure> {
+        Ok(Self::over(bootstrap::open(host, programs, login).await?).await?)
     }
 
     /// Speaks with a host program that is open already.
@@ -408,7 +408,7 @@ impl State {
                 slot.credit = left;
                 Item::Data(payload)
             }
-            Kind::Request | Kind::Credit => return misbehaved("what only a client may say"),
+            Kind::Request | Kind::Credit | Kind::Alive => return misbehaved("what only a client may say"),
         };
         // A receiver that was dropped meanwhile takes its slot away itself.
         let _ = slot.items.send(item);
@@ -416,9 +416,19 @@ impl State {
     }
 }
 
-/// Writes frames in order; ends when nobody can ask any more, or the channel is gone. Dropping the writer ends the input.
+/// Writes frames in order, and a sign of life where there are none; ends when nobody can ask any more, or the channel is gone.
+/// Dropping the writer ends the input.
 async fn write<W: PipeWriter>(mut writer: W, mut queue: mpsc::UnboundedReceiver<Bytes>) {
-    while let Some(frame) = queue.recv().await {
+    loop {
+        let frame = match tokio::time::timeout(ALIVE, queue.recv()).await {
+            Ok(Some(frame)) => frame,
+            Ok(None) => return,
+            Err(_) => {
+                let mut frame = Vec::new();
+                encode(&mut frame, Kind::Alive, 0, &[]);
+                frame.into()
+            }
+        };
         if writer.write(frame).await.is_err() {
             return;
         }

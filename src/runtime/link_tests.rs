@@ -318,7 +318,7 @@ async fn a_real_channel_carries_it() {
     let host = Local::new(&["bash"], home.path());
     let programs = Programs::of(vec![Payload::new(std::env::consts::ARCH, text.as_bytes())]);
     for uploaded in [true, false] {
-        let link = Link::open(&host, &programs).await.expect("link");
+        let link = Link::open(&host, &programs, &Login::User).await.expect("link");
         assert_eq!((link.hello().user.as_str(), link.uploaded()), ("deploy", uploaded));
     }
 }

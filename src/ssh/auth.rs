@@ -18,8 +18,9 @@ use tokio::net::UnixStream;
 use super::client::{Client, Shared};
 use super::error::ConnectError;
 use super::identity::{self, Identity};
-use super::operator::{KEY_VARIABLE, Operator, Unlocked};
+use super::operator::{Operator, Unlocked};
 use super::settings::{Origin, Settings};
+use crate::vault::KEY_VARIABLE;
 
 /// Logs in.
 pub(super) async fn log_in(

@@ -23,7 +23,6 @@ use super::{auth, tunnel};
 const CHANNELS: usize = 8;
 /// Tries when the server closes before it shows its key (`MaxStartups`).
 const TRIES: u32 = 3;
-const GOODBYE: Duration = Duration::from_secs(1);
 
 /// What was agreed with the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -219,14 +218,12 @@ impl Connection {
         }
     }
 
-    /// Says goodbye, to the host and then to each on the way, and waits a moment for the end.
+    /// Says goodbye, to the host and then to each on the way. Nobody waits for the echo, which would be a round trip for nothing:
+    /// whatever had to arrive was answered before.
     pub async fn close(mut self) {
         let way = std::mem::take(&mut self.way);
         for connection in std::iter::once(self).chain(way.into_iter().rev()) {
-            let Connection { handle, shared, .. } = connection;
-            if handle.disconnect(Disconnect::ByApplication, "", "en").await.is_ok() {
-                let _ = tokio::time::timeout(GOODBYE, shared.until_lost()).await;
-            }
+            let _ = connection.handle.disconnect(Disconnect::ByApplication, "", "en").await;
         }
     }
 

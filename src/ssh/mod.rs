@@ -32,6 +32,6 @@ pub use connection::{Connection, Facts, connect};
 pub use error::{ChannelError, ConfigError, ConnectError};
 pub use exec::{Exec, ExecEvent, ExecReader, ExecWriter, LostChannel, WriterGone};
 pub use host_key::{HostKey, HostKeyError};
-pub use operator::{Ask, KEY_VARIABLE, Operator, UnknownKey};
+pub use operator::{Ask, Operator, UnknownKey};
 pub use scan::host_keys;
 pub use settings::{Origin, Settings, Sourced, Sources, Target, resolve};

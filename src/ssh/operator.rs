@@ -12,9 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::host_key::HostKey;
 use super::identity;
-
-/// The environment variable that may hold a private key's text.
-pub const KEY_VARIABLE: &str = "LANDFALL_SSH_KEY";
+use crate::vault::KEY_VARIABLE;
 
 /// Handshakes at once with one endpoint: sshd's default `MaxStartups` begins to refuse at ten.
 const HANDSHAKES: usize = 8;
@@ -34,6 +32,8 @@ pub struct UnknownKey {
 pub trait Ask: Send + Sync {
     /// Asks for the passphrase of a private key. `None`: there is no terminal, or the person declined.
     fn passphrase(&self, key: &Path) -> Option<SecretString>;
+    /// Asks for the password that sudo wants on a host. `None`: there is no terminal, or the person declined.
+    fn sudo_password(&self, host: &str) -> Option<SecretString>;
     /// Shows an unknown host key and asks whether to trust it. `false` where there is no terminal.
     fn accept_key(&self, unknown: &UnknownKey) -> bool;
 }
@@ -54,6 +54,8 @@ pub struct Operator {
     key: Option<SecretString>,
     unlocked: tokio::sync::Mutex<HashMap<PathBuf, Unlocked>>,
     asking: tokio::sync::Mutex<()>,
+    /// For as long as this process lives: a connection that is made again asks nobody.
+    sudo: tokio::sync::Mutex<HashMap<String, SecretString>>,
     endpoints: Mutex<HashMap<(String, u16), Arc<Semaphore>>>,
 }
 
@@ -65,6 +67,7 @@ impl Operator {
             key: None,
             unlocked: tokio::sync::Mutex::default(),
             asking: tokio::sync::Mutex::default(),
+            sudo: tokio::sync::Mutex::default(),
             endpoints: Mutex::default(),
         }
     }
@@ -104,6 +107,24 @@ impl Operator {
         let _one = self.asking.lock().await;
         let ask = Arc::clone(&self.ask);
         tokio::task::spawn_blocking(move || ask.accept_key(&unknown)).await.unwrap_or(false)
+    }
+
+    /// The password that sudo wants on a host; asks at most once.
+    pub async fn sudo_password(&self, host: &str) -> Option<SecretString> {
+        let mut known = self.sudo.lock().await;
+        if let Some(password) = known.get(host) {
+            return Some(password.clone());
+        }
+        let _one = self.asking.lock().await;
+        let (ask, of) = (Arc::clone(&self.ask), host.to_owned());
+        let password = tokio::task::spawn_blocking(move || ask.sudo_password(&of)).await.ok()??;
+        known.insert(host.to_owned(), password.clone());
+        Some(password)
+    }
+
+    /// Forgets a password that sudo did not take, so that the next connection asks again.
+    pub async fn forget_sudo_password(&self, host: &str) {
+        self.sudo.lock().await.remove(host);
     }
 
     /// Unlocks a key; asks at most once for each path, whatever the answer was.

@@ -67,6 +67,25 @@ fn a_disk_that_fills_up_stops_no_step_and_the_gap_is_marked() {
 }
 
 #[test]
+fn a_full_disk_lets_no_secret_through() {
+    const SECRET: &str = "correct-horse/battery+staple";
+    let Some(droplet) = small("size=80m") else { return };
+    let mut client = droplet.connect();
+    fs::write(droplet.home().join("pw.txt"), SECRET).unwrap();
+    let text = format!(
+        "echo begun; {FILLS} i=0; while [ $i -lt 2000 ]; do echo \"$i $(printf '%0500d' 0) $(cat pw.txt)\"; i=$((i+1)); done; \
+         rm $STATE/fill; cat pw.txt"
+    );
+    let mut submission = droplet.submission(vec![shell("works", script(&droplet, &text))]);
+    submission.secrets.files = vec!["pw.txt".to_owned()];
+    let record = client.play(&submission);
+    assert!(record.warnings().iter().any(|text| text.contains("are missing here")), "{:?}", record.warnings());
+    assert!(record.stdout().ends_with("[masked:pw]"));
+    assert!(!String::from_utf8_lossy(&record.bytes).contains("correct-horse"));
+    assert!(record.bytes == fs::read(droplet.run_dir(&record.run).join("log")).unwrap());
+}
+
+#[test]
 fn a_disk_that_stays_full_keeps_the_code() {
     let Some(droplet) = small("size=80m") else { return };
     let mut client = droplet.connect();
@@ -138,7 +157,7 @@ fn what_is_no_folder_of_ours_is_refused() {
     for mode in [0o777, 0o1777, 0o2777, 0o770] {
         open(mode);
         let (code, _, remedy) = client.refused(&submit(&submission, "t"));
-        assert!(code == 7 && remedy.contains("install -d -m 2770"), "{mode:o}: {remedy}");
+        assert!(code == 7 && remedy.contains("install -d -m 3770"), "{mode:o}: {remedy}");
         fs::remove_dir(droplet.root()).unwrap();
     }
     fs::write(droplet.root(), "a file").unwrap();

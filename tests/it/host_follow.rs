@@ -98,6 +98,7 @@ fn a_follower_that_stalls_slows_nobody() {
     // Never grants anything: gets what a follower starts with, and no more.
     let stalled = client.open(&crate::host_program::submit(&submission, "t"));
     assert!(matches!(stalled.reply(), Reply::Accepted { .. }));
+    assert!(matches!(stalled.reply(), Reply::Opened { .. }));
     eventually("the end", || droplet.mark(&submission.run, "rc"));
     let mut got = 0;
     while got < CREDIT as usize {

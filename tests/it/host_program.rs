@@ -17,8 +17,8 @@ use landfall::action::{Action, HostScript, Judge, Script};
 use landfall::event::Status;
 use landfall::name::RunId;
 use landfall::protocol::{
-    Answer, Approval, Decoder, GREETING, HostStep, Kind, Message, Reply, Request, RunState, StateDir, Submission, VERSION, When,
-    Who, encode,
+    ALIVE, Answer, Approval, Decoder, GREETING, HostStep, Kind, Message, Reply, Request, Retention, RunState, StateDir,
+    Submission, VERSION, When, Who, encode,
 };
 use landfall::record::Reader;
 use landfall::runtime::Programs;
@@ -143,7 +143,9 @@ impl Droplet {
             effects: true,
             approval: Approval::Given,
             answer_within_ms: 300,
+            approve_within_ms: 0,
             pull: vec![],
+            retention: Retention::default(),
             steps,
         }
     }
@@ -285,7 +287,9 @@ type Waiting = Arc<Mutex<Option<BTreeMap<u32, Sender<Message>>>>>;
 /// A client's connection. It is closed, as by a network, when it is dropped.
 pub(crate) struct Client {
     pub(crate) serve: Child,
-    stdin: Option<ChildStdin>,
+    stdin: Arc<Mutex<Option<ChildStdin>>>,
+    /// Kept for as long as it says that it is there.
+    alive: Option<Arc<()>>,
     streams: Waiting,
     next: u32,
     state: StateDir,
@@ -317,13 +321,31 @@ impl Client {
             let greeted = String::from_utf8_lossy(&greeted);
             assert!(format!("{GREETING} nonce\n").starts_with(&*greeted), "{greeted}");
         });
-        let stdin = serve.stdin.take();
-        Self { serve, stdin, streams, next: 1, state }
+        let stdin = Arc::new(Mutex::new(serve.stdin.take()));
+        let alive = Arc::new(());
+        let (to, while_alive) = (Arc::downgrade(&stdin), Arc::downgrade(&alive));
+        thread::spawn(move || {
+            let mut frame = Vec::new();
+            encode(&mut frame, Kind::Alive, 0, &[]);
+            loop {
+                thread::sleep(ALIVE);
+                let (Some(stdin), Some(_)) = (to.upgrade(), while_alive.upgrade()) else { return };
+                let mut stdin = stdin.lock().unwrap();
+                let Some(stdin) = stdin.as_mut() else { return };
+                let _ = stdin.write_all(&frame).and_then(|()| stdin.flush());
+            }
+        });
+        Self { serve, stdin, alive: Some(alive), streams, next: 1, state }
+    }
+
+    /// Says nothing more of itself, like a machine that was put to sleep: its connection stays open.
+    pub(crate) fn fall_silent(&mut self) {
+        self.alive = None;
     }
 
     /// Writes bytes as they are. A host program that is gone is no error.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
-        if let Some(stdin) = &mut self.stdin {
+        if let Some(stdin) = self.stdin.lock().unwrap().as_mut() {
             let _ = stdin.write_all(bytes).and_then(|()| stdin.flush());
         }
     }
@@ -379,11 +401,17 @@ impl Client {
         Following::new(inflow, run.clone())
     }
 
-    /// Takes a run over on a new connection of the same client.
-    pub(crate) fn take_over(&mut self, run: &RunId, driver: &str) -> Following {
+    /// Goes on driving a run on a new connection of the same client.
+    pub(crate) fn come_back(&mut self, run: &RunId, driver: &str) -> Following {
         let driver = Some(driver.to_owned());
         let inflow = self.open(&Request::Follow { state: self.state.clone(), run: run.clone(), offset: 0, driver });
         Following::new(inflow, run.clone())
+    }
+
+    /// Asks for the barriers of a run whose client is gone.
+    pub(crate) fn drive(&mut self, run: &RunId, driver: &str, plan: &str) -> Reply {
+        let (driver, plan) = (driver.to_owned(), plan.to_owned());
+        self.ask(&Request::Drive { state: self.state.clone(), run: run.clone(), driver, plan })
     }
 
     pub(crate) fn play(&mut self, submission: &Submission) -> Record {
@@ -437,8 +465,8 @@ impl Client {
     }
 
     /// Closes the connection in order, and waits for the host program's end.
-    pub(crate) fn close(mut self) {
-        self.stdin = None;
+    pub(crate) fn close(self) {
+        *self.stdin.lock().unwrap() = None;
         let pid = self.pid();
         eventually("the end of serve", || (!lives(pid)).then_some(()));
     }
@@ -456,7 +484,7 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        self.stdin = None;
+        *self.stdin.lock().unwrap() = None;
         let end = Instant::now() + Duration::from_secs(10);
         while self.serve.try_wait().unwrap().is_none() {
             if Instant::now() > end {
@@ -501,13 +529,15 @@ impl Inflow {
 pub(crate) struct Following {
     pub(crate) inflow: Inflow,
     pub(crate) record: Record,
+    /// How long the record was when it was opened.
+    pub(crate) length: Option<u64>,
     reader: Option<Reader>,
 }
 
 impl Following {
     fn new(inflow: Inflow, run: RunId) -> Self {
         let reader = Some(Reader::new(run.clone(), "droplet-1".parse().unwrap()));
-        Self { inflow, record: Record::new(run), reader }
+        Self { inflow, record: Record::new(run), length: None, reader }
     }
 
     /// Takes bytes for what they are, not for frames: for those that do not begin with one.
@@ -527,7 +557,12 @@ impl Following {
             self.record.bytes.extend_from_slice(&message.payload);
             return true;
         }
-        self.record.end = Some(serde_json::from_slice(&message.payload).unwrap());
+        let reply = serde_json::from_slice(&message.payload).unwrap();
+        if let Reply::Opened { length } = reply {
+            self.length = Some(length);
+            return true;
+        }
+        self.record.end = Some(reply);
         false
     }
 

@@ -1,12 +1,13 @@
 //! Submission, approval, and what only the driver can answer.
 
+use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use landfall::event::{Body, Event, Status, VERSION};
-use landfall::protocol::{Approval, HostStep, Reply, Request, RunState, Submission, When};
+use landfall::protocol::{ALIVE, Approval, HostStep, Reply, Request, Retention, RunState, SILENCE, Submission, When};
 
-use crate::host_program::{Droplet, answer, barrier, eventually, frame, lives, new_run, sha256, shell, signal, submit};
+use crate::host_program::{Droplet, Record, answer, barrier, eventually, frame, lives, new_run, sha256, shell, signal, submit};
 
 fn counts(droplet: &Droplet) -> HostStep {
     shell("counts", format!("echo x >>{}", droplet.tally().display()))
@@ -118,7 +119,7 @@ fn the_same_key_attaches() {
     // One that was refused did nothing, so it does not count.
     let mut refused = keyed("build 3");
     refused.secrets.files = vec!["absent".into()];
-    assert_eq!(client.play(&refused).code(), 7);
+    assert_eq!(client.refused(&submit(&refused, "ann's token")).0, 7);
     let after = keyed("build 3");
     assert_eq!(client.play(&after).run, after.run);
     // The re-run button of a CI, pressed by eight people at once.
@@ -226,7 +227,7 @@ fn a_barrier_takes_the_answer_of_its_driver_and_of_nobody_else() {
     assert_eq!(watches.record.run, submission.run);
     for token in ["wrong", ""] {
         let reply = other.answer(&submission.run, 0, token, answer(Status::Ok));
-        assert!(matches!(reply, Reply::Refused { code: 7, .. }), "{token}: {reply:?}");
+        assert_eq!(reply, Reply::Overtaken, "{token:?}");
     }
     assert!(following.inflow.is_silent_for(Duration::from_millis(200)));
     let seen = Event {
@@ -328,16 +329,117 @@ fn a_client_that_comes_back_drives_on() {
     following.until(&mut client, "the barrier", |record| record.has_begun("asks"));
     // The old connection is not noticed to be dead yet: the same token takes over all the same.
     let mut second = droplet.connect();
-    let mut again = second.take_over(&submission.run, "t");
+    let mut again = second.come_back(&submission.run, "t");
     again.until(&mut second, "the barrier", |record| record.has_begun("asks"));
     eventually("the new driver", || droplet.mark(&submission.run, "driver.2"));
     client.kill();
     let mut stranger = droplet.connect();
-    let watches = stranger.take_over(&submission.run, "wrong");
-    assert!(matches!(stranger.answer(&submission.run, 0, "wrong", answer(Status::Ok)), Reply::Refused { .. }));
+    let watches = stranger.come_back(&submission.run, "wrong");
+    assert_eq!(stranger.answer(&submission.run, 0, "wrong", answer(Status::Ok)), Reply::Overtaken);
     assert_eq!(second.answer(&submission.run, 0, "t", answer(Status::Ok)), Reply::Done);
     assert_eq!((again.until_the_end(&mut second).code(), droplet.tallied()), (0, 1));
     drop(watches);
+}
+
+#[test]
+fn another_client_drives_on_with_the_same_plan_and_only_when_the_first_is_gone() {
+    let droplet = Droplet::new();
+    let mut first = droplet.connect();
+    let submission = Submission { answer_within_ms: 60_000, ..droplet.submission(vec![barrier("asks"), counts(&droplet)]) };
+    let (run, plan) = (&submission.run, submission.plan.as_str());
+    let mut following = first.submit_as(&submission, "t");
+    following.until(&mut first, "the barrier", |record| record.has_begun("asks"));
+    let mut second = droplet.connect();
+    let refused = |reply: Reply, why: &str| match reply {
+        Reply::Refused { code: 7, message, remedy: Some(_) } => assert!(message.contains(why), "{message}"),
+        other => panic!("{other:?}"),
+    };
+    refused(second.drive(run, "u", plan), "driven by another client");
+    first.kill();
+    refused(second.drive(run, "u", &"1".repeat(64)), "another plan");
+    assert_eq!(second.drive(run, "u", plan), Reply::Done);
+    let mut third = droplet.connect();
+    refused(third.drive(run, "v", plan), "driven by another client");
+    // The first one comes back too late: it watches.
+    let mut late = third.come_back(run, "t");
+    late.until(&mut third, "the barrier", |record| record.has_begun("asks"));
+    assert_eq!(third.answer(run, 0, "t", answer(Status::Failed)), Reply::Overtaken);
+    let mut again = second.come_back(run, "u");
+    again.until(&mut second, "the barrier", |record| record.has_begun("asks"));
+    assert!(again.length.is_some_and(|length| length > 0));
+    assert_eq!(second.answer(run, 0, "u", answer(Status::Ok)), Reply::Done);
+    assert_eq!((again.until_the_end(&mut second).code(), droplet.tallied()), (0, 1));
+    assert_eq!(third.drive(run, "w", plan), Reply::Done, "a run that is over needs no driver");
+}
+
+#[test]
+fn a_client_that_falls_silent_is_gone_whatever_its_connection_says() {
+    let droplet = Droplet::new();
+    let mut client = droplet.connect();
+    let submission = droplet.submission(vec![barrier("asks")]);
+    let mut following = client.submit(&submission);
+    following.until(&mut client, "the barrier", |record| record.has_begun("asks"));
+    client.fall_silent();
+    let began = Instant::now();
+    let record = following.until_the_end(&mut client);
+    assert!(began.elapsed() >= SILENCE - ALIVE, "{:?}", began.elapsed());
+    assert_eq!(record.end, None, "its connection was closed");
+    let mut client = droplet.connect();
+    assert_eq!(client.follow(&submission.run, 0).until_the_end(&mut client).rc(), (6, "unknown".to_owned()));
+    assert_eq!(client.resolve(&submission.run, false), Reply::Done);
+}
+
+#[test]
+fn a_prepared_run_waits_for_its_client_to_come_back() {
+    let droplet = Droplet::new();
+    let awaited = |patience| Submission {
+        approval: Approval::Awaited,
+        approve_within_ms: patience,
+        ..droplet.submission(vec![counts(&droplet)])
+    };
+    let prepared = |record: &Record| record.events.iter().any(|event| matches!(event.body, Body::Prepared { .. }));
+    for (patience, code) in [(60_000, 0), (0, 130)] {
+        let submission = awaited(patience);
+        let mut client = droplet.connect();
+        client.submit(&submission).until(&mut client, "prepared", prepared);
+        client.kill();
+        let mut client = droplet.connect();
+        let mut following = client.come_back(&submission.run, "ann's token");
+        let _ = client.go(&submission.run);
+        assert_eq!(following.until_the_end(&mut client).code(), code, "a patience of {patience} ms");
+    }
+    assert_eq!(droplet.tallied(), 1);
+}
+
+#[test]
+fn a_run_is_one_plan() {
+    let droplet = Droplet::new();
+    let mut client = droplet.connect();
+    let submission = droplet.submission(vec![counts(&droplet)]);
+    assert_eq!(client.play(&submission).code(), 0);
+    let steps = vec![counts(&droplet), shell("more", ":")];
+    let other = Submission { run: submission.run.clone(), plan: "1".repeat(64), ..droplet.submission(steps) };
+    let (code, message, _) = client.refused(&submit(&other, "t"));
+    assert_eq!((code, message), (7, format!("run {} is on this host already, from another plan", submission.run)));
+    assert_eq!(droplet.tallied(), 1);
+}
+
+#[test]
+fn old_records_go_when_a_run_ends() {
+    let droplet = Droplet::new();
+    let mut client = droplet.connect();
+    let kept =
+        |seconds| Submission { retention: Retention { runs: 1, seconds }, ..droplet.submission(vec![shell("works", ":")]) };
+    let old = kept(1);
+    assert_eq!(client.play(&old).code(), 0);
+    // Nothing is removed within an hour of its end.
+    assert_eq!(client.play(&kept(1)).code(), 0);
+    assert!(droplet.mark(&old.run, "rc").is_some());
+    let rc = droplet.run_dir(&old.run).join("rc");
+    let touched = Command::new("touch").args(["-h", "-d", "2 hours ago"]).arg(&rc).status().unwrap();
+    assert!(touched.success());
+    assert_eq!(client.play(&kept(1)).code(), 0);
+    eventually("its removal", || (!droplet.run_dir(&old.run).exists()).then_some(()));
 }
 
 #[test]

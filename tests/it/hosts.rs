@@ -82,7 +82,7 @@ fn a_user_that_is_not_root_needs_a_state_folder() {
         .sh("chgrp -R docker /opt/etally && chmod 0640 /opt/etally/.env /opt/etally/secrets/* && chmod 0750 /opt/etally/secrets");
     project
         .landfall(&RUN)
-        .expect(7, &["the state folder /var/lib/landfall/etally cannot be used", "install -d -m 2770 -o root -g docker"]);
+        .expect(7, &["the state folder /var/lib/landfall/etally cannot be used", "install -d -m 3770 -o root -g docker"]);
 
     // Its own.
     project.edit("landfall.toml", "[compose]\n", "[state]\nprivate = true\n\n[compose]\n");
@@ -99,7 +99,7 @@ fn a_user_that_is_not_root_needs_a_state_folder() {
     root.edit("landfall.toml", "project = \"other\"", "project = \"etally\"");
 
     // Shared, by the very command that the refusal named; root and deploy meet in it.
-    droplet.sh("install -d -m 2770 -o root -g docker /var/lib/landfall/etally");
+    droplet.sh("install -d -m 3770 -o root -g docker /var/lib/landfall/etally");
     project.landfall(&RUN).expect(0, &["touched"]);
     root.landfall(&["attach"]).expect(0, &["touched"]);
     root.landfall(&RUN).expect(0, &["touched"]);

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::format_collect, clippy::print_stdout)]
 
+mod becoming;
 mod chance;
 mod commands;
 mod droplet;
@@ -24,6 +25,7 @@ mod host_submit;
 mod hosts;
 mod inputs;
 mod local;
+mod masking;
 mod once;
 mod output;
 mod program;
@@ -34,3 +36,4 @@ mod repository;
 mod secrets;
 mod ssh;
 mod stopping;
+mod taking_over;

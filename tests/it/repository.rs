@@ -1,4 +1,4 @@
-//! The repository itself: its layers, its documents, its scripts. Nothing here needs a droplet.
+//! The repository itself: its layers, its documents, its scripts. Of all this only the steps of the example workflow need a droplet.
 
 mod documents;
 mod files;

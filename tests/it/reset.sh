@@ -9,7 +9,9 @@ database() { docker exec -i deployment-postgres-1 psql --quiet --username etally
 for place in /root /home/deploy /var/lib/landfall/etally /var/lib/landfall /var/tmp; do
   while mountpoint -q "$place"; do umount -l "$place"; done
 done
-rm -f /tmp/it-* /etc/ssh/sshd_config.d/it.conf
+rm -rf /etc/landfall /root/.docker
+rm -f /opt/etally/{odd,long,other}.env /opt/etally/secrets/key.pem
+rm -f /tmp/it-* /etc/ssh/sshd_config.d/it.conf /etc/sudoers.d/it
 if [ -e /run/it-sshd ]; then
   kill -HUP "$(cat /run/sshd.pid)"
   rm /run/it-sshd

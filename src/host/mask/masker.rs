@@ -24,6 +24,9 @@ pub struct Masker {
     masked_to: u64,
     held_since: u64,
     held_depth: usize,
+    /// For tests of what becomes of the output then.
+    #[cfg(test)]
+    fails_at: Option<u64>,
 }
 
 impl Masker {
@@ -39,7 +42,15 @@ impl Masker {
             masked_to: 0,
             held_since: 0,
             held_depth: 0,
+            #[cfg(test)]
+            fails_at: None,
         }
+    }
+
+    /// A masker that fails when it has read so many bytes.
+    #[cfg(test)]
+    pub(crate) fn failing_at(place: u64) -> Self {
+        Self { fails_at: Some(place), ..Self::new(Arc::new(Needles::none())) }
     }
 
     /// Takes the next bytes of the stream; appends to `out` what may leave.
@@ -48,6 +59,8 @@ impl Masker {
             self.waiting.bytes.extend_from_slice(piece);
             self.scanner.read(&self.needles, piece, self.end, &mut self.hits);
             self.end += piece.len() as u64;
+            #[cfg(test)]
+            assert!(self.fails_at.is_none_or(|place| self.end < place), "as the test wants it");
             let held = self.scanner.held(&self.needles, self.end, &mut self.hits);
             self.held_since = held.map_or(self.end, |held| held.since);
             self.held_depth = held.map_or(0, |held| held.depth);

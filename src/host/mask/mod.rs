@@ -24,4 +24,6 @@ pub use rules::{ANYWHERE, Plain, SHORTEST, Verdict, WhyNot, is_secret_key};
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]
+mod speed;
+#[cfg(test)]
 mod tests;

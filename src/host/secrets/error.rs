@@ -48,6 +48,14 @@ pub enum SourceError {
         /// As declared.
         path: PathBuf,
     },
+    /// A file that is not what it should be.
+    #[error("{} is not understood at line {line}", path.display())]
+    NotUnderstood {
+        /// Which.
+        path: PathBuf,
+        /// Where.
+        line: usize,
+    },
     /// A file beyond the limit.
     #[error("secrets file {} has more than {limit} bytes", path.display())]
     TooLarge {
@@ -56,11 +64,21 @@ pub enum SourceError {
         /// The most that is read.
         limit: u64,
     },
+    /// The host's policy cannot be trusted or understood.
+    #[error("the host's policy {} is not heeded: {why}", path.display())]
+    Policy {
+        /// Where it is.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
     /// Secrets that cannot be masked.
-    #[error("too short to mask: {}", list(secrets))]
+    #[error("too short to mask{}: {}", if *forbidden { ", and the host's policy does not let that be accepted" } else { "" }, list(secrets))]
     TooShort {
         /// All of them.
         secrets: Vec<ShortSecret>,
+        /// The inventory accepts some of them, but the host's policy does not allow it.
+        forbidden: bool,
     },
 }
 
@@ -74,10 +92,18 @@ impl SourceError {
                 format!("let the user that runs the steps read {} (owner, group or mode), or use become", path.display())
             }
             Self::NotAFile { path } => format!("name the files in {}, for example with {}/*", path.display(), path.display()),
+            Self::NotUnderstood { path, .. } => format!("correct {} on the host, or remove it", path.display()),
             Self::TooLarge { path, .. } => {
                 format!("name only files that hold secrets; {} is too large to be one", path.display())
             }
-            Self::TooShort { secrets } => {
+            Self::Policy { path, .. } => format!(
+                "as root on the host: correct {}, or remove it; chown root, chmod 644, its folder chmod 755",
+                path.display()
+            ),
+            Self::TooShort { forbidden: true, .. } => {
+                "make them at least four bytes long, or let root name them under allow_short in the policy".to_owned()
+            }
+            Self::TooShort { secrets, .. } => {
                 let names: Vec<String> = secrets.iter().map(|secret| format!("{:?}", secret.name)).collect();
                 let names = names.join(", ");
                 format!("make them at least four bytes long, or list them: accept_short = [{names}], or public = [{names}]")

@@ -185,9 +185,70 @@ fn values_can_be_handed_in() {
 }
 
 #[test]
+fn a_step_gets_what_is_declared_by_that_name() {
+    let project =
+        Project::new(&[(".env", "A=declared-value\nB=second-value\n"), ("other.env", "A=other-value\nC=of-the-other\n")]);
+    let project = project.declare(&[".env"]);
+    let mut collection = project.sources.read().unwrap();
+    collection.read_file(Path::new("other.env")).unwrap();
+    collection.add("B", "of-a-container", &Origin::Container("web".into()));
+    let loaded = collection.finish().unwrap();
+    let get = |name: &str| loaded.resolve(&Value::Secret(crate::secret::SecretRef(name.into()))).unwrap();
+    assert_eq!((get("A"), get("B"), get("C")), ("declared-value".into(), "second-value".into(), "of-the-other".into()));
+    assert_eq!(mask(&loaded, "other-value of-a-container"), "[masked:A] [masked:B]");
+}
+
+#[test]
+fn what_is_told_twice_is_listed_once_and_the_stricter_counts() {
+    let mut collection = Project::new(&[(".env", "GREETING=hello-hunter\n")]).sources.read().unwrap();
+    collection.add("GREETING", "hello-hunter", &Origin::Compose("web".into()));
+    collection.add("WEB_PASSWORD", "hello-hunter", &Origin::Compose("web".into()));
+    let loaded = collection.finish().unwrap();
+    assert_eq!(loaded.names.iter().map(|name| name.name.as_str()).collect::<Vec<_>>(), ["GREETING", "WEB_PASSWORD"]);
+    assert!(loaded.needles.contains_secret(b"hello-hunter").is_some_and(|found| found.strict));
+}
+
+#[test]
 fn a_large_env_value_is_masked() {
     let value: String = (0..65_536u32).map(|index| char::from(b'0' + u8::try_from(index * index / 3 % 70).unwrap())).collect();
     let value = value.replace(['"', '\'', '\\', '#', '$'], "_");
     let project = Project::new(&[(".env", &format!("BIG='{value}'\n"))]);
     project.check(&format!("x {value} y"), "x [masked:BIG] y");
+}
+
+#[test]
+fn a_policy_tightens_what_the_inventory_says() {
+    let mut project =
+        Project::new(&[(".env", "API_KEY=key-of-the-api\nWEB_URL=https://shop.example.com/x\nPIN_PASS=a1c\nAPP=shop-front\n")]);
+    project.sources.public = vec!["*_KEY".into(), "WEB_URL".into(), "APP".into()];
+    project.sources.accept_short = vec!["PIN_PASS".into()];
+    let text = "key-of-the-api https://shop.example.com/x a1c shop-front";
+    project.check(text, text);
+    let with = |policy: &str| {
+        let mut collection = project.sources.read().unwrap();
+        collection.policy = Some(Policy::parse(policy).unwrap());
+        collection.finish()
+    };
+    let error = with("").unwrap_err();
+    assert_eq!(error.to_string(), "too short to mask, and the host's policy does not let that be accepted: PIN_PASS (.env)");
+    assert!(error.remedy().contains("allow_short"));
+    let loaded = with("allow_short = [\"PIN_PASS\"]").unwrap();
+    assert_eq!(mask(&loaded, text), "[masked:API_KEY] [masked:WEB_URL] a1c shop-front");
+    assert_eq!(loaded.warnings[0], "API_KEY (.env) is masked: the host's policy does not let it be public");
+    let loaded = with("allow_short = [\"PIN_PASS\"]\nallow_public = [\"WEB_URL\", \"API_KEY\"]").unwrap();
+    assert_eq!(mask(&loaded, text), text);
+}
+
+#[test]
+fn keys_are_proposed_as_public_that_look_like_settings() {
+    let project = Project::new(&[
+        (
+            ".env",
+            "MAIL_FROM=shop@mail.example.com\nMODE=blue-green\nBUCKET=shop-eu-1\nX=k3J9-aa81bQzz\nTOKEN_OF=blue-green-1\nWEB_URL=https://shop.example.com\nPORT=80\nQ=correcthorsebatterystaple\n",
+        ),
+        ("word.txt", "blue-white\n"),
+    ]);
+    let proposed =
+        |loaded: Loaded| loaded.names.into_iter().filter(|name| name.may_be_public).map(|name| name.name).collect::<Vec<_>>();
+    assert_eq!(proposed(project.sources.load().unwrap()), ["MAIL_FROM", "MODE", "BUCKET"]);
 }

@@ -4,6 +4,7 @@ use std::os::unix::fs::chown;
 
 use super::super::inventory::find;
 use super::*;
+use crate::protocol::Retention;
 
 const HOST: &str = "project = \"x\"\n[hosts.a]\n";
 
@@ -519,6 +520,8 @@ state_dir = "/srv/landfall"
 env = { TAG = "v2" }
 [state]
 private = true
+keep_runs = 20
+keep_for = "30d"
 "#;
     let inventory = Inventory::parse(Path::new("/etc/demo/landfall.toml"), text, &sink);
     assert_eq!(sink.finish(()), Ok(()));
@@ -529,5 +532,6 @@ private = true
     let env = inventory.compose_of(&inventory.hosts[1]).expect("compose").env;
     let env: Vec<(&str, &str)> = env.iter().map(|(key, value)| (key.value.as_str(), value.value.as_str())).collect();
     assert_eq!(env, [("OTHER", "o"), ("TAG", "v2")]);
-    assert!(inventory.private_state);
+    assert!(inventory.state.private);
+    assert_eq!(inventory.state.retention, Retention { runs: 20, seconds: 30 * 24 * 3600 });
 }

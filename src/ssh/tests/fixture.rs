@@ -195,6 +195,10 @@ pub(super) struct Scripted {
 }
 
 impl Ask for Scripted {
+    fn sudo_password(&self, _: &str) -> Option<SecretString> {
+        None
+    }
+
     fn passphrase(&self, _: &Path) -> Option<SecretString> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         self.passphrase.map(Into::into)

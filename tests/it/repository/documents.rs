@@ -157,6 +157,27 @@ fn the_readme_lists_the_commands_and_exit_codes_that_there_are() {
 }
 
 #[test]
+fn tests_that_documents_name_are_there() {
+    let named = Regex::new(r"`((?:[a-z_0-9]+::)+)([a-z_0-9]+)`").expect("a regex");
+    let function = Regex::new(r"(?m)^ *fn ([a-z_0-9]+)\(").expect("a regex");
+    let sources: Vec<(String, String)> =
+        files("").into_iter().filter(|path| is(path, "rs")).map(|path| (read(&path), path)).collect();
+    let mut seen = 0;
+    for document in ["SECURITY.md", "CONTRIBUTING.md"] {
+        for found in named.captures_iter(&read(document)) {
+            seen += 1;
+            // `mask::tests::overlaps` is in a file of these names; `secrets::dotenv::tests` is a whole module of tests.
+            let modules = found[1].trim_end_matches("::").replace("::", "/").replace("/tests", "");
+            let there = sources.iter().any(|(text, path)| {
+                path.contains(&modules) && (&found[2] == "tests" || function.captures_iter(text).any(|name| name[1] == found[2]))
+            });
+            assert!(there, "{document} names {}, which is nowhere", &found[0]);
+        }
+    }
+    assert!(seen > 30, "the names were not found");
+}
+
+#[test]
 fn links_between_documents_lead_somewhere() {
     let link = Regex::new(r"\]\(([^)#]+)[^)]*\)").expect("a regex");
     for document in documents() {

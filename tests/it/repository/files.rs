@@ -126,7 +126,7 @@ fn the_first_commands_can_be_started() {
 #[test]
 fn what_the_package_needs_is_there() {
     let all = files("");
-    for path in ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE-APACHE", "LICENSE-MIT"] {
+    for path in ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE-APACHE", "LICENSE-MIT"] {
         assert!(all.iter().any(|known| known == path), "{path} is missing");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use regex_lite::Regex;
@@ -111,12 +111,9 @@ fn project_of(testbed: &Path, droplet: &str) -> tempfile::TempDir {
 
 #[test]
 fn its_steps_release_and_validate_a_droplet() {
-    let testbed = std::env::var_os("LANDFALL_TESTBED").map(PathBuf::from);
-    let testbed = testbed.expect("LANDFALL_TESTBED names no testbed: run tests/run, or tests/testbed/up and set it");
-    // A droplet is one test's at a time.
-    let held = fs::File::create(testbed.join(".droplet-3")).expect("a lock's file");
-    held.lock().expect("the droplet");
-    let project = project_of(&testbed, "droplet-3");
+    let droplets = crate::droplet::droplet();
+    let testbed = &droplets.testbed;
+    let project = project_of(testbed, &droplets[0].name);
     let state = tempfile::tempdir().expect("a folder");
     let key = fs::read_to_string(testbed.join("key")).expect("a key");
     let id = std::process::id().to_string();

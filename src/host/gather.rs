@@ -1,0 +1,169 @@
+//! Brings the secrets of a run together from all places that have some: the declared files, the project's env file, the logins at
+//! registries, the project as Compose reads it, and containers that commands will run in. Must not know how a value is masked.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::compose::Config;
+use super::docker;
+use super::project::{self, Look};
+use super::secrets::{Collection, Loaded, Origin, SourceError};
+use crate::action::{Action, Via};
+use crate::facts::Refusal;
+use crate::name::ServiceName;
+use crate::protocol::{ComposeProject, Submission};
+
+/// All of them, and the look at the project that some came from.
+pub(super) fn all(submission: &Submission) -> Result<(Loaded, Option<Look>), Refusal> {
+    let mut collection = files(submission)?;
+    let look = submission.compose.as_ref().map(project::look);
+    if let Some(config) = look.as_ref().and_then(Look::config) {
+        of_project(config, &mut collection)?;
+        of_containers(config, submission, &mut collection);
+    }
+    Ok((collection.finish()?, look))
+}
+
+/// Those that are in files, for when nothing else may be asked.
+pub(super) fn of_files(submission: &Submission) -> Result<Loaded, Refusal> {
+    Ok(files(submission)?.finish()?)
+}
+
+impl From<SourceError> for Refusal {
+    fn from(error: SourceError) -> Self {
+        Self::unfit(error.to_string(), error.remedy())
+    }
+}
+
+fn files(submission: &Submission) -> Result<Collection, SourceError> {
+    let mut collection = submission.secrets.read()?;
+    collection.heed_policy()?;
+    if let Some(project) = &submission.compose {
+        for path in env_files(project) {
+            collection.read_file(&path)?;
+        }
+    }
+    collection.read_logins()?;
+    Ok(collection)
+}
+
+/// The env files that Compose reads by itself: the one it is told, or else `.env` beside the first compose file or in the folder.
+fn env_files(project: &ComposeProject) -> BTreeSet<std::path::PathBuf> {
+    let dir = Path::new(&project.dir);
+    let own = if let Some(file) = &project.env_file {
+        vec![dir.join(file)]
+    } else {
+        let beside = project.files.first().and_then(|file| Some(dir.join(file).parent()?.join(".env")));
+        beside.into_iter().chain([dir.join(".env")]).collect()
+    };
+    // One that is missing is told by the look at the project, in its own words.
+    own.into_iter().filter(|path| path.symlink_metadata().is_ok()).collect()
+}
+
+/// What Compose hands to containers: environments, with its `$$` undone, and the files that are its secrets.
+fn of_project(config: &Config, collection: &mut Collection) -> Result<(), SourceError> {
+    collection.know(config.services.keys().chain([&config.name]).cloned());
+    collection.know(config.networks.values().map(|network| network.name.clone()));
+    collection.know(config.services.values().filter_map(|service| service.image.clone()));
+    for (service, settings) in &config.services {
+        for (key, value) in &settings.environment {
+            let value = match value {
+                serde_json::Value::Null => continue,
+                serde_json::Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            let undone = value.replace("$$", "$").into_bytes();
+            collection.add_forms(key, vec![undone, value.into_bytes()], &Origin::Compose(service.clone()));
+        }
+    }
+    for (name, secret) in &config.secrets {
+        if let Some(file) = &secret.file {
+            collection.read_secret(name, file)?;
+        }
+    }
+    Ok(())
+}
+
+/// What a running container was started with may be older than what Compose says now. One that cannot be asked is told later.
+fn of_containers(config: &Config, submission: &Submission, collection: &mut Collection) {
+    let actions = submission.steps.iter().flat_map(|step| &step.actions);
+    let entered: BTreeSet<&ServiceName> = actions
+        .filter_map(|action| match action {
+            Action::Service(command) if command.via == Via::Exec => Some(&command.service),
+            Action::Migrate(migrate) if migrate.via == Via::Exec => Some(&migrate.service),
+            _ => None,
+        })
+        .collect();
+    if entered.is_empty() {
+        return;
+    }
+    for (service, container) in docker::services(&config.name).unwrap_or_default() {
+        if entered.contains(&service) {
+            for pair in container.config.env.unwrap_or_default() {
+                let (key, value) = pair.split_once('=').unwrap_or((&pair, ""));
+                collection.add(key, value, &Origin::Container(service.to_string()));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::SecretSources;
+
+    #[test]
+    fn what_compose_hands_to_containers_is_a_source() {
+        let folder = tempfile::tempdir().expect("folder");
+        let file = folder.path().join("pw.txt");
+        std::fs::write(&file, "of-a-file\n").expect("file");
+        let text = serde_json::json!({
+            "name": "etally",
+            "networks": { "default": { "name": "etally_default" } },
+            "services": {
+                "api": { "image": "shop/api:1", "environment": { "A": "one$$two$$", "N": null, "P": 123_456_789, "NET": "etally_default" } },
+                "worker": { "environment": { "HOST_OF_API": "api-internal", "IMAGE": "shop/api:1", "PEER": "worker" } },
+            },
+            "secrets": { "db_password": { "name": "etally_db_password", "file": file }, "other": { "external": true } },
+        });
+        let config: Config = serde_json::from_value(text).expect("config");
+        let mut collection = SecretSources::default().read().expect("nothing");
+        of_project(&config, &mut collection).expect("sources");
+        assert!(!format!("{config:?} {collection:?}").contains("one$"));
+        let loaded = collection.finish().expect("secrets");
+        let mask = |text: &str| super::super::guard::mask_text(&loaded.needles, text);
+        assert_eq!(mask("one$two$ one$$two$$ of-a-file 123456789"), "[masked:A] [masked:A] [masked:db_password] [masked:P]");
+        assert_eq!(mask("etally_default shop/api:1 worker api"), "etally_default shop/api:1 worker api");
+    }
+
+    #[test]
+    fn a_secret_of_compose_that_cannot_be_read_is_refused_by_name() {
+        let config: Config = serde_json::from_value(serde_json::json!({
+            "secrets": { "db_password": { "file": "/nonexistent/pw.txt" } },
+        }))
+        .expect("config");
+        let mut collection = SecretSources::default().read().expect("nothing");
+        let refusal = Refusal::from(of_project(&config, &mut collection).expect_err("missing"));
+        assert_eq!((refusal.code, refusal.message.as_str()), (7, "secrets file /nonexistent/pw.txt does not exist"));
+        assert!(refusal.remedy.is_some());
+    }
+
+    #[test]
+    fn compose_reads_an_env_file_by_itself() {
+        let folder = tempfile::tempdir().expect("folder");
+        std::fs::create_dir(folder.path().join("deployment")).expect("folder");
+        for name in ["deployment/.env", "prod.env"] {
+            std::fs::write(folder.path().join(name), "A=first-value\n").expect("file");
+        }
+        let mut project = ComposeProject {
+            dir: folder.path().display().to_string(),
+            files: vec!["deployment/compose.yml".into()],
+            env_file: None,
+            env: std::collections::BTreeMap::new(),
+            service: None,
+        };
+        assert_eq!(env_files(&project), [folder.path().join("deployment/.env")].into());
+        project.env_file = Some("prod.env".into());
+        assert_eq!(env_files(&project), [folder.path().join("prod.env")].into());
+    }
+}

@@ -171,3 +171,22 @@ fn contact_that_does_not_come_back_in_time_is_unknown_and_the_run_goes_on() {
     proxy.silent(false);
     ends_well(&droplets[0], &project);
 }
+
+#[test]
+fn contact_that_stood_in_silence_is_sought_again_as_long_as_the_first_time() {
+    let droplets = droplet();
+    let project = Project::on(&droplets);
+    project.playbook("wait", WAIT);
+    let proxy = Proxy::before(&droplets[0]);
+    project.through(&droplets[0], &proxy);
+    let client = project.start(&["run", "wait", "--yes", "--output", "json", "--reconnect-for", "8s"]);
+    client.until("\"text\":\"waiting\"");
+    proxy.cut();
+    client.until("\"type\":\"reconnected\"");
+    // How long nothing is said is what is tried: longer than contact is sought.
+    thread::sleep(Duration::from_secs(17));
+    proxy.cut();
+    eventually("it is back", || client.said().matches("\"type\":\"reconnected\"").count() == 2);
+    droplets[0].sh("touch /tmp/it-go");
+    client.finish().expect(0, &["went"]);
+}

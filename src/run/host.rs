@@ -97,7 +97,7 @@ pub(super) struct HostRun {
     /// The submission left this machine: whether it arrived is only known once the host says so.
     sent: bool,
     accepted: bool,
-    /// Something was read since contact was made: only that makes a new beginning of seeking it.
+    /// Something was read since contact was made: a new beginning of seeking it, like contact that stood for a while.
     heard: bool,
     /// How long the record was when it was opened first, until it has been read so far.
     history: Option<u64>,
@@ -112,6 +112,9 @@ fn is_the_hosts(body: &Body) -> bool {
         Body::RunFinished { .. } | Body::HostConnected { .. } | Body::ConnectionLost { .. } | Body::Reconnected { .. }
     )
 }
+
+/// Contact that stood for so long was made, though a quiet step said nothing over it.
+const STOOD: Duration = Duration::from_secs(15);
 
 /// When an answer that a host could not take is given again.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -152,13 +155,14 @@ impl HostRun {
         let mut contact = contact;
         let (mut since, mut attempts) = (Instant::now(), 0);
         let (end, stop) = loop {
+            let made = Instant::now();
             let broken = self.read(&contact).await;
             contact.close().await;
             let error = match broken {
                 Break::Ended(end, stop) => break (end, stop),
                 Break::Lost(error) => error,
             };
-            if std::mem::take(&mut self.heard) {
+            if std::mem::take(&mut self.heard) || made.elapsed() > STOOD {
                 (since, attempts) = (Instant::now(), 0);
             }
             self.tell(Body::ConnectionLost { cause: error.to_string() }).await;

@@ -6,10 +6,13 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::chance::is_long;
-use crate::droplet::{Droplet, droplet, eventually};
+use crate::droplet::{Droplet, droplet, eventually, within};
 use crate::program::Output;
 use crate::project::Project;
 use crate::proxy::Proxy;
+
+/// Longer than any part of a release takes, on a busy machine too.
+const RELEASE: Duration = Duration::from_mins(3);
 
 /// Holds every migration up from its first write on, until it is dropped.
 struct Held<'a>(&'a Droplet);
@@ -33,7 +36,7 @@ impl Drop for Held<'_> {
 
 fn until_a_migration_is_held(droplet: &Droplet) {
     let waiting = "SELECT count(*) FROM pg_locks WHERE relation = '_prisma_migrations'::regclass AND NOT granted";
-    eventually("the migration has begun to write", || droplet.sql(waiting) == "1");
+    within(RELEASE, "the migration has begun to write", || droplet.sql(waiting) == "1");
 }
 
 #[test]
@@ -51,7 +54,7 @@ fn a_client_killed_during_a_migration_changes_nothing_about_the_release() {
     thread::sleep(Duration::from_secs(if is_long() { 20 } else { 3 }));
     assert_eq!(droplet.sql("SELECT count(*) FROM _prisma_migrations"), "2", "nothing else applied it");
     drop(held);
-    eventually("the rest of the release is done", || droplet.left().is_empty());
+    within(RELEASE, "the rest of the release is done", || droplet.left().is_empty());
     // Once, and whole; a second attempt of the tool would stand in its own table.
     assert_eq!(
         droplet.sql("SELECT count(*), count(DISTINCT migration_name), count(finished_at) FROM _prisma_migrations"),
@@ -167,4 +170,23 @@ fn contact_that_does_not_come_back_in_time_is_unknown_and_the_run_goes_on() {
     client.finish().expect(6, &["no contact for 3s", &format!("landfall attach {run}")]);
     proxy.silent(false);
     ends_well(&droplets[0], &project);
+}
+
+#[test]
+fn contact_that_stood_in_silence_is_sought_again_as_long_as_the_first_time() {
+    let droplets = droplet();
+    let project = Project::on(&droplets);
+    project.playbook("wait", WAIT);
+    let proxy = Proxy::before(&droplets[0]);
+    project.through(&droplets[0], &proxy);
+    let client = project.start(&["run", "wait", "--yes", "--output", "json", "--reconnect-for", "8s"]);
+    client.until("\"text\":\"waiting\"");
+    proxy.cut();
+    client.until("\"type\":\"reconnected\"");
+    // How long nothing is said is what is tried: longer than contact is sought.
+    thread::sleep(Duration::from_secs(17));
+    proxy.cut();
+    eventually("it is back", || client.said().matches("\"type\":\"reconnected\"").count() == 2);
+    droplets[0].sh("touch /tmp/it-go");
+    client.finish().expect(0, &["went"]);
 }

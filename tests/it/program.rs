@@ -75,6 +75,11 @@ impl Running {
         }
     }
 
+    /// What it has said on stdout so far.
+    pub(crate) fn said(&self) -> String {
+        text(&self.out)
+    }
+
     /// Whether it has ended.
     pub(crate) fn is_over(&mut self) -> bool {
         self.child.try_wait().expect("wait").is_some()

@@ -157,13 +157,20 @@ fn settle(
             let why = if state.error.is_empty() { "it was created and never started" } else { &stage.masked(&state.error) };
             return Outcome::failed(format!("the container did not run: {why}"));
         }
+        if !gap && client.code != Some(state.exit_code) {
+            // The client did not see the end, so it has not told all that came before it either.
+            gap = true;
+            let text = "the docker client ended before its container: output is missing here".to_owned();
+            stage.event(&step.name, Body::Warning { text });
+        }
         let ended = Ended { code: Some(state.exit_code), ..Ended::default() };
         let mut outcome = verdict(&ended, &command.judge, watcher);
         if state.oom_killed {
             outcome.detail = Some(format!("exit code {}: the kernel killed it for want of memory", state.exit_code));
         }
-        if gap && outcome.status == Status::Ok && !command.judge.require.is_empty() {
-            outcome = Outcome::unknown("exit code 0, but output that would prove it was missed").ended(&ended);
+        if gap && command.judge.codes.contains(&state.exit_code) && !command.judge.require.is_empty() {
+            let why = format!("exit code {}, but output that would prove it was missed", state.exit_code);
+            outcome = Outcome::unknown(why).ended(&ended);
         }
         return outcome;
     }

@@ -70,14 +70,32 @@ pub fn write_output(log: &mut Vec<u8>, stream: Stream, ms: u64, text: &[u8], par
     }
 }
 
-fn write_piece(log: &mut Vec<u8>, stream: Stream, ms: u64, text: &[u8], partial: bool) {
-    let kind = match (stream, partial) {
+/// Appends the frames of whole lines, each with its end, to `log`: the way of most output, so it does little for each.
+pub fn write_lines(log: &mut Vec<u8>, stream: Stream, ms: u64, lines: &[u8]) {
+    let head = format!("{}{ms} ", kind(stream, false));
+    for line in lines.split_inclusive(|byte| *byte == b'\n') {
+        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        if text.len() > MAX_TEXT {
+            write_output(log, stream, ms, text, false);
+        } else {
+            log.extend_from_slice(head.as_bytes());
+            log.extend_from_slice(text);
+            log.push(b'\n');
+        }
+    }
+}
+
+fn kind(stream: Stream, partial: bool) -> char {
+    match (stream, partial) {
         (Stream::Stdout, false) => 'O',
         (Stream::Stdout, true) => 'o',
         (Stream::Stderr, false) => 'E',
         (Stream::Stderr, true) => 'e',
-    };
-    log.extend_from_slice(format!("{kind}{ms} ").as_bytes());
+    }
+}
+
+fn write_piece(log: &mut Vec<u8>, stream: Stream, ms: u64, text: &[u8], partial: bool) {
+    log.extend_from_slice(format!("{}{ms} ", kind(stream, partial)).as_bytes());
     log.extend_from_slice(text);
     log.push(b'\n');
 }

@@ -47,11 +47,15 @@ pub(super) fn acquire(state: &State, run: &RunId) -> Result<u64, Busy> {
         if taken
             && self::newest(state).map_err(Busy::Io)?.is_some_and(|(generation, holder)| generation == next && holder == *run)
         {
-            sync_dir(&state.locks());
             sweep(state, next);
             return Ok(next);
         }
     }
+}
+
+/// Brings the lock to the disk: a run that is lost with the power must be found behind it.
+pub(super) fn sync(state: &State) {
+    sync_dir(&state.locks());
 }
 
 /// The newest generation and its run. One that names no run is an error: who knows whose it is.

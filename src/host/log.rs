@@ -96,6 +96,14 @@ impl Log {
         self.append(&frames);
     }
 
+    /// Writes whole lines of output, each with its end, in one go.
+    pub(super) fn lines(&mut self, stream: Stream, lines: &[u8]) {
+        let ms = self.elapsed_ms();
+        let mut frames = Vec::with_capacity(lines.len() + lines.len() / 8 + 16);
+        record::write_lines(&mut frames, stream, ms, lines);
+        self.append(&frames);
+    }
+
     /// Writes the last frame and brings all of it to the disk.
     pub(super) fn end(&mut self, code: u8, status: Status) {
         let mut frame = Vec::new();

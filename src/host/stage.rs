@@ -263,10 +263,10 @@ impl Masked {
     fn log(&mut self, log: &mut Log, all: bool) {
         let line = &mut self.mask.out;
         let end = line.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        for line in line[..end].split_inclusive(|byte| *byte == b'\n') {
-            log.output(self.stream, &line[..line.len() - 1], false);
+        if end > 0 {
+            log.lines(self.stream, &line[..end]);
+            line.drain(..end);
         }
-        line.drain(..end);
         if !line.is_empty() && (all || line.len() > crate::record::MAX_TEXT) {
             log.output(self.stream, line, true);
             line.clear();

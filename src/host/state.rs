@@ -205,7 +205,7 @@ impl RunDir {
         self.file("submission.json").exists()
     }
 
-    /// Puts the submission down, whole or not at all. Idempotent; flushed to the disk by [`RunDir::sync`].
+    /// Puts the submission down, whole or not at all. Idempotent.
     pub(super) fn write_submission(&self, text: &str) -> io::Result<()> {
         match make_dir(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
@@ -230,7 +230,7 @@ impl RunDir {
         let draft = self.file(".submission.json.new");
         let _ = fs::remove_file(&draft);
         let mut file = make_file(&draft, 0o660)?;
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_all())?;
+        file.write_all(text.as_bytes())?;
         fs::rename(&draft, self.file("submission.json"))
     }
 
@@ -242,7 +242,7 @@ impl RunDir {
         let draft = self.file(&format!(".{name}.{}.{number}", std::process::id()));
         let _ = fs::remove_file(&draft);
         let mut file = make_file(&draft, 0o660)?;
-        let written = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::hard_link(&draft, self.file(name)));
+        let written = file.write_all(bytes).and_then(|()| fs::hard_link(&draft, self.file(name)));
         let _ = fs::remove_file(&draft);
         match written {
             Ok(()) => Ok(true),
@@ -284,8 +284,14 @@ impl RunDir {
         Some((code.parse().ok()?, status.to_owned()))
     }
 
-    /// Flushes the folder's entries, and its own, to the disk.
+    /// Brings all of it to the disk but the log, which has its own pace. Done before anything that may not happen twice, and not
+    /// before that: what is lost with the power until then was not begun.
     pub(super) fn sync(&self) {
+        for name in ["submission.json", "settled.note"] {
+            if let Ok(file) = File::open(self.file(name)) {
+                let _ = file.sync_all();
+            }
+        }
         sync_dir(&self.path);
         sync_dir(self.path.parent().unwrap_or(&self.path));
     }

@@ -49,7 +49,6 @@ pub(super) fn main(root: &str, run: &str) -> ExitCode {
         return ExitCode::from(75);
     }
     dir.reserve();
-    dir.sync();
     if let_go_of_the_connection().is_err() {
         return ExitCode::from(71);
     }
@@ -366,6 +365,7 @@ fn steps(stage: &mut Stage<'_>) -> (u8, Status) {
             stage.log.event(None, Body::Refused { refusal });
             return (7, Status::Failed);
         }
+        lock::sync(stage.state);
         stage.dir.sync();
     }
     let mut progress = Progress { failed: false, unknown: false, cancelled: false, code: 0 };

@@ -8,8 +8,8 @@
 //! [passphrases]                                          # of private keys, by their files
 //! "~/.ssh/deploy" = { file = "~/.config/landfall/deploy.passphrase" }
 //!
-//! [sudo]                                                 # of hosts with `become = true`
-//! prod-1 = { env = "SUDO_PROD_1" }
+//! [sudo]                                                 # where `become = true`: by login and address, as they are connected to
+//! "deploy@203.0.113.10" = { env = "SUDO_PROD_1" }
 //! ```
 //!
 //! A file must be the operator's own, with mode 0600. No value is ever shown, kept on disk, or put in another process's arguments.
@@ -26,7 +26,7 @@ use zeroize::Zeroizing;
 
 use crate::source::{Diags, Node, Placed, Reader, Sink, parse};
 
-/// The environment variable that may hold a private key's text. No process that is started from here gets it.
+/// The environment variable that may hold a private key's text.
 pub const KEY_VARIABLE: &str = "LANDFALL_SSH_KEY";
 
 /// The longest secret.
@@ -39,7 +39,8 @@ pub enum Kind {
     Secret,
     /// The passphrase of a private key, by the key's path.
     Passphrase,
-    /// The password that sudo asks for, by the host's name.
+    /// The password that sudo asks for, by login and address: `user@address`, with `:port` where that is not 22. What an inventory
+    /// calls a host would be a repository's word.
     Sudo,
 }
 
@@ -100,7 +101,8 @@ impl Vault {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => return Err(unreadable(error.to_string())),
         };
-        if metadata.uid() != rustix::process::geteuid().as_raw() || metadata.mode() & 0o022 != 0 {
+        let owned = metadata.uid() == rustix::process::geteuid().as_raw() || metadata.uid() == 0;
+        if !owned || metadata.mode() & 0o022 != 0 {
             let message = format!("{} could be changed by others, and it says what is run", path.display());
             return Err(Diags::one(message, Some(format!("make it your own: chmod 600 {}", path.display()))));
         }
@@ -119,9 +121,19 @@ impl Vault {
             return Ok(Some(known.clone()));
         }
         let Some(source) = self.sources.get(&key) else { return Ok(None) };
-        let value = source.fetch(name)?;
+        let value = source.fetch(name, self)?;
         fetched.insert(key, value.clone());
         Ok(Some(value))
+    }
+
+    /// The environment variables that hold secrets of this machine. No process that is started from here gets any but those that it
+    /// is given by name.
+    pub fn variables(&self) -> impl Iterator<Item = &str> {
+        let named = self.sources.values().filter_map(|source| match source {
+            Source::Env(name) => Some(name.as_str()),
+            Source::File(_) | Source::Command(_) => None,
+        });
+        named.chain([KEY_VARIABLE])
     }
 
     /// What `{ client_secret = "NAME" }` stands for: by the file, or else by the environment.
@@ -129,7 +141,7 @@ impl Vault {
         if let Some(value) = self.get(Kind::Secret, name)? {
             return Ok(value);
         }
-        Source::Env(name.to_owned()).fetch(name).map_err(|error| {
+        Source::Env(name.to_owned()).fetch(name, self).map_err(|error| {
             VaultError::new(
                 error.message,
                 format!("set it, or say where {name} comes from under [secrets] in ~/.config/landfall/secrets.toml"),
@@ -139,7 +151,7 @@ impl Vault {
 }
 
 impl Source {
-    fn fetch(&self, name: &str) -> Result<SecretString, VaultError> {
+    fn fetch(&self, name: &str, vault: &Vault) -> Result<SecretString, VaultError> {
         let value = match self {
             Self::Env(variable) => {
                 let value = std::env::var(variable).map_err(|_| {
@@ -148,7 +160,7 @@ impl Source {
                 Zeroizing::new(value.into_bytes())
             }
             Self::File(path) => read_private(path)?,
-            Self::Command(argv) => output_of(argv, name)?,
+            Self::Command(argv) => output_of(argv, name, vault)?,
         };
         let text = std::str::from_utf8(&value)
             .map_err(|_| VaultError::new(format!("the secret {name} is no text"), "use a source that gives UTF-8"))?;
@@ -177,13 +189,15 @@ fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, VaultError> {
 }
 
 /// Runs a command for what it prints. It may talk to its user over stderr and the terminal.
-fn output_of(argv: &[String], name: &str) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+fn output_of(argv: &[String], name: &str, vault: &Vault) -> Result<Zeroizing<Vec<u8>>, VaultError> {
     use std::io::Read;
     let program = argv.first().map_or("", String::as_str);
     let failed = |why: String| VaultError::new(format!("{program} gave no secret {name}: {why}"), "run it by hand");
     let mut command = Command::new(program);
     command.args(argv.iter().skip(1)).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-    command.env_remove(KEY_VARIABLE);
+    for variable in vault.variables() {
+        command.env_remove(variable);
+    }
     let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
     let mut value = Zeroizing::new(Vec::with_capacity(LONGEST + 1));
     let read = match child.stdout.take() {
@@ -243,25 +257,28 @@ fn source(what: &str, value: &Placed<Node>, home: &Path, reader: &Reader<'_>) ->
     ];
     inner.finish();
     let mut found = found.into_iter().flatten();
-    match (found.next(), found.next()) {
-        (Some(source), None) => Some(source),
-        _ => {
-            reader.error(&value.place, format!("{what} needs exactly one source"), HELP);
-            None
-        }
+    if let (Some(source), None) = (found.next(), found.next()) {
+        return Some(source);
     }
+    reader.error(&value.place, format!("{what} needs exactly one source"), HELP);
+    None
 }
 
 fn under(home: &Path, path: &str) -> PathBuf {
     path.strip_prefix("~/").map_or_else(|| PathBuf::from(path), |rest| home.join(rest))
 }
 
-/// Replaces every occurrence of these values in a text: for what a process of this machine prints.
+/// The shortest line of a secret of several lines that is masked by itself.
+const LINE: usize = 6;
+
+/// Replaces every occurrence of these values, and of each longer line of them, in a text: for what a process of this machine prints.
 pub fn replace_all(text: &str, values: &[SecretString]) -> String {
-    values.iter().fold(text.to_owned(), |text, value| match value.expose_secret() {
-        "" => text,
-        value => text.replace(value, "[masked]"),
-    })
+    let whole = values.iter().map(ExposeSecret::expose_secret);
+    let mut found: Vec<&str> =
+        whole.flat_map(|value| std::iter::once(value).chain(value.lines().filter(|line| line.len() >= LINE))).collect();
+    // The longest first: one may begin like another.
+    found.sort_by_key(|value| std::cmp::Reverse(value.len()));
+    found.into_iter().filter(|value| !value.is_empty()).fold(text.to_owned(), |text, value| text.replace(value, "[masked]"))
 }
 
 #[cfg(test)]
@@ -305,7 +322,7 @@ mod tests {
         home.write("pass", "from a file\r\n", 0o600);
         let vault = home.vault(
             "[secrets]\nA = { env = \"PATH\" }\nB = { file = \"~/pass\" }\nC = { command = [\"printf\", \"%s\\n\", \"one two\"] }\n\
-             [passphrases]\n\"~/.ssh/deploy\" = { file = \"~/pass\" }\n[sudo]\nprod-1 = { command = [\"echo\", \"word\"] }\n",
+             [passphrases]\n\"~/.ssh/deploy\" = { file = \"~/pass\" }\n[sudo]\n\"deploy@203.0.113.10\" = { command = [\"echo\", \"word\"] }\n",
         );
         let vault = vault.expect("vault");
         assert_eq!(shown(vault.get(Kind::Secret, "A")), std::env::var("PATH").expect("PATH"));
@@ -314,9 +331,15 @@ mod tests {
         assert_eq!(shown(vault.get(Kind::Secret, "D")), "nothing");
         let key = home.dir.path().join(".ssh/deploy").display().to_string();
         assert_eq!(shown(vault.get(Kind::Passphrase, &key)), "from a file");
-        assert_eq!(shown(vault.get(Kind::Sudo, "prod-1")), "word");
+        assert_eq!(shown(vault.get(Kind::Sudo, "deploy@203.0.113.10")), "word");
         let debug = format!("{vault:?}");
         assert!(!debug.contains("from a file") && !debug.contains("one two"), "{debug}");
+    }
+
+    #[test]
+    fn values_are_replaced_the_longest_first_and_line_by_line() {
+        let values = ["abcdef", "abcdef-and-more", "first line\nsecond line"].map(SecretString::from);
+        assert_eq!(replace_all("abcdef-and-more, abcdef, second line", &values), "[masked], [masked], [masked]");
     }
 
     #[test]

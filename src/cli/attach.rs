@@ -21,6 +21,10 @@ pub(super) fn run(context: &Context, args: &AttachArgs) -> Result<u8, Failure> {
         let reach = reach::reach()?;
         let (known, stops) = found::ask(&reach, &hosts).await;
         let Found { run, of, unasked } = found::choose(known, stops, args.run.as_deref())?;
+        if let Some(stop) = unasked.first().filter(|_| args.drive) {
+            // What the others wait for from it, nobody could tell them.
+            return Err(Failure::from(stop.clone()));
+        }
         let mut finished = if args.drive {
             let inventory = Inventory::read(&context.inventory()?)?;
             let taken = TakenOver { playbook: same_playbook(&inventory, args, &run, &of)?, run, of };

@@ -79,8 +79,8 @@ impl Ask for Person {
         self.secret(Kind::Passphrase, &key, &format!("Passphrase of {key}: "))
     }
 
-    fn sudo_password(&self, host: &str) -> Option<SecretString> {
-        self.secret(Kind::Sudo, host, &format!("Password of sudo on {host}: "))
+    fn sudo_password(&self, login: &str) -> Option<SecretString> {
+        self.secret(Kind::Sudo, login, &format!("Password of sudo for {}: ", label(login)))
     }
 
     fn accept_key(&self, unknown: &UnknownKey) -> bool {

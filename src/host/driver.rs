@@ -14,12 +14,28 @@ fn digest(token: &str) -> String {
     hex(&Sha256::digest(token.as_bytes()))
 }
 
-fn newest(dir: &RunDir) -> Option<(u64, Owner, String)> {
-    let names = std::fs::read_dir(&dir.path).into_iter().flatten().flatten();
-    let generation = names.filter_map(|entry| entry.file_name().to_str()?.strip_prefix("driver.")?.parse::<u64>().ok()).max()?;
-    let value = dir.marked(&format!("driver.{generation}"))?;
-    let (owner, digest) = value.split_once(' ')?;
-    Some((generation, Owner::parse(owner)?, digest.to_owned()))
+/// A driver: its turn, the process that serves it, and the digest of its token.
+type Turn = (u64, Owner, String);
+
+/// All turns there were, the newest last. One that cannot be read is an error: who knows whose it is.
+fn turns(dir: &RunDir) -> io::Result<Vec<Turn>> {
+    let mut turns = Vec::new();
+    for entry in std::fs::read_dir(&dir.path)? {
+        let name = entry?.file_name();
+        let Some(turn) = name.to_str().and_then(|name| name.strip_prefix("driver.")) else { continue };
+        let value = dir.marked(&format!("driver.{turn}"));
+        let read = || {
+            let (owner, digest) = value.as_deref()?.split_once(' ')?;
+            Some((turn.parse().ok()?, Owner::parse(owner)?, digest.to_owned()))
+        };
+        turns.push(read().ok_or_else(|| io::Error::other(format!("driver.{turn} of run {} is damaged", dir.run)))?);
+    }
+    turns.sort_by_key(|(turn, ..)| *turn);
+    Ok(turns)
+}
+
+fn newest(dir: &RunDir) -> Option<Turn> {
+    turns(dir).ok()?.pop()
 }
 
 /// The process that serves the current driver; none when it is gone.
@@ -32,25 +48,28 @@ pub(super) fn is_gone(dir: &RunDir) -> bool {
     newest(dir).is_some_and(|(_, owner, _)| !owner.alive())
 }
 
-/// Becomes the driver of a new run, or the same client's again on another connection. False when it is another's.
+/// Becomes the driver of a new run, or the same client's again on another connection: also after one who took over and is gone. False
+/// when it is another's.
 pub(super) fn take(dir: &RunDir, token: &str) -> io::Result<bool> {
-    succeed(dir, token, |_, of| of == digest(token))
+    let mine = digest(token);
+    succeed(dir, token, |turns, (_, owner, of)| *of == mine || (!owner.alive() && turns.iter().any(|(.., of)| *of == mine)))
 }
 
 /// Becomes the driver of a run whose own client is gone. False when it is not.
 pub(super) fn take_over(dir: &RunDir, token: &str) -> io::Result<bool> {
-    succeed(dir, token, |owner, of| of == digest(token) || !owner.alive())
+    succeed(dir, token, |_, (_, owner, of)| *of == digest(token) || !owner.alive())
 }
 
-fn succeed(dir: &RunDir, token: &str, may: impl Fn(&Owner, &str) -> bool) -> io::Result<bool> {
+fn succeed(dir: &RunDir, token: &str, may: impl Fn(&[Turn], &Turn) -> bool) -> io::Result<bool> {
     let Some(me) = Owner::me() else { return Ok(false) };
     loop {
-        let generation = match newest(dir) {
-            None => 0,
-            Some((generation, owner, of)) if may(&owner, &of) => generation,
-            Some(_) => return Ok(false),
+        let turns = turns(dir)?;
+        let last = match turns.last() {
+            Some(newest) if !may(&turns, newest) => return Ok(false),
+            newest => newest.map_or(0, |(turn, ..)| *turn),
         };
-        if dir.mark(&format!("driver.{}", generation + 1), &format!("{me} {}", digest(token)))? {
+        let next = last.checked_add(1).ok_or_else(|| io::Error::other("there is no turn left for a driver"))?;
+        if dir.mark(&format!("driver.{next}"), &format!("{me} {}", digest(token)))? {
             return Ok(true);
         }
     }

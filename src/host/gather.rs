@@ -19,7 +19,7 @@ pub(super) fn all(submission: &Submission) -> Result<(Loaded, Option<Look>), Ref
     let look = submission.compose.as_ref().map(project::look);
     if let Some(config) = look.as_ref().and_then(Look::config) {
         of_project(config, &mut collection)?;
-        of_containers(config, submission, &mut collection);
+        of_containers(config, submission, &mut collection)?;
     }
     Ok((collection.finish()?, look))
 }
@@ -84,8 +84,8 @@ fn of_project(config: &Config, collection: &mut Collection) -> Result<(), Source
     Ok(())
 }
 
-/// What a running container was started with may be older than what Compose says now. One that cannot be asked is told later.
-fn of_containers(config: &Config, submission: &Submission, collection: &mut Collection) {
+/// What a running container was started with may be older than what Compose says now.
+fn of_containers(config: &Config, submission: &Submission, collection: &mut Collection) -> Result<(), Refusal> {
     let actions = submission.steps.iter().flat_map(|step| &step.actions);
     let entered: BTreeSet<&ServiceName> = actions
         .filter_map(|action| match action {
@@ -95,9 +95,14 @@ fn of_containers(config: &Config, submission: &Submission, collection: &mut Coll
         })
         .collect();
     if entered.is_empty() {
-        return;
+        return Ok(());
     }
-    for (service, container) in docker::services(&config.name).unwrap_or_default() {
+    // One that was replaced while it was looked at is there the second time.
+    let found = docker::services(&config.name).or_else(|_| docker::services(&config.name)).map_err(|_| {
+        let text = "the running containers cannot be asked for the secrets that they hold";
+        Refusal::unfit(text, "look at `docker ps` there, and run again")
+    })?;
+    for (service, container) in found {
         if entered.contains(&service) {
             for pair in container.config.env.unwrap_or_default() {
                 let (key, value) = pair.split_once('=').unwrap_or((&pair, ""));
@@ -105,6 +110,7 @@ fn of_containers(config: &Config, submission: &Submission, collection: &mut Coll
             }
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]

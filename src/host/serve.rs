@@ -30,7 +30,7 @@ use super::survey;
 use crate::facts::Refusal;
 use crate::name::RunId;
 use crate::protocol::{
-    Decoder, GREETING, Kind, Message, Reply, Request, RunState, SILENCE, StateDir, Submission, VERSION, encode,
+    Approval, Decoder, GREETING, Kind, Message, Reply, Request, RunState, SILENCE, StateDir, Submission, VERSION, encode,
 };
 
 /// What the threads of a connection share.
@@ -138,10 +138,8 @@ fn answer(shared: &Shared, stream: u32, request: Request) -> Result<Option<Reply
         Request::Survey { submission } => Reply::Facts { facts: Box::new(look(&parse(&submission)?)) },
         Request::Follow { state, run, offset, driver } => {
             let (_, dir) = find(&state, &run)?;
-            if let Some(token) = driver {
-                driver::take(&dir, &token).map_err(|error| io_refusal(&error))?;
-            }
-            return Ok(to_its_end(shared, stream, &dir, offset));
+            let drives = driver.map(|token| driver::take(&dir, &token)).transpose().map_err(|error| io_refusal(&error))?;
+            return Ok(to_its_end(shared, stream, &dir, offset, drives.unwrap_or(false)));
         }
         Request::Drive { state, run, driver, plan } => drive(&state, &run, &driver, &plan)?,
         Request::Go { state, run, driver } => {
@@ -238,15 +236,16 @@ fn submit(shared: &Shared, stream: u32, sha256: &str, text: &str, driver: &str) 
     let submission = parse(text)?;
     let state = State::open(&submission.state)?;
     let (dir, known) = put_down(&state, &submission)?;
+    let mut drives = false;
     if !known {
         // Before the supervisor begins: it looks whether the client that drives it is still there.
-        driver::take(&dir, driver).map_err(|error| io_refusal(&error))?;
+        drives = driver::take(&dir, driver).map_err(|error| io_refusal(&error))?;
         begin(&state, &dir, text)?;
     }
     if !shared.reply(stream, &Reply::Accepted { run: dir.run.clone() }) {
         return Ok(None);
     }
-    Ok(to_its_end(shared, stream, &dir, 0))
+    Ok(to_its_end(shared, stream, &dir, 0, drives))
 }
 
 /// The run that was started with the same key; one that was refused before it did anything does not count.
@@ -287,7 +286,8 @@ fn put_down(state: &State, submission: &Submission) -> Result<(RunDir, bool), Re
     }
 }
 
-/// Gives the run's barriers to a client that holds the same plan, when its own client is gone. A run that is over needs no driver.
+/// Gives the run's barriers to a client that holds the same plan, when its own client is gone. A run that is over needs no driver; one
+/// that nobody has let go gets none, for only its own client knows whether it was approved: it withdraws itself.
 fn drive(state: &StateDir, run: &RunId, driver: &str, plan: &str) -> Result<Reply, Refusal> {
     let (_, dir) = find(state, run)?;
     let refuse = |message: String, remedy: &str| Err(Refusal { code: 7, message, remedy: Some(remedy.to_owned()) });
@@ -304,6 +304,9 @@ fn drive(state: &StateDir, run: &RunId, driver: &str, plan: &str) -> Result<Repl
             format!("run {run} was started from another plan than the one here"),
             "use the playbook, inventory and --var values that it was started with; or leave out --drive, to watch it",
         );
+    }
+    if submission.approval == Approval::Awaited && dir.marked("verdict").as_deref() != Some("go") {
+        return Ok(Reply::Done);
     }
     match driver::take_over(&dir, driver) {
         Ok(true) => Ok(Reply::Done),
@@ -341,9 +344,9 @@ fn begin(state: &State, dir: &RunDir, text: &str) -> Result<(), Refusal> {
     Err(Refusal::unfit(format!("the run's supervisor did not start: {ended}"), "landfall doctor"))
 }
 
-fn to_its_end(shared: &Shared, stream: u32, dir: &RunDir, offset: u64) -> Option<Reply> {
+fn to_its_end(shared: &Shared, stream: u32, dir: &RunDir, offset: u64, drives: bool) -> Option<Reply> {
     let credit = shared.credit(stream);
-    let opened = |length| shared.reply(stream, &Reply::Opened { length });
+    let opened = |length| shared.reply(stream, &Reply::Opened { length, drives });
     follow(dir, offset, &credit, &opened, &mut |bytes| shared.send(Kind::Data, stream, bytes))
 }
 

@@ -105,15 +105,19 @@ fn prepare<'a>(
     };
     // The client goes to the next host's lock as soon as it hears of this one, so that is told at once; but not before the start of the
     // run, and a note may hold what only a look at the whole project tells to be secret.
-    let has_lock = generation.map(|generation| Body::LockAcquired { lock: submission.project.to_string(), generation });
+    let tell_lock = |log: &mut Log| {
+        if let Some(generation) = generation {
+            log.event(None, Body::LockAcquired { lock: submission.project.to_string(), generation });
+        }
+    };
     let gathered = if submission.note.is_none() {
         tell_start(submission, dir, &mut log, None);
-        has_lock.map(|body| log.event(None, body));
+        tell_lock(&mut log);
         gather::all(submission)
     } else {
         let gathered = gather::all(submission);
         tell_start(submission, dir, &mut log, gathered.as_ref().ok().map(|(secrets, _)| secrets));
-        has_lock.map(|body| log.event(None, body));
+        tell_lock(&mut log);
         gathered
     };
     let (secrets, look) = match gathered {
@@ -379,7 +383,9 @@ fn steps(stage: &mut Stage<'_>) -> (u8, Status) {
         if progress.cancelled && !std::mem::replace(&mut stage.deaf, true) {
             let _ = stage.dir.mark("heeded", "yes");
         }
-        if progress.runs(step.when) {
+        if stage.deaf && stage.cancelled() {
+            finish(stage, step, Outcome::of(Status::Skipped, "not run: the run was cancelled a second time"), Instant::now());
+        } else if progress.runs(step.when) {
             let status = play(stage, step, u32::try_from(index).unwrap_or(u32::MAX)).status;
             progress.count(step, status);
         } else if step.when == When::Success {

@@ -183,6 +183,8 @@ pub enum Reply {
     Opened {
         /// In bytes.
         length: u64,
+        /// Whether who reads it is the run's driver.
+        drives: bool,
     },
     /// Another client drives this run by now: what was said was not taken.
     Overtaken,

@@ -88,7 +88,7 @@ pub async fn attach(
                     stops.extend(stop);
                     ends.insert(host, Some(end));
                 }
-                News::Accepted(_) | News::Gone => {}
+                News::Accepted(_) | News::Gone | News::Opened { .. } | News::Overtaken => {}
             },
             _ = signals.wish() => {
                 let stop = Stop::new(6, format!("no longer watching; run {run} goes on"));
@@ -126,6 +126,11 @@ pub async fn drive(
         Ok(journal) => journal,
         Err(error) => return Finished::stopped(Stop::new(6, format!("the journal cannot be opened: {error}"))),
     };
+    let missing = playbook.hosts.iter().find(|host| !contacts.iter().any(|contact| contact.host == host.name));
+    if let Some(host) = missing {
+        let stop = Stop::new(7, "does not know of this run: it cannot be driven without it").on(&host.name);
+        return Finished::stopped(stop.remedy("leave out --drive, to watch it"));
+    }
     let plan = plan::digest(playbook);
     for contact in &contacts {
         let Some(host) = playbook.hosts.iter().find(|host| host.name == contact.host) else {

@@ -44,12 +44,15 @@ impl Contact {
         let settings =
             ssh::resolve(&ssh_target(host, target), &reach.sources).await.map_err(|error| Stop::from(error).on(host))?;
         let connection = ssh::connect(&settings, &reach.operator).await.map_err(|error| Stop::from(error).on(host))?;
-        let link = Self::link(reach, host, target, &connection).await?;
+        let port = settings.port.value;
+        let port = if port == 22 { String::new() } else { format!(":{port}") };
+        let login = format!("{}@{}{port}", settings.user.value, settings.address.value);
+        let link = Self::link(reach, host, target, &login, &connection).await?;
         let address = format!("{}:{}", settings.address.value, settings.port.value);
         Ok(Self { host: host.clone(), link, address, user: settings.user.value.clone(), connection })
     }
 
-    async fn link(reach: &Reach, host: &HostName, target: &Target, connection: &Connection) -> Result<Link, Stop> {
+    async fn link(reach: &Reach, host: &HostName, target: &Target, login: &str, connection: &Connection) -> Result<Link, Stop> {
         let told = |error| Stop::from(error).on(host);
         if !target.sudo {
             return Link::open(connection, &reach.programs, &Login::User).await.map_err(told);
@@ -58,12 +61,12 @@ impl Contact {
             Err(OpenFailure::Program(OpenError::PasswordWanted)) => {}
             opened => return opened.map_err(told),
         }
-        let Some(password) = reach.operator.sudo_password(host.as_str()).await else {
+        let Some(password) = reach.operator.sudo_password(login).await else {
             return Err(told(OpenError::PasswordWanted.into()));
         };
         let opened = Link::open(connection, &reach.programs, &Login::SudoWith(password)).await;
         if matches!(opened, Err(OpenFailure::Program(OpenError::PasswordWrong))) {
-            reach.operator.forget_sudo_password(host.as_str()).await;
+            reach.operator.refuse_sudo_password(login).await;
         }
         opened.map_err(told)
     }

@@ -16,7 +16,7 @@ use crate::check::{self, Next};
 use crate::event::{Body, Status, Stream};
 use crate::playbook::{ClientValue, DriverWork, HereProbe, LocalCommand};
 use crate::protocol::Answer;
-use crate::vault::{KEY_VARIABLE, Vault, replace_all};
+use crate::vault::{Vault, replace_all};
 
 /// The most of the client's own output that travels with an answer; the rest was shown, and is not kept.
 const KEPT: usize = 256 << 10;
@@ -109,7 +109,10 @@ async fn local(command: &LocalCommand, vault: &Arc<Vault>, tell: &mpsc::Unbounde
             process
         }
     };
-    process.current_dir(&command.dir).envs(env).env_remove(KEY_VARIABLE);
+    for variable in vault.variables() {
+        process.env_remove(variable);
+    }
+    process.current_dir(&command.dir).envs(env);
     // A group of its own: a Ctrl-C that lets go of the run must not stop what it waits for.
     process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = match process.spawn() {

@@ -25,6 +25,7 @@ use crate::protocol::{Answer, When};
 const NEWS: usize = 256;
 
 /// One host's place in the run.
+#[expect(clippy::struct_excessive_bools, reason = "facts that do not hang together, each set by an event of its own")]
 struct Seat {
     wanted: mpsc::UnboundedSender<Wanted>,
     facts: Option<Facts>,
@@ -41,8 +42,10 @@ struct Seat {
     /// A step that must succeed did not.
     failed: bool,
     end: Option<HostEnd>,
-    /// What it tells happened before this client took over, up to where the record ended then.
+    /// What it tells happened before its record was opened.
     history: bool,
+    /// Its own client is gone: what that may have begun is not begun again.
+    taken_over: bool,
     /// The step that it has begun and not ended.
     open: Option<usize>,
 }
@@ -50,7 +53,8 @@ struct Seat {
 impl Seat {
     fn new(wanted: mpsc::UnboundedSender<Wanted>, let_go: bool) -> Self {
         let (facts, locked, at, end, open) = (None, None, None, None, None);
-        Self { wanted, facts, locks: false, locked, let_go, gone: false, at, failed: false, end, history: false, open }
+        let (locks, gone, failed, history, taken_over) = (false, false, false, false, false);
+        Self { wanted, facts, locks, locked, let_go, gone, at, failed, end, history, taken_over, open }
     }
 }
 
@@ -75,6 +79,8 @@ pub(super) struct Flight<'a> {
     told: mpsc::UnboundedReceiver<(HostName, usize, Told)>,
     /// Steps that the client does or did, with what it told of them.
     own: BTreeMap<(HostName, usize), Vec<Event>>,
+    /// Those that it does now.
+    working: BTreeMap<(HostName, usize), tokio::task::AbortHandle>,
     /// Steps that run now and must not be cut off lightly.
     migrating: BTreeSet<HostName>,
     stops: Vec<Stop>,
@@ -112,6 +118,7 @@ impl<'a> Flight<'a> {
             tell_own,
             told,
             own: BTreeMap::new(),
+            working: BTreeMap::new(),
             migrating: BTreeSet::new(),
             stops: Vec::new(),
             given,
@@ -159,7 +166,7 @@ impl<'a> Flight<'a> {
         let name = part.host.clone();
         self.seat(part, contact, true);
         if let Some(seat) = self.seats.get_mut(&name) {
-            seat.history = true;
+            seat.taken_over = true;
         }
     }
 
@@ -417,6 +424,15 @@ impl<'a> Flight<'a> {
                 }
             }
             News::Event(event) => self.happened(host, &event, feed),
+            News::Opened { drives } => {
+                if let Some(seat) = self.seats.get_mut(host) {
+                    seat.history = true;
+                }
+                if !drives && !self.is_found() {
+                    self.overtaken(host, feed);
+                }
+            }
+            News::Overtaken => self.overtaken(host, feed),
             News::CaughtUp => self.caught_up(host),
             News::Ended(end, stop) => {
                 self.stops.extend(stop);
@@ -479,6 +495,10 @@ impl<'a> Flight<'a> {
                 if let Some(seat) = self.seats.get_mut(host) {
                     seat.open = None;
                 }
+                // Stopped or timed out there: then it is stopped here, too.
+                if let Some(work) = index.and_then(|index| self.working.remove(&(host.clone(), index))) {
+                    work.abort();
+                }
                 if let Some(step) = &event.step {
                     self.answer_peers_of(host, Some((step, *status, detail.as_deref())));
                 }
@@ -493,14 +513,24 @@ impl<'a> Flight<'a> {
         feed.pass(event);
     }
 
+    /// A host that another client drives gets nothing from this one any more.
+    fn overtaken(&mut self, host: &HostName, feed: &mut Feed<'_>) {
+        if let Some(seat) = self.seats.get_mut(host).filter(|seat| seat.let_go && seat.end.is_none()) {
+            seat.let_go = false;
+            let text = "this run is not this client's to drive: it only watches".to_owned();
+            feed.tell(Some(host), None, Body::Warning { text });
+        }
+    }
+
     /// From here on what a host tells is news. A step that waits for its client since before is this client's now: a look is taken
     /// again; a command that may have run is not.
     fn caught_up(&mut self, host: &HostName) {
         let Some(seat) = self.seats.get_mut(host).filter(|seat| seat.history) else { return };
         seat.history = false;
         let Some(index) = seat.open else { return };
+        let may_have_run = seat.let_go && seat.taken_over && !self.own.contains_key(&(host.clone(), index));
         let begun = self.host(host).and_then(|host| host.steps.get(index)).map(|step| &step.work);
-        if matches!(begun, Some(Work::Driver(DriverWork::Local(_)))) {
+        if may_have_run && matches!(begun, Some(Work::Driver(DriverWork::Local(_)))) {
             let detail = Some("its client went away after it was begun: whether it ran is not known".to_owned());
             self.answer(host, index, Answer { status: Status::Unknown, exit_code: None, detail, events: Vec::new() });
         } else {
@@ -521,11 +551,11 @@ impl<'a> Flight<'a> {
         if !let_go || self.is_found() || self.own.contains_key(&key) {
             return;
         }
-        self.own.insert(key, Vec::new());
+        self.own.insert(key.clone(), Vec::new());
         let (work, kind): (DriverWork, String) = (work.clone(), step.step.kind.clone());
         let limit = step.step.timeout_ms.map(Duration::from_millis);
         let (told, host, vault) = (self.tell_own.clone(), host.clone(), Arc::clone(&self.reach.vault));
-        tokio::task::spawn_local(async move {
+        let working = tokio::task::spawn_local(async move {
             let (tell, mut bodies) = mpsc::unbounded_channel();
             let performing = drive::perform(&work, &kind, limit, &vault, tell);
             tokio::pin!(performing);
@@ -541,6 +571,7 @@ impl<'a> Flight<'a> {
             }
             let _ = told.send((host, index, Told::Done(answer)));
         });
+        self.working.insert(key, working.abort_handle());
     }
 
     fn own_news(&mut self, host: &HostName, index: usize, told: Told, feed: &mut Feed<'_>) {

@@ -80,6 +80,13 @@ pub(super) enum News {
     Gone,
     /// Something happened.
     Event(Box<Event>),
+    /// The record is open: what is told until it is caught up has happened before.
+    Opened {
+        /// Whether this client drives the run.
+        drives: bool,
+    },
+    /// Another client drives the run by now.
+    Overtaken,
     /// All that was in the record when it was opened has been told.
     CaughtUp,
     /// Nothing more will come.
@@ -99,10 +106,8 @@ pub(super) struct HostRun {
     accepted: bool,
     /// Something was read since contact was made: a new beginning of seeking it, like contact that stood for a while.
     heard: bool,
-    /// How long the record was when it was opened first, until it has been read so far.
+    /// How long the record was when it was opened, until it has been read so far.
     history: Option<u64>,
-    /// It was opened before.
-    opened: bool,
 }
 
 /// What the client itself tells of a run is not taken from a host's record.
@@ -135,19 +140,7 @@ impl HostRun {
     ) -> Self {
         let reader = Reader::new(part.run.clone(), part.host.clone());
         let accepted = matches!(part.source, Source::Run);
-        Self {
-            reach,
-            part,
-            news,
-            wanted,
-            unsaid: VecDeque::new(),
-            reader,
-            sent: false,
-            accepted,
-            heard: false,
-            history: None,
-            opened: false,
-        }
+        Self { reach, part, news, wanted, unsaid: VecDeque::new(), reader, sent: false, accepted, heard: false, history: None }
     }
 
     /// Plays the part to its end.
@@ -246,6 +239,11 @@ impl HostRun {
                 biased;
                 // First what is wanted: a host that floods must still hear that it is to stop.
                 wanted = self.wanted.recv(), if wanting => match wanted {
+                    // A stop waits behind nothing: it needs no room on a disk that is too full for an answer.
+                    Some(cancel @ Wanted::Cancel { .. }) => {
+                        self.unsaid.push_front(cancel);
+                        later = None;
+                    }
                     Some(wanted) => self.unsaid.push_back(wanted),
                     None => wanting = false,
                 },
@@ -278,8 +276,7 @@ impl HostRun {
                 return Ok(!matches!(wanted, Wanted::Answer { .. }));
             }
             Ok(Reply::Overtaken) => {
-                self.tell(Body::Warning { text: "another client drives this run by now: this one only watches".to_owned() })
-                    .await;
+                let _ = self.news.send((self.part.host.clone(), News::Overtaken)).await;
             }
             Ok(_) if matches!(wanted, Wanted::Go) => {
                 let _ = self.news.send((self.part.host.clone(), News::Gone)).await;
@@ -291,9 +288,9 @@ impl HostRun {
     }
 
     async fn take(&mut self, item: StreamItem) -> Option<Break> {
-        self.heard = true;
         match item {
             StreamItem::Data(bytes) => {
+                self.heard = true;
                 let mut events = Vec::new();
                 let read = self.reader.push(&bytes, &mut events);
                 for event in events.into_iter().filter(|event| is_the_hosts(&event.body)) {
@@ -317,11 +314,10 @@ impl HostRun {
                 let _ = self.news.send((self.part.host.clone(), News::Accepted(run))).await;
                 None
             }
-            StreamItem::Reply(Reply::Opened { length }) => {
-                if !std::mem::replace(&mut self.opened, true) {
-                    self.history = Some(length);
-                    self.catch_up().await;
-                }
+            StreamItem::Reply(Reply::Opened { length, drives }) => {
+                self.history = Some(length);
+                let _ = self.news.send((self.part.host.clone(), News::Opened { drives })).await;
+                self.catch_up().await;
                 None
             }
             StreamItem::Reply(Reply::RecordEnd { state }) => Some(self.ended(state)),

@@ -384,7 +384,8 @@ impl<R: PipeReader> Ear<R> {
     /// Whether sudo asks for a password: by our own prompt, or by the refusal of `sudo -n`.
     fn sudo(&mut self) -> Option<Word> {
         let said = String::from_utf8_lossy(&self.complaints);
-        let asks = said.contains(&format!("{}{ASKS}", self.nonce)) || said.contains("sudo: a password is required");
+        let refused = ["sudo: a password is required", "sudo: interactive authentication is required"];
+        let asks = said.contains(&format!("{}{ASKS}", self.nonce)) || refused.iter().any(|words| said.contains(words));
         asks.then(|| {
             self.complaints.clear();
             Word::Password

@@ -42,7 +42,7 @@ pub(super) struct Question<'a> {
 /// Runs `ssh -G`. `None`: there is no ssh program.
 pub(super) async fn ask(question: Question<'_>) -> Result<Option<Answer>, ConfigError> {
     let mut command = tokio::process::Command::new(question.program);
-    command.arg("-G");
+    command.arg("-G").env_remove(crate::vault::KEY_VARIABLE);
     if let Some(config) = question.config {
         command.arg("-F").arg(config);
     }

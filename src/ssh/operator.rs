@@ -32,8 +32,8 @@ pub struct UnknownKey {
 pub trait Ask: Send + Sync {
     /// Asks for the passphrase of a private key. `None`: there is no terminal, or the person declined.
     fn passphrase(&self, key: &Path) -> Option<SecretString>;
-    /// Asks for the password that sudo wants on a host. `None`: there is no terminal, or the person declined.
-    fn sudo_password(&self, host: &str) -> Option<SecretString>;
+    /// Asks for the password that sudo wants of a login (`user@address`). `None`: there is no terminal, or the person declined.
+    fn sudo_password(&self, login: &str) -> Option<SecretString>;
     /// Shows an unknown host key and asks whether to trust it. `false` where there is no terminal.
     fn accept_key(&self, unknown: &UnknownKey) -> bool;
 }
@@ -55,7 +55,7 @@ pub struct Operator {
     unlocked: tokio::sync::Mutex<HashMap<PathBuf, Unlocked>>,
     asking: tokio::sync::Mutex<()>,
     /// For as long as this process lives: a connection that is made again asks nobody.
-    sudo: tokio::sync::Mutex<HashMap<String, SecretString>>,
+    sudo: tokio::sync::Mutex<HashMap<String, Option<SecretString>>>,
     endpoints: Mutex<HashMap<(String, u16), Arc<Semaphore>>>,
 }
 
@@ -109,22 +109,22 @@ impl Operator {
         tokio::task::spawn_blocking(move || ask.accept_key(&unknown)).await.unwrap_or(false)
     }
 
-    /// The password that sudo wants on a host; asks at most once.
-    pub async fn sudo_password(&self, host: &str) -> Option<SecretString> {
+    /// The password that sudo wants of a login there; asks at most once, whatever the answer was.
+    pub async fn sudo_password(&self, login: &str) -> Option<SecretString> {
         let mut known = self.sudo.lock().await;
-        if let Some(password) = known.get(host) {
-            return Some(password.clone());
+        if let Some(password) = known.get(login) {
+            return password.clone();
         }
         let _one = self.asking.lock().await;
-        let (ask, of) = (Arc::clone(&self.ask), host.to_owned());
-        let password = tokio::task::spawn_blocking(move || ask.sudo_password(&of)).await.ok()??;
-        known.insert(host.to_owned(), password.clone());
-        Some(password)
+        let (ask, of) = (Arc::clone(&self.ask), login.to_owned());
+        let password = tokio::task::spawn_blocking(move || ask.sudo_password(&of)).await.ok().flatten();
+        known.insert(login.to_owned(), password.clone());
+        password
     }
 
-    /// Forgets a password that sudo did not take, so that the next connection asks again.
-    pub async fn forget_sudo_password(&self, host: &str) {
-        self.sudo.lock().await.remove(host);
+    /// Never gives again a password that sudo did not take: said a few times more it would lock the account.
+    pub async fn refuse_sudo_password(&self, login: &str) {
+        self.sudo.lock().await.insert(login.to_owned(), None);
     }
 
     /// Unlocks a key; asks at most once for each path, whatever the answer was.

@@ -15,8 +15,8 @@ fn project(droplets: &Droplets, sudoers: &str) -> Project {
 }
 
 /// Names the source of sudo's password in the operator's own file.
-fn password(project: &Project, host: &str, word: &str) {
-    project.write("home/.config/landfall/secrets.toml", &format!("[sudo]\n{host} = {{ file = \"~/word\" }}\n"));
+fn password(project: &Project, login: &str, word: &str) {
+    project.write("home/.config/landfall/secrets.toml", &format!("[sudo]\n\"{login}\" = {{ file = \"~/word\" }}\n"));
     project.write("home/word", &format!("{word}\n"));
     for file in ["home/word", "home/.config/landfall/secrets.toml"] {
         std::fs::set_permissions(project.path(file), std::fs::Permissions::from_mode(0o600)).unwrap();
@@ -41,16 +41,16 @@ fn a_password_goes_through_the_input_and_nowhere_else() {
     let project = project(&droplets, "deploy ALL=(root) ALL");
     let word = format!("w{:x}", std::process::id() * 7919);
     droplets[0].sh(&format!("echo deploy:{word} | chpasswd"));
-    let host = droplets[0].name.clone();
+    let login = format!("deploy@127.0.0.1:{}", droplets[0].port);
     project.landfall(&["run", "who", "--yes"]).expect(7, &["sudo wants a password there", "secrets.toml"]);
-    password(&project, &host, "another");
+    password(&project, &login, "another");
     project.landfall(&["run", "who", "--yes"]).expect(7, &["sudo did not take the password"]);
-    password(&project, &host, &word);
+    password(&project, &login, &word);
     let out = project.landfall(&["run", "who", "--yes"]);
     out.expect(0, &["in the container", "root in /root"]);
     assert!(!out.said().contains(&word));
     // Nor is it where the next one comes in without it.
-    password(&project, &host, "another");
+    password(&project, &login, "another");
     project.landfall(&["runs"]).expect(7, &["sudo did not take the password"]);
     assert_eq!(
         droplets[0].sh(&format!("grep -rl {word} /var/lib/landfall /root/.cache/landfall /var/log 2>/dev/null || true")),

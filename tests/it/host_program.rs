@@ -558,7 +558,7 @@ impl Following {
             return true;
         }
         let reply = serde_json::from_slice(&message.payload).unwrap();
-        if let Reply::Opened { length } = reply {
+        if let Reply::Opened { length, .. } = reply {
             self.length = Some(length);
             return true;
         }

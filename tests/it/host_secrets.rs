@@ -220,7 +220,7 @@ fn what_a_client_tells_of_its_own_work_is_masked_and_is_of_its_step_only() {
     assert_eq!(record.stdout(), "it is [masked:db_password]\n");
     assert!(!holds_secret(&record.bytes));
     let told: Vec<_> = record.events.iter().filter(|event| matches!(event.body, Body::Output { .. })).collect();
-    assert_eq!(told[0].step.as_ref().map(|step| step.as_str()), Some("asks"));
+    assert_eq!(told[0].step.as_ref().map(landfall::name::StepName::as_str), Some("asks"));
     assert_eq!(record.events.iter().filter(|event| matches!(event.body, Body::HostFinished { .. })).count(), 1);
     for file in files_below(&droplet.root()) {
         assert!(!holds_secret(&fs::read(&file).unwrap_or_default()), "{}", file.display());

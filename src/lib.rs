@@ -53,13 +53,13 @@
 //! A project's state is a folder, `/var/lib/landfall/PROJECT` unless the inventory says otherwise:
 //!
 //! ```text
-//! runs/RUN/   submission.json  log  owner@  verdict@  cancel@  heeded@  cancel.again@  driver.N@  answer.N  rc@  settled@
+//! runs/RUN/   submission.json  log  owner@  effects@  verdict@  cancel@  heeded@  cancel.again@  driver.N@  answer.N  rc@  settled@
 //! locks/      project.N@
 //! ledger/     KEY.RUN.begun  KEY.RUN.ended@
 //! ```
 //!
 //! Names with `@` are symbolic links whose target is the value. Making one is atomic and exclusive, and works on a full disk;
-//! `owner`, `rc` and the newest `project.N` are the whole truth about a run. A process is named by pid, start time and boot, so
+//! `owner`, `effects`, `rc`, `settled` and the newest `project.N` are the whole truth about a run. A process is named by pid, start time and boot, so
 //! a pid that was given away again is never mistaken for it. What a run starts carries two marks, in its environment and in a limit that
 //! Linux does not keep; both go into the application's own containers too, and the second cannot be cleared. The lock is not released
 //! by anybody: it is over when its run is, and held as long as a process or container of the run lives. The ledger is written before
@@ -108,7 +108,8 @@
 //! - **playbook**: steps, in order; **step**: one entry of it; **kind**: what sort of step it is
 //! - **inventory**: `landfall.toml`; **host**: a machine in it; **group**: hosts that are named together
 //! - **action**: one thing a host does; **plan**: the actions of all hosts, with the facts they were approved for
-//! - **run**: one carrying-out of a plan, under one id; **driver**: the client that started it and answers its barriers
+//! - **run**: one carrying-out of a plan, under one id; **driver**: the client that answers its barriers: the one that
+//!   started it, or took it over when that was gone
 //! - **supervisor**: the process that does a run on a host; **record**: what is kept of it
 //! - **event**: one thing that happened; **outcome**: how a step or run ended; **reporter**: shows events
 //! - **check**: a step that only looks; **gate**: something that must hold before anything is done

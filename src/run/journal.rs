@@ -1,5 +1,5 @@
-//! What the client remembers of its runs: written before the first byte is sent, so that a run is never begun twice and is found
-//! again. No secret of a host ever gets here; the driver's token is for this client's eyes.
+//! What the client writes down of its runs before the first byte is sent: whatever happens then, their ids are known here. No secret
+//! of a host ever gets here; the driver's token is for this client's eyes.
 
 use std::fs;
 use std::io::{self, Write};

@@ -16,6 +16,12 @@ if [ -e /run/it-sshd ]; then
   kill -HUP "$(cat /run/sshd.pid)"
   rm /run/it-sshd
 fi
+# A test that failed may have left no server to log in to.
+if ! kill -0 "$(cat /run/sshd.pid)" 2>/dev/null; then
+  rm -f /run/sshd.pid
+  setsid /usr/sbin/sshd -D </dev/null >/dev/null 2>&1 &
+  until [ -e /run/sshd.pid ]; do sleep 0.05; done
+fi
 /usr/local/sbin/service status docker || /usr/local/sbin/service start docker
 cd /opt/etally/deployment
 

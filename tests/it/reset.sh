@@ -16,12 +16,18 @@ if [ -e /run/it-sshd ]; then
   kill -HUP "$(cat /run/sshd.pid)"
   rm /run/it-sshd
 fi
-# A test that failed may have left no server to log in to.
-if ! kill -0 "$(cat /run/sshd.pid)" 2>/dev/null; then
-  rm -f /run/sshd.pid
-  setsid /usr/sbin/sshd -D </dev/null >/dev/null 2>&1 &
-  until [ -e /run/sshd.pid ]; do sleep 0.05; done
-fi
+# A test that failed may have left no server to log in to; one that was told to read its settings again is away for a moment only.
+answers() { (exec 3<>/dev/tcp/127.0.0.1/22) 2>/dev/null; }
+tries=0
+until answers; do
+  tries=$((tries + 1))
+  [ $tries -lt 200 ] || { echo "sshd does not start" >&2; exit 1; }
+  if [ $tries = 40 ]; then
+    rm -f /run/sshd.pid
+    setsid /usr/sbin/sshd -D </dev/null >/dev/null 2>&1 &
+  fi
+  sleep 0.05
+done
 /usr/local/sbin/service status docker || /usr/local/sbin/service start docker
 cd /opt/etally/deployment
 

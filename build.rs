@@ -46,6 +46,8 @@ struct Build {
     package: PathBuf,
     out: PathBuf,
     host: String,
+    /// The inner build's: a debug build wants its answer soon, a release the best program.
+    profile: &'static str,
 }
 
 impl Build {
@@ -57,6 +59,7 @@ impl Build {
             package: var("CARGO_MANIFEST_DIR")?.into(),
             out: var("OUT_DIR")?.into(),
             host: env::var("HOST")?,
+            profile: if env::var("PROFILE")? == "release" { "host" } else { "host-dev" },
         })
     }
 
@@ -124,7 +127,7 @@ impl Build {
         let folder = self.out.join("host-target");
         let mut cargo = Command::new(&self.cargo);
         cargo.current_dir(&self.package).arg("build").args(["--bin", PROGRAM, "--no-default-features", "--features", "host"]);
-        cargo.args(["--profile", "host", "--target", target, "--target-dir"]).arg(&folder);
+        cargo.args(["--profile", self.profile, "--target", target, "--target-dir"]).arg(&folder);
         if self.package.join("Cargo.lock").exists() {
             cargo.arg("--locked");
         }
@@ -142,7 +145,7 @@ impl Build {
         if !output.status.success() {
             return Err(format!("{PROGRAM} for {target} failed to build:\n{}", String::from_utf8_lossy(&output.stderr)));
         }
-        let program = folder.join(target).join("host").join(PROGRAM);
+        let program = folder.join(target).join(self.profile).join(PROGRAM);
         watch_sources(&program.with_extension("d"))?;
         Ok(program)
     }

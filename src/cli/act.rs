@@ -52,7 +52,7 @@ async fn ended(contact: &Contact, request: Request) -> Result<RunState, Stop> {
     let mut stream = contact.link.stream(request)?;
     loop {
         match stream.next().await? {
-            StreamItem::Reply(Reply::RecordEnd { state }) => return Ok(state),
+            StreamItem::Reply(Reply::RecordEnd { state, .. }) => return Ok(state),
             StreamItem::Reply(Reply::Refused { code, message, .. }) => return Err(Stop::new(code, message)),
             StreamItem::Reply(_) | StreamItem::Data(_) => {}
         }

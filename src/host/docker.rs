@@ -107,6 +107,9 @@ pub(super) struct ContainerState {
     /// When; `0001-…` if never.
     #[serde(default)]
     pub started_at: String,
+    /// When it ended; `0001-…` if it has not.
+    #[serde(default)]
+    pub finished_at: String,
     /// Its health check, where it has one.
     #[serde(default)]
     pub health: Option<Health>,

@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use rustix::event::{PollFd, PollFlags};
 
+use super::aftermath;
 use super::inbox::Watch;
 use super::owner::Owner;
 use super::process::wait_any;
@@ -78,9 +79,7 @@ pub(super) fn follow(
     }
     let (mut log, watch) = match File::open(dir.log()).and_then(|log| Ok((log, Watch::growth(&dir.log(), &dir.path)?))) {
         Ok(opened) => opened,
-        Err(_) if matches!(status::of(dir), RunState::Lost | RunState::Done { .. }) => {
-            return Some(Reply::RecordEnd { state: status::of(dir) });
-        }
+        Err(_) if matches!(status::of(dir), RunState::Lost | RunState::Done { .. }) => return Some(end(dir)),
         Err(error) => return Some(refused(error)),
     };
     let length = log.metadata().map(|metadata| metadata.len()).unwrap_or_default();
@@ -115,7 +114,7 @@ pub(super) fn follow(
             }
         }
         if over {
-            return Some(Reply::RecordEnd { state: status::of(dir) });
+            return Some(end(dir));
         }
         let ending = owner.as_ref().and_then(Owner::ending);
         let mut set = vec![PollFd::new(&watch, PollFlags::IN)];
@@ -124,4 +123,11 @@ pub(super) fn follow(
             let _ = wait_any(&mut set, None);
         }
     }
+}
+
+/// The last word: what became of the run and, where nobody was left to say so, what is known.
+fn end(dir: &RunDir) -> Reply {
+    let state = status::of(dir);
+    let known = if matches!(state, RunState::Lost | RunState::Orphaned { .. }) { aftermath::known(dir) } else { Vec::new() };
+    Reply::RecordEnd { state, known }
 }

@@ -71,7 +71,7 @@ fn descendants(roots: &[i32]) -> Vec<i32> {
 }
 
 /// Ids of a run's containers: the running ones, or all. An error is not "none": Docker did not say.
-fn containers(run: &RunId, all: bool) -> Result<Vec<String>, Trouble> {
+pub(super) fn containers(run: &RunId, all: bool) -> Result<Vec<String>, Trouble> {
     let filter = format!("label={LABEL}={run}");
     match docker::run(&["ps", if all { "-aq" } else { "-q" }, "--no-trunc", "--filter", &filter]) {
         Ok(list) => Ok(list.split_whitespace().map(str::to_owned).collect()),

@@ -2,6 +2,7 @@
 //! they print before a byte is written or sent. Linux only; its dependencies are few and need no C compiler.
 
 mod actions;
+mod aftermath;
 mod compose;
 mod docker;
 mod driver;

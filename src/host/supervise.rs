@@ -19,10 +19,10 @@ use super::secrets::Loaded;
 use super::stage::{Outcome, Stage};
 use super::state::{RunDir, State};
 use super::survey::{self, Survey};
-use super::{actions, kill, ledger};
+use super::{actions, aftermath, kill, ledger};
 use crate::action::Action;
 use crate::event::{Body, Event, Status, timestamp};
-use crate::facts::{Facts, LockHolder, Migrations, Refusal};
+use crate::facts::{Facts, Migrations, Refusal};
 use crate::name::RunId;
 use crate::protocol::{Approval, HostStep, LedgerKey, Seen, Submission, When};
 
@@ -100,7 +100,7 @@ fn prepare<'a>(
         Ok(generation) => generation,
         Err(busy) => {
             tell_start(submission, dir, &mut log, None);
-            return Err(turned_away(log, busy));
+            return Err(turned_away(log, busy, state));
         }
     };
     // The client goes to the next host's lock as soon as it hears of this one, so that is told at once; but not before the start of the
@@ -178,13 +178,13 @@ fn tell_start(submission: &Submission, dir: &RunDir, log: &mut Log, secrets: Opt
     log.event(None, Body::RunStarted { playbook, hosts, plan, who, note });
 }
 
-fn turned_away(mut log: Log, busy: Busy) -> Refused {
+fn turned_away(mut log: Log, busy: Busy, state: &State) -> Refused {
     match busy {
         Busy::Held(holder) => {
             log.event(None, Body::LockBusy { holder: *holder });
             (Box::new(log), 5, Status::Failed)
         }
-        Busy::Unsettled(holder) => refuse(log, unsettled(&holder)),
+        Busy::Unsettled(holder) => refuse(log, aftermath::unsettled(state, &holder)),
         Busy::Io(error) => {
             let text = format!("the lock cannot be taken: {error}");
             refuse(log, Refusal::unfit(text, "make room, or make the state folder writable"))
@@ -204,16 +204,6 @@ fn refuse_all(mut log: Log, facts: Facts) -> Refused {
         log.event(None, Body::Refused { refusal });
     }
     (Box::new(log), code, Status::Failed)
-}
-
-fn unsettled(holder: &LockHolder) -> Refusal {
-    Refusal::unfit(
-        format!(
-            "run {} ({}, by {} at {}) ended {}: whether its work is done is not known",
-            holder.run, holder.playbook, holder.who, holder.since, holder.state
-        ),
-        format!("look at it: landfall attach {0}; then say: landfall resolve {0} --as done|not-done --note …", holder.run),
-    )
 }
 
 /// A database that is in trouble gets no new migrations.

@@ -207,6 +207,9 @@ pub enum Reply {
     RecordEnd {
         /// What became of the run.
         state: RunState,
+        /// What is known of it where its supervisor died, a sentence each, masked.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        known: Vec<String>,
     },
     /// The log is shorter than the offset asked for: the host lost its tail.
     RecordShort {

@@ -320,7 +320,7 @@ impl HostRun {
                 self.catch_up().await;
                 None
             }
-            StreamItem::Reply(Reply::RecordEnd { state }) => Some(self.ended(state)),
+            StreamItem::Reply(Reply::RecordEnd { state, known }) => Some(self.ended(state, &known)),
             StreamItem::Reply(Reply::RecordShort { length }) => {
                 let text = format!(
                     "{}: the host's record ends at byte {length}, before the {} that were read: it lost its tail",
@@ -347,7 +347,7 @@ impl HostRun {
         }
     }
 
-    fn ended(&self, state: RunState) -> Break {
+    fn ended(&self, state: RunState, known: &[String]) -> Break {
         let host = &self.part.host;
         let run = &self.part.run;
         let settle = format!("look at what it did, then: landfall resolve {run} --as done|not-done --note …");
@@ -356,10 +356,12 @@ impl HostRun {
             RunState::Lost => {
                 let message =
                     format!("{host}: run {run} is lost: its supervisor died (was the host restarted?), and nothing of it runs");
+                let message = [&[message], known].concat().join("\n");
                 (HostEnd::Unknown, Some(Stop::new(6, message).remedy(settle)))
             }
             RunState::Orphaned { left } => {
                 let message = format!("{host}: run {run} has lost its supervisor, but this still runs: {}", left.join(", "));
+                let message = [&[message], known].concat().join("\n");
                 (HostEnd::Unknown, Some(Stop::new(6, message).remedy(format!("to stop it: landfall cancel {run}"))))
             }
             RunState::Running => (HostEnd::Unknown, Some(Stop::new(6, format!("{host}: the record of run {run} broke off")))),

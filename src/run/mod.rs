@@ -284,7 +284,7 @@ async fn wait_for(
     let over = async {
         loop {
             match stream.next().await {
-                Ok(StreamItem::Reply(Reply::RecordEnd { state: RunState::Done { .. } })) => return,
+                Ok(StreamItem::Reply(Reply::RecordEnd { state: RunState::Done { .. }, .. })) => return,
                 // An orphan holds on, and a lost connection tells nothing: there is no event to wait for, so it is asked again.
                 Ok(StreamItem::Reply(Reply::RecordEnd { .. } | Reply::Refused { .. })) | Err(_) => {
                     return tokio::time::sleep(Duration::from_secs(3)).await;

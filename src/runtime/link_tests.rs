@@ -123,13 +123,13 @@ async fn requests_are_answered_in_any_order_beside_a_record() {
             program.replies(3, &Reply::Runs { runs: vec![] });
             program.says(Kind::Data, 1, b"O2 b\n");
             program.replies(2, &Reply::Lock { holder: None });
-            program.replies(1, &Reply::RecordEnd { state: RunState::Lost });
+            program.replies(1, &Reply::RecordEnd { state: RunState::Lost, known: Vec::new() });
         });
     assert_eq!((first, second), (Ok(Reply::Lock { holder: None }), Ok(Reply::Runs { runs: vec![] })));
     for item in [
         StreamItem::Data(b"O1 a\n".to_vec()),
         StreamItem::Data(b"O2 b\n".to_vec()),
-        StreamItem::Reply(Reply::RecordEnd { state: RunState::Lost }),
+        StreamItem::Reply(Reply::RecordEnd { state: RunState::Lost, known: Vec::new() }),
     ] {
         assert_eq!(record.next().await, Ok(item));
     }
@@ -172,7 +172,7 @@ async fn a_stream_that_was_dropped_leaves_the_link_alone() {
     for _ in 0..3 {
         program.says(Kind::Data, 1, &vec![b'x'; CREDIT as usize]);
     }
-    program.replies(1, &Reply::RecordEnd { state: RunState::Lost });
+    program.replies(1, &Reply::RecordEnd { state: RunState::Lost, known: Vec::new() });
     let (reply, ()) = tokio::join!(link.call(lock()), async {
         assert_eq!(program.hears_request().await.0, 2, "no credit is granted for it");
         program.replies(2, &Reply::Done);

@@ -41,7 +41,7 @@ fn script(droplet: &Droplet, text: &str) -> String {
 
 fn ended(record: &Record) -> Option<(u8, &str)> {
     match &record.end {
-        Some(Reply::RecordEnd { state: RunState::Done { code, status } }) => Some((*code, status)),
+        Some(Reply::RecordEnd { state: RunState::Done { code, status }, .. }) => Some((*code, status)),
         _ => None,
     }
 }

@@ -83,7 +83,7 @@ fn a_run_without_its_supervisor_holds_the_lock_while_its_step_lives() {
     let run = first.record.run.clone();
     kill_supervisor(&droplet, &run);
     let record = first.until_the_end(&mut client);
-    assert!(matches!(record.end, Some(Reply::RecordEnd { state: RunState::Orphaned { .. } })), "{:?}", record.end);
+    assert!(matches!(record.end, Some(Reply::RecordEnd { state: RunState::Orphaned { .. }, .. })), "{:?}", record.end);
     assert!(matches!(client.state_of(&run), RunState::Orphaned { left } if !left.is_empty()));
     assert_eq!(client.play(&quick(&droplet)).code(), 5);
     let refused = client.break_lock(&run);
@@ -111,7 +111,8 @@ fn a_lost_run_is_never_repeated_and_blocks_until_it_is_settled() {
     let submission: Submission =
         serde_json::from_slice(&fs::read(droplet.run_dir(&run).join("submission.json")).unwrap()).unwrap();
     let again = client.play(&submission);
-    assert_eq!(again.end, Some(Reply::RecordEnd { state: RunState::Lost }));
+    let Some(Reply::RecordEnd { state: RunState::Lost, known }) = &again.end else { panic!("{:?}", again.end) };
+    assert!(known[0].starts_with("step waits was under way, since 20"), "{known:?}");
     assert_eq!(again.stdout(), "ready\n");
     assert!(droplet.alive().iter().all(|process| process.contains("landfall-host")));
     assert_eq!(client.holder(), Some((run.clone(), "lost".into())));
@@ -189,7 +190,7 @@ fn another_boot_a_reused_pid_and_a_zombie_are_dead_owners() {
         kill_step(&droplet);
         assert_eq!(client.state_of(&run), RunState::Lost, "{kind}");
         let record = client.follow(&run, 0).until_the_end(&mut client);
-        assert_eq!(record.end, Some(Reply::RecordEnd { state: RunState::Lost }), "{kind}");
+        assert!(matches!(record.end, Some(Reply::RecordEnd { state: RunState::Lost, .. })), "{kind}: {:?}", record.end);
         assert_eq!(client.play(&quick(&droplet)).code(), 7, "{kind}: settled by a person");
         assert_eq!(client.resolve(&run, true), Reply::Done);
         assert_eq!(client.play(&quick(&droplet)).code(), 0, "{kind}");
@@ -273,8 +274,8 @@ fn never_two_at_once() {
                         signal(droplet.supervisor(&submission.run), "KILL");
                     }
                     match following.until_the_end(&mut client).end {
-                        Some(Reply::RecordEnd { state: RunState::Done { code: 0, .. } }) => ran.fetch_add(1, Ordering::Relaxed),
-                        Some(Reply::RecordEnd { state: RunState::Done { code: 5 | 7, .. } }) => {
+                        Some(Reply::RecordEnd { state: RunState::Done { code: 0, .. }, .. }) => ran.fetch_add(1, Ordering::Relaxed),
+                        Some(Reply::RecordEnd { state: RunState::Done { code: 5 | 7, .. }, .. }) => {
                             refused.fetch_add(1, Ordering::Relaxed)
                         }
                         _ => {

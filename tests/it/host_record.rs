@@ -31,7 +31,7 @@ impl Record {
     /// Exit code and status of the run.
     pub(crate) fn rc(&self) -> (u8, String) {
         match &self.end {
-            Some(Reply::RecordEnd { state: RunState::Done { code, status } }) => (*code, status.clone()),
+            Some(Reply::RecordEnd { state: RunState::Done { code, status }, .. }) => (*code, status.clone()),
             other => panic!("the run is not done: {other:?} {:#?}", self.events),
         }
     }

@@ -36,8 +36,8 @@ pub(super) fn cancel(context: &Context, args: &CancelArgs) -> Result<u8, Failure
 
 /// It is the run's own record that says that nothing is left.
 async fn stopped(host: &HostRuns, run: &RunId) -> Result<(), Stop> {
-    let request = Request::Follow { state: host.at.state.clone(), run: run.clone(), offset: 0, driver: None };
-    match ended(&host.contact, request).await? {
+    let follow = |offset| Request::Follow { state: host.at.state.clone(), run: run.clone(), offset, driver: None };
+    match ended(&host.contact, follow).await? {
         RunState::Done { code: exit::UNKNOWN, .. } => {
             let stop = Stop::new(exit::UNKNOWN, "not confirmed stopped").on(&host.at.name);
             Err(stop.remedy(format!("landfall attach {run}")))
@@ -48,11 +48,13 @@ async fn stopped(host: &HostRuns, run: &RunId) -> Result<(), Stop> {
     }
 }
 
-async fn ended(contact: &Contact, request: Request) -> Result<RunState, Stop> {
-    let mut stream = contact.link.stream(request)?;
+/// Waits for the end of a record, of which only that is wanted: a place after all others tells where its bytes stop.
+async fn ended(contact: &Contact, follow: impl Fn(u64) -> Request) -> Result<RunState, Stop> {
+    let mut stream = contact.link.stream(follow(u64::MAX))?;
     loop {
         match stream.next().await? {
             StreamItem::Reply(Reply::RecordEnd { state, .. }) => return Ok(state),
+            StreamItem::Reply(Reply::RecordShort { length }) => stream = contact.link.stream(follow(length))?,
             StreamItem::Reply(Reply::Refused { code, message, .. }) => return Err(Stop::new(code, message)),
             StreamItem::Reply(_) | StreamItem::Data(_) => {}
         }

@@ -29,7 +29,8 @@ pub(super) fn known(dir: &RunDir) -> Vec<String> {
 pub(super) fn unsettled(state: &State, holder: &LockHolder) -> Refusal {
     let dir = state.run(&holder.run);
     let LockHolder { run, playbook, who, since, state, .. } = holder;
-    let mut story = vec![format!("run {run} ({playbook}, by {who} at {since}) ended {state}: whether its work is done is not known")];
+    let mut story =
+        vec![format!("run {run} ({playbook}, by {who} at {since}) ended {state}: whether its work is done is not known")];
     if status::of(&dir) == RunState::Lost {
         story.extend(known(&dir));
     }
@@ -103,7 +104,8 @@ mod tests {
 
     #[test]
     fn a_container_tells_how_it_ended() {
-        let ended = r#"{"Status":"exited","ExitCode":3,"StartedAt":"2026-01-02T03:04:05.6Z","FinishedAt":"2026-01-02T03:04:07.89Z"}"#;
+        let ended =
+            r#"{"Status":"exited","ExitCode":3,"StartedAt":"2026-01-02T03:04:05.6Z","FinishedAt":"2026-01-02T03:04:07.89Z"}"#;
         assert_eq!(told(&container(ended)), "container 0123456789ab ended at 2026-01-02T03:04:07Z with code 3");
         let killed = r#"{"Status":"exited","ExitCode":137,"OOMKilled":true,"StartedAt":"2026-01-02T03:04:05Z"}"#;
         assert!(told(&container(killed)).ends_with("with code 137: the kernel killed it for want of memory"));

@@ -274,7 +274,9 @@ fn never_two_at_once() {
                         signal(droplet.supervisor(&submission.run), "KILL");
                     }
                     match following.until_the_end(&mut client).end {
-                        Some(Reply::RecordEnd { state: RunState::Done { code: 0, .. }, .. }) => ran.fetch_add(1, Ordering::Relaxed),
+                        Some(Reply::RecordEnd { state: RunState::Done { code: 0, .. }, .. }) => {
+                            ran.fetch_add(1, Ordering::Relaxed)
+                        }
                         Some(Reply::RecordEnd { state: RunState::Done { code: 5 | 7, .. }, .. }) => {
                             refused.fetch_add(1, Ordering::Relaxed)
                         }

@@ -4,6 +4,7 @@
 mod actions;
 mod aftermath;
 mod compose;
+mod database;
 mod docker;
 mod driver;
 mod follow;

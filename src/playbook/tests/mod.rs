@@ -1,6 +1,7 @@
 //! Whole files in, whole messages or values out.
 
 mod commands;
+mod database;
 mod inventory;
 mod resolve;
 mod steps;

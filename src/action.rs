@@ -30,6 +30,15 @@ pub enum Action {
     },
     /// Replaces the containers of services by ones of the current images, and waits until they are healthy.
     Up(Up),
+    /// Copies the database into a file on the host, and reads that back.
+    Backup(Backup),
+    /// Puts a backup in the place of the database.
+    Restore(Restore),
+    /// Fails unless there is a backup that is young enough.
+    RequireBackup {
+        /// In seconds.
+        within_s: u64,
+    },
     /// Looks at the application from the host, its containers or their network.
     Probe(Probe),
     /// Waits for an answer that only the driver can give: a local command, a check from here, another host's result.
@@ -182,6 +191,33 @@ pub struct Up {
     pub back: bool,
     /// How long the new containers may take to become healthy.
     pub wait_ms: u64,
+}
+
+/// Copies the database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backup {
+    /// So many of the database's backups stay, the newest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<u32>,
+    /// None stays for longer than this, in seconds, but the newest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_for_s: Option<u64>,
+    /// A public key of `age`: only who has its private one can read the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encrypt_to: Option<String>,
+}
+
+/// Puts a backup in the place of the database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restore {
+    /// The database's name, as the server says it: any other is left alone.
+    pub database: String,
+    /// A file of the backups' folder; none: the newest of that database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Services that write, stopped meanwhile; none: all that run but the database's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop: Option<Vec<ServiceName>>,
 }
 
 /// A look at the application; changes nothing.

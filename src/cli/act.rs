@@ -125,7 +125,7 @@ fn act(
         let names: Vec<HostName> = found.of.iter().map(|host| host.at.name.clone()).collect();
         let shown = names.iter().map(HostName::as_str).collect::<Vec<_>>().join(", ");
         let production = playbook::production(&inventory, &names);
-        let question = Question { action: format!("{word} {} on {shown}", found.run), production };
+        let question = Question { action: format!("{word} {} on {shown}", found.run), production, database: None };
         question.ask(yes, context.paint())?;
         let mut stops = what(&found.of, &found.run).await;
         stops.extend(found.unasked);

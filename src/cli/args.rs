@@ -138,6 +138,9 @@ pub(super) struct Start {
     pub(super) lock_wait: Option<Duration>,
     #[command(flatten)]
     pub(super) reconnect: Reconnect,
+    /// With --yes: the name of the database that a `restore` step may replace
+    #[arg(long, value_name = "DATABASE", help_heading = THIS_RUN)]
+    pub(super) confirm_restore: Option<String>,
     /// Stop the run when this program gets SIGTERM (CI), instead of leaving it to the hosts
     #[arg(long, help_heading = THIS_RUN)]
     pub(super) cancel_on_term: bool,

@@ -78,7 +78,7 @@ impl TakenOver {
         reporters: &mut Reporters,
     ) -> Result<Finished, Failure> {
         let action = format!("take over run {} by playbook {} as it is here", self.run, self.playbook.name);
-        let question = Question { action: action.clone(), production: self.playbook.production.clone() };
+        let question = Question { action: action.clone(), production: self.playbook.production.clone(), database: None };
         question.ask(args.yes, context.paint())?;
         let options = run::Options {
             who: who::of_process(),
@@ -91,7 +91,7 @@ impl TakenOver {
             cancel_on_term: false,
             config: inventory.path.clone(),
         };
-        let desk = Arc::new(Terminal { mode: context.display.mode, paint: context.paint(), action });
+        let desk = Arc::new(Terminal { mode: context.display.mode, paint: context.paint(), action, database: None });
         let contacts = self.of.into_iter().map(|host| host.contact).collect();
         Ok(run::drive(&self.playbook, &self.run, contacts, &options, reach, desk, reporters).await)
     }

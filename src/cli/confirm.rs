@@ -13,6 +13,8 @@ pub(super) struct Question {
     pub(super) action: String,
     /// The production group that is touched: its name is the answer.
     pub(super) production: Option<GroupName>,
+    /// The database that is replaced: then its name is the answer, and nothing else.
+    pub(super) database: Option<String>,
 }
 
 /// Whether there is anything to ask, and anyone.
@@ -57,12 +59,16 @@ impl Question {
     }
 
     fn prompt(&self, input: &mut impl BufRead, out: &mut impl Write, paint: Paint) -> io::Result<String> {
-        let ask = match &self.production {
-            Some(group) => {
+        let ask = match (&self.database, &self.production) {
+            (Some(database), _) => {
+                let word = paint.paint(Tone::Warn, "replaces a database");
+                format!("This {word}. To {}, type the database's name ({database}): ", self.action)
+            }
+            (None, Some(group)) => {
                 let word = paint.paint(Tone::Warn, "production");
                 format!("This touches {word}. To {}, type the group's name ({group}): ", self.action)
             }
-            None => format!("{}? [y/N] ", capital(&self.action)),
+            (None, None) => format!("{}? [y/N] ", capital(&self.action)),
         };
         out.write_all(ask.as_bytes())?;
         out.flush()?;
@@ -77,9 +83,10 @@ impl Question {
 
     fn agrees(&self, answer: &str) -> bool {
         let answer = answer.trim();
-        match &self.production {
-            Some(group) => answer == group.as_str(),
-            None => answer.eq_ignore_ascii_case("y") || answer.eq_ignore_ascii_case("yes"),
+        match (&self.database, &self.production) {
+            (Some(database), _) => answer == database,
+            (None, Some(group)) => answer == group.as_str(),
+            (None, None) => answer.eq_ignore_ascii_case("y") || answer.eq_ignore_ascii_case("yes"),
         }
     }
 }
@@ -95,7 +102,7 @@ mod tests {
 
     fn ask(production: Option<&str>, asking: Asking, typed: &str) -> (Result<(), u8>, String) {
         let production = production.map(|group| group.parse().unwrap());
-        let question = Question { action: "run release on droplet-1".into(), production };
+        let question = Question { action: "run release on droplet-1".into(), production, database: None };
         let mut out = Vec::new();
         let result = question.ask_on(asking, &mut typed.as_bytes(), &mut out, Paint { colour: false });
         (result.map_err(|failure| failure.code()), String::from_utf8(out).unwrap())
@@ -123,6 +130,19 @@ mod tests {
         ];
         for (production, asking, typed, result) in table {
             assert_eq!(ask(production, asking, typed).0, result, "{production:?} {asking:?} {typed:?}");
+        }
+    }
+
+    #[test]
+    fn a_database_is_replaced_by_its_name_alone() {
+        let production = Some("prod".parse().unwrap());
+        let question = Question { action: "run restore on prod-1".into(), production, database: Some("etally".into()) };
+        for (typed, agrees) in [("etally\n", true), ("prod\n", false), ("y\n", false), ("ETALLY\n", false)] {
+            let mut out = Vec::new();
+            let answer = question.ask_on(Asking::Terminal, &mut typed.as_bytes(), &mut out, Paint { colour: false });
+            assert_eq!(answer.is_ok(), agrees, "{typed}");
+            let asked = "This replaces a database. To run restore on prod-1, type the database's name (etally): ";
+            assert_eq!(String::from_utf8(out).unwrap(), asked);
         }
     }
 

@@ -16,6 +16,8 @@ pub(super) struct Terminal {
     pub(super) paint: Paint,
     /// What will happen, in words.
     pub(super) action: String,
+    /// The database that is replaced.
+    pub(super) database: Option<String>,
 }
 
 impl Desk for Terminal {
@@ -28,7 +30,8 @@ impl Desk for Terminal {
     }
 
     fn confirm(&self, plan: &Plan) -> Result<(), Stop> {
-        let question = Question { action: self.action.clone(), production: plan.production.clone() };
+        let question =
+            Question { action: self.action.clone(), production: plan.production.clone(), database: self.database.clone() };
         question.ask(false, self.paint).map_err(Stop::from)
     }
 

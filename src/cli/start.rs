@@ -7,6 +7,7 @@ use super::confirm::Asking;
 use super::desk::Terminal;
 use super::{Context, Failure, check, exit, reach, who};
 use crate::action::Via;
+use crate::command::quoted;
 use crate::playbook::{self, Inventory, Options, ResolvedPlaybook};
 use crate::report::{Reporter, Reporters};
 use crate::run;
@@ -46,6 +47,13 @@ fn start(context: &Context, inventory: &Inventory, resolved: &ResolvedPlaybook, 
         return Err(Failure::refused(format!("nobody is there to confirm: {action}"))
             .remedy(format!("look at `{} plan {}` first; then say --yes", context.display.program, resolved.name)));
     }
+    let database = resolved.replaces();
+    if let Some(database) = database.as_ref().filter(|name| start.yes && start.confirm_restore.as_ref() != Some(name)) {
+        let help = format!("say which, as one would type it: --confirm-restore {}", quoted(database));
+        return Err(
+            Failure::refused(format!("this run replaces database {database}, and --yes is no answer to that")).remedy(help)
+        );
+    }
     let options = run::Options {
         who: who::of_process(),
         note: start.note.clone(),
@@ -57,7 +65,7 @@ fn start(context: &Context, inventory: &Inventory, resolved: &ResolvedPlaybook, 
         cancel_on_term: start.cancel_on_term,
         config: inventory.path.clone(),
     };
-    let desk = Arc::new(Terminal { mode: context.display.mode, paint: context.paint(), action });
+    let desk = Arc::new(Terminal { mode: context.display.mode, paint: context.paint(), action, database });
     let mut reporters = Reporters::for_display(&context.display);
     let finished = reach::block_on(run::run(resolved, &options, &reach::reach()?, desk, &mut reporters))?;
     reporters.finish();

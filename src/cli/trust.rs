@@ -63,7 +63,7 @@ fn record(context: &Context, args: &TrustArgs, settings: &Settings, keys: &[Host
         return Ok(exit::DONE);
     }
     if !given {
-        let question = Question { action: format!("trust {}", args.host), production: None };
+        let question = Question { action: format!("trust {}", args.host), production: None, database: None };
         question.ask(args.yes, context.paint())?;
     }
     // What was vouched for is recorded, and nothing beside it: each key of the list could come from somebody in between.

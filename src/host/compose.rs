@@ -27,7 +27,7 @@ fn with_files(project: &ComposeProject, more: &[&str], words: &[&str]) -> Spawn 
     }
     argv.extend(words.iter().map(OsString::from));
     let env = project.env.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
-    Spawn { argv, dir: Some(PathBuf::from(&project.dir)), env, input: None }
+    Spawn { argv, dir: Some(PathBuf::from(&project.dir)), env, ..Spawn::default() }
 }
 
 /// A one-off container to be.

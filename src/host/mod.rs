@@ -3,6 +3,7 @@
 
 mod actions;
 mod aftermath;
+mod backups;
 mod compose;
 mod database;
 mod docker;

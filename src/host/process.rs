@@ -2,11 +2,13 @@
 //! Knows nothing of steps and masks; what is printed goes to a [`Sink`].
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -34,6 +36,10 @@ pub(super) struct Spawn {
     pub env: Vec<(String, String)>,
     /// Its standard input; nothing: `/dev/null`.
     pub input: Option<Vec<u8>>,
+    /// What follows on its standard input, from where the file stands.
+    pub input_file: Option<Arc<File>>,
+    /// Where its standard output goes, in place of the sink.
+    pub output: Option<Arc<File>>,
 }
 
 impl Spawn {
@@ -42,7 +48,7 @@ impl Spawn {
         Self { argv: argv.into_iter().map(Into::into).collect(), ..Self::default() }
     }
 
-    fn command(&self) -> Command {
+    fn command(&self) -> io::Result<Command> {
         let (program, args) = self.argv.split_first().map_or((OsString::new(), &[][..]), |(first, rest)| (first.clone(), rest));
         let mut command = Command::new(program);
         command.args(args).env_clear();
@@ -57,9 +63,14 @@ impl Spawn {
         if let Some(dir) = &self.dir {
             command.current_dir(dir);
         }
-        command.stdin(if self.input.is_some() { Stdio::piped() } else { Stdio::null() });
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-        command
+        let reads = self.input.is_some() || self.input_file.is_some();
+        command.stdin(if reads { Stdio::piped() } else { Stdio::null() });
+        command.stdout(match &self.output {
+            Some(file) => Stdio::from(file.try_clone()?),
+            None => Stdio::piped(),
+        });
+        command.stderr(Stdio::piped()).process_group(0);
+        Ok(command)
     }
 }
 
@@ -160,7 +171,7 @@ pub(super) enum Stopped {
 
 /// Runs a process; gives how it ended, or why it could not be started.
 pub(super) fn run(spawn: &Spawn, sink: &mut dyn Sink, until: &Until<'_>) -> io::Result<Ended> {
-    let mut child = spawn.command().spawn()?;
+    let mut child = spawn.command()?.spawn()?;
     let group = i32::try_from(child.id()).unwrap_or(i32::MAX);
     let pid = Pid::from_raw(group).ok_or_else(|| io::Error::other("a process without a pid"))?;
     let ending = match rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()) {
@@ -172,9 +183,13 @@ pub(super) fn run(spawn: &Spawn, sink: &mut dyn Sink, until: &Until<'_>) -> io::
             return Err(error.into());
         }
     };
-    if let (Some(input), Some(mut stdin)) = (spawn.input.clone(), child.stdin.take()) {
+    if let Some(mut stdin) = child.stdin.take() {
+        let (input, file) = (spawn.input.clone().unwrap_or_default(), spawn.input_file.clone());
         // On a thread of its own: a process that does not read must not keep us from reading what it prints.
-        std::thread::spawn(move || stdin.write_all(&input));
+        std::thread::spawn(move || {
+            let written = stdin.write_all(&input).and_then(|()| file.map_or(Ok(0), |file| io::copy(&mut &*file, &mut stdin)));
+            written.map(drop)
+        });
     }
     let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
     let mut buffer = vec![0u8; 64 << 10];

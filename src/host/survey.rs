@@ -63,7 +63,10 @@ fn services_of(action: &Action) -> Vec<ServiceName> {
         Action::Pull { services } | Action::Start { services } => services.clone(),
         Action::Up(up) => up.services.clone(),
         Action::Probe(Probe::Network { service, .. } | Probe::Container { service }) => vec![service.clone()],
-        Action::Probe(Probe::Host(_)) | Action::Shell(_) | Action::Barrier => Vec::new(),
+        Action::Restore(restore) => restore.stop.clone().unwrap_or_default(),
+        Action::Probe(Probe::Host(_)) | Action::Shell(_) | Action::Backup(_) | Action::RequireBackup { .. } | Action::Barrier => {
+            Vec::new()
+        }
     }
 }
 
@@ -126,7 +129,8 @@ pub(super) fn whole(submission: &Submission, state: Option<&State>, secrets: &Lo
         return;
     }
     let images = survey.images();
-    look_at_database(submission, project, secrets, survey);
+    let access = look_at_database(submission, project, secrets, survey);
+    survey.facts.refusals.extend(actions::unfit_for_backups(submission, state, access.as_ref(), secrets));
     for step in &submission.steps {
         for action in &step.actions {
             if let Action::Migrate(migrate) = action {

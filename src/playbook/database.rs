@@ -18,6 +18,7 @@ pub(super) fn read(reader: Reader<'_>) -> Option<Database> {
         name: plain(&reader, "name"),
         user: plain(&reader, "user"),
         ca: reader.text("ca").map(|ca| ca.value),
+        backups: backups(&reader),
         way: match (service, url, &image) {
             (Some(service), None, None) => Way::Service(service),
             (None, Some(Some(secret)), Some(image)) => Way::Url { secret, client_image: image.value.clone() },
@@ -64,6 +65,16 @@ fn url(reader: &Reader<'_>) -> Option<SecretRef> {
     }
     table.finish();
     secret.map(|secret| SecretRef(secret.value))
+}
+
+/// The folder of the backups.
+fn backups(reader: &Reader<'_>) -> Option<String> {
+    let path = reader.text("backups")?;
+    if !path.value.starts_with('/') {
+        reader.error(&path.place, "`backups` must be an absolute path on the host", "start it with `/`");
+        return None;
+    }
+    Some(path.value)
 }
 
 /// A word that may stand in an argv.

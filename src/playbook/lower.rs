@@ -69,6 +69,7 @@ pub(super) fn view(inventory: &Inventory, playbook: &Playbook, host: &Host, opti
     let cx = Cx {
         compose: compose.as_ref(),
         has_secrets: !inventory.secrets.files.is_empty(),
+        database: inventory.database.as_ref(),
         seeds: &inventory.seeds,
         asked_seeds: options.seeds.as_deref(),
         seen: match (&options.seeds, options.again) {
@@ -109,7 +110,8 @@ fn needs_docker(draft: &Draft) -> bool {
 
 /// Whether a step looks at the database itself.
 fn needs_database(draft: &Draft) -> bool {
-    matches!(&draft.lowered.body, Body::Host(Action::Migrate(_)))
+    draft.common.require_backup.is_some()
+        || matches!(&draft.lowered.body, Body::Host(Action::Migrate(_) | Action::Backup(_) | Action::Restore(_)))
 }
 
 fn compose_project(inventory: &Inventory, host: &Host, scope: &Scope, sink: &Sink, unset: &Sink) -> Option<ComposeProject> {
@@ -230,6 +232,10 @@ fn check_common(reader: &Reader<'_>, kind: &Kind, common: &Common, cx: &Cx<'_>) 
             let help = "the ledger keeps what ran from an image on the host; use `once = true`";
             reader.error(&once.place, format!("`once = \"release\"` cannot go with `{}`", kind.name), help);
         }
+    }
+    if let Some(within) = common.require_backup.as_ref().filter(|_| cx.database.is_none()) {
+        let help = "say in landfall.toml where psql runs: [database] with service = \"postgres\"";
+        reader.error(&within.place, "`require_backup` needs [database] in landfall.toml", help);
     }
     if let Some(needs) = common.needs.as_ref().and_then(|needs| needs.first())
         && cx.compose.is_none()

@@ -237,6 +237,8 @@ fn resolve_step(draft: &Draft, host: &HostName, views: &[HostView]) -> ResolvedS
         Body::Host(action) if here => action.clone(),
         _ => Action::Barrier,
     };
+    let gate = draft.common.require_backup.as_ref().filter(|_| here);
+    let gate = gate.map(|within| Action::RequireBackup { within_s: within.value.as_secs() });
     let needs = draft.common.needs.iter().flatten().map(|needs| needs.value.clone());
     let step = HostStep {
         name: draft.name.clone(),
@@ -250,7 +252,7 @@ fn resolve_step(draft: &Draft, host: &HostName, views: &[HostView]) -> ResolvedS
         ledger: draft.lowered.ledger.clone().filter(|_| here),
         needs: if peer { Vec::new() } else { needs.collect() },
         hints: if here { draft.lowered.hints.clone() } else { Vec::new() },
-        actions: vec![action],
+        actions: gate.into_iter().chain([action]).collect(),
     };
     ResolvedStep { step, effects: !draft.kind.check, work }
 }

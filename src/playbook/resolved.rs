@@ -1,9 +1,11 @@
 //! A playbook after everything that can be known without contacting a host: which hosts, which steps, with which values.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::action::Action;
 use crate::name::{GroupName, HostName, PlaybookName, ProjectName, ServiceName, StepName};
 use crate::protocol::{ComposeProject, Database, HostStep, Retention, StateDir};
 use crate::secret::SecretSources;
@@ -89,6 +91,18 @@ pub struct ResolvedHost {
     pub pull_shown: Vec<String>,
     /// In order, without the leading `local` and `pull` steps.
     pub steps: Vec<ResolvedStep>,
+}
+
+impl ResolvedPlaybook {
+    /// The database that a `restore` step replaces, by the name that the playbook gives; several with a comma between them.
+    pub fn replaces(&self) -> Option<String> {
+        let steps = self.hosts.iter().flat_map(|host| &host.steps);
+        let names: BTreeSet<&str> = steps
+            .flat_map(|step| &step.step.actions)
+            .filter_map(|action| if let Action::Restore(restore) = action { Some(restore.database.as_str()) } else { None })
+            .collect();
+        (!names.is_empty()).then(|| names.into_iter().collect::<Vec<_>>().join(","))
+    }
 }
 
 impl ResolvedHost {

@@ -164,6 +164,8 @@ struct Database {
     user: Option<String>,
     /// With `url`: a file on the host with the certificates that the server's is checked with.
     ca: Option<String>,
+    /// The folder on the host where `backup` puts its files; default: beside the project's state.
+    backups: Option<String>,
 }
 
 #[derive(JsonSchema)]

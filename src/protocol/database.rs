@@ -22,6 +22,9 @@ pub struct Database {
     /// The certificates that the server's is checked with: a file on the host. With it TLS is a must.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<String>,
+    /// The folder on the host where backups are kept; none: beside the project's state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backups: Option<String>,
 }
 
 /// The way to a database.

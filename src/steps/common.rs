@@ -36,6 +36,9 @@ pub struct Common {
     /// Services started before it where they are absent; never recreated.
     #[schemars(with = "Option<Vec<String>>")]
     pub needs: Option<Vec<Placed<ServiceName>>>,
+    /// Only with a backup of the database that is no older than this: "24h". One that the run makes before counts.
+    #[schemars(with = "Option<String>")]
+    pub require_backup: Option<Placed<Duration>>,
     /// Runs it even if the ledger knows that it succeeded before.
     #[schemars(with = "Option<bool>")]
     pub repeat: Option<Placed<bool>>,
@@ -103,6 +106,7 @@ impl Common {
             once: once(reader),
             per_host: reader.flag("per_host"),
             needs: reader.names("needs"),
+            require_backup: reader.duration("require_backup"),
             repeat: reader.flag("repeat"),
             retry: if kind.check { retry(reader) } else { refuse_retry(reader) },
         };

@@ -1,11 +1,13 @@
 //! The step kinds, one file each: their fields, checks and lowering to actions. Only this file names them all.
 
+mod backup;
 mod common;
 mod exec;
 mod health;
 mod local;
 mod migrate;
 mod pull;
+mod restore;
 mod seed;
 mod shell;
 mod shown;
@@ -20,7 +22,7 @@ use schemars::{Schema, SchemaGenerator};
 use crate::action::{Action, Via};
 use crate::migration::forbidden;
 use crate::name::{SeedName, ServiceName};
-use crate::protocol::{ComposeProject, Hint, LedgerKey, Seen};
+use crate::protocol::{ComposeProject, Database, Hint, LedgerKey, Seen, Way};
 use crate::source::{Placed, Reader, Sink, nearest};
 
 pub use common::{Common, Once};
@@ -42,12 +44,14 @@ pub struct Kind {
 }
 
 /// All kinds.
-pub const KINDS: [Kind; 8] = [
+pub const KINDS: [Kind; 10] = [
     Kind { name: "pull", check: false, once_or_per_host: false, read: pull::read, schema: schema_of::<pull::Pull> },
     Kind { name: "up", check: false, once_or_per_host: false, read: up::read, schema: schema_of::<up::Up> },
     Kind { name: "migrate", check: false, once_or_per_host: true, read: migrate::read, schema: schema_of::<migrate::Migrate> },
     Kind { name: "seed", check: false, once_or_per_host: true, read: seed::read, schema: schema_of::<seed::SeedStep> },
     Kind { name: "exec", check: false, once_or_per_host: false, read: exec::read, schema: schema_of::<exec::Exec> },
+    Kind { name: "backup", check: false, once_or_per_host: true, read: backup::read, schema: schema_of::<backup::Backup> },
+    Kind { name: "restore", check: false, once_or_per_host: true, read: restore::read, schema: schema_of::<restore::Restore> },
     Kind { name: "shell", check: false, once_or_per_host: false, read: shell::read, schema: schema_of::<shell::Shell> },
     Kind { name: "local", check: false, once_or_per_host: false, read: local::read, schema: schema_of::<local::Local> },
     Kind { name: "health", check: true, once_or_per_host: false, read: health::read, schema: schema_of::<health::Health> },
@@ -64,6 +68,8 @@ pub struct Cx<'a> {
     pub compose: Option<&'a ComposeProject>,
     /// Whether the inventory names files that hold secrets.
     pub has_secrets: bool,
+    /// The project's database.
+    pub database: Option<&'a Database>,
     /// The seeds that the inventory declares.
     pub seeds: &'a [(SeedName, Seed)],
     /// The seeds named on the command line: what a `seed` step without `seeds` runs.
@@ -110,7 +116,7 @@ impl Lowered {
 impl Kind {
     /// The kind of a name.
     pub fn named(name: &str) -> Option<&'static Self> {
-        static ALL: [Kind; 8] = KINDS;
+        static ALL: [Kind; 10] = KINDS;
         ALL.iter().find(|kind| kind.name == name)
     }
 
@@ -171,6 +177,24 @@ pub fn schema(generator: &mut SchemaGenerator) -> Schema {
         })
         .collect();
     schemars::json_schema!({ "oneOf": kinds })
+}
+
+/// Tells that a step cannot do without [database]. None: told.
+fn needs_database(reader: &Reader<'_>, cx: &Cx<'_>) -> Option<()> {
+    if cx.database.is_none() {
+        let help = "say in landfall.toml where psql runs: [database] with service = \"postgres\"";
+        reader.error(reader.place(), "this step needs [database] in landfall.toml", help);
+    }
+    docker(reader, cx)?;
+    cx.database.map(drop)
+}
+
+/// The database's own service, where it has one in the project.
+fn database_service(cx: &Cx<'_>) -> Option<ServiceName> {
+    match &cx.database?.way {
+        Way::Service(service) => Some(service.clone()),
+        Way::Url { .. } => None,
+    }
 }
 
 /// The service of a step: its own, or the project's default. None: told.

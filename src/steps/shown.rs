@@ -23,6 +23,21 @@ pub fn shown(action: &Action, project: Option<&ComposeProject>) -> String {
             let seconds = up.wait_ms.div_ceil(1000).to_string();
             compose(project, &with_services(&["up", "-d", "--no-deps", "--wait", "--wait-timeout", &seconds], &up.services))
         }
+        Action::Backup(backup) => {
+            let keep = backup.keep.map(|keep| format!(", the newest {keep} stay")).unwrap_or_default();
+            let age = backup.encrypt_to.as_ref().map(|key| format!(" | age --encrypt --recipient {key}")).unwrap_or_default();
+            format!("pg_dump or mysqldump{age}  # into a file on the host, read back{keep}")
+        }
+        Action::Restore(restore) => {
+            let from = restore.from.as_deref().unwrap_or("the newest backup");
+            let stop = restore.stop.as_ref().map(|stop| stop.iter().map(ServiceName::as_str).collect::<Vec<_>>().join(", "));
+            let stop = stop.unwrap_or_else(|| "all services but the database".to_owned());
+            format!("pg_restore or mysql  # {from} in the place of {}; stopped meanwhile: {stop}", restore.database)
+        }
+        Action::RequireBackup { within_s } => {
+            let within = humantime::format_duration(std::time::Duration::from_secs(*within_s));
+            format!("look for a backup of the last {within}")
+        }
         Action::Probe(probe) => look(project, probe),
         Action::Barrier => "wait for the client".to_owned(),
     }

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::format_collect, clippy::print_stdout)]
 
+mod backups;
 mod becoming;
 mod chance;
 mod commands;

@@ -1,8 +1,10 @@
 //! The closed instruction set, carried out: one file an action. Each gives an outcome; what it printed is in the log already.
 
+mod backup;
 mod image;
 mod migrate;
 mod probe;
+mod restore;
 mod service;
 mod shell;
 mod up;
@@ -14,6 +16,7 @@ use crate::action::{Action, Judge};
 use crate::event::Body;
 use crate::protocol::HostStep;
 
+pub(super) use backup::unfit as unfit_for_backups;
 pub(super) use migrate::look as look_at_migrations;
 pub(super) use probe::errand;
 pub(super) use service::container_name;
@@ -27,6 +30,9 @@ pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, action: &Action) -
         Action::Pull { services } => image::pull(stage, step, services),
         Action::Start { services } => up::start(stage, step, services),
         Action::Up(up) => up::perform(stage, step, up),
+        Action::Backup(backup) => backup::perform(stage, step, backup),
+        Action::Restore(restore) => restore::perform(stage, step, restore),
+        Action::RequireBackup { within_s } => backup::require(stage, *within_s),
         Action::Probe(probe) => probe::perform(stage, step, probe),
         Action::Barrier => Outcome::unknown("a barrier is answered, not performed"),
     }

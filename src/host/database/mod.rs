@@ -160,6 +160,16 @@ impl Access {
         }
     }
 
+    /// Which server it is.
+    pub(super) fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// What the end of a client means; none: it did what it should.
+    pub(super) fn trouble(&self, ended: &process::Ended, kept: &process::Capture) -> Option<Trouble> {
+        Trouble::of(ended, kept, self.place())
+    }
+
     /// Where its client runs, for people.
     pub(super) fn place(&self) -> &str {
         match &self.way {

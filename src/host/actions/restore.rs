@@ -1,0 +1,286 @@
+//! `restore`: puts a backup in the place of the database. The services that write are stopped and started again whatever happens, and
+//! what is replaced is kept: under another name where the server can rename a database, in a backup of its own where it cannot.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::super::backups::{self, Backup, Backups};
+use super::super::compose;
+use super::super::database::{Access, PSQL};
+use super::super::docker;
+use super::super::judge::Watcher;
+use super::super::process::Spawn;
+use super::super::stage::{Outcome, Stage};
+use super::backup;
+use crate::action::{Judge, Restore};
+use crate::event::{Body, Status};
+use crate::name::{RunId, ServiceName};
+use crate::protocol::{Engine, HostStep, Way};
+
+pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, restore: &Restore) -> Outcome {
+    match prepared(stage, restore) {
+        Err(outcome) => outcome,
+        Ok((access, backups, from)) => {
+            let services = restore.stop.clone().unwrap_or_else(|| writing(stage));
+            let stopped = stop(stage, step, &services);
+            let outcome = if stopped.status == Status::Ok { bring_back(stage, step, &access, &backups, &from) } else { stopped };
+            // A cancel or a deadline that struck meanwhile must not leave the application down.
+            let (deadline, deaf) = (stage.deadline.take(), std::mem::replace(&mut stage.deaf, true));
+            let started = if services.is_empty() { Outcome::ok() } else { super::up::start(stage, step, &services) };
+            (stage.deadline, stage.deaf) = (deadline, deaf);
+            match (outcome.status, started.status) {
+                (_, Status::Ok) => outcome,
+                (Status::Ok, _) => {
+                    let why = started.detail.unwrap_or_default();
+                    Outcome {
+                        detail: Some(format!("the database is restored, but its services did not start again: {why}")),
+                        ..started
+                    }
+                }
+                _ => {
+                    let why = outcome.detail.clone().unwrap_or_default();
+                    Outcome { detail: Some(format!("{why}; and the services that were stopped did not start again")), ..outcome }
+                }
+            }
+        }
+    }
+}
+
+/// Everything that can be found out before anything is stopped.
+fn prepared(stage: &Stage<'_>, restore: &Restore) -> Result<(Access, Backups, Backup), Outcome> {
+    let access = backup::open(stage)?;
+    let Some(database) = &stage.submission.database else { return Err(Outcome::failed("the plan names no database")) };
+    let backups = Backups::look(stage.state, database);
+    if let Some((why, _)) = unfit(&backups, &access, restore) {
+        return Err(Outcome::failed(stage.masked(&why)));
+    }
+    let Some(from) = chosen(&backups, &access, restore) else { return Err(Outcome::failed("there is no such backup")) };
+    let (_, sha256, _, _) = backups::read_back(&backups.path(&from.file), b"CREATE TABLE ")
+        .map_err(|error| Outcome::failed(format!("the backup cannot be read: {error}")))?;
+    if sha256 != from.sha256 {
+        return Err(Outcome::failed(format!("{} is not the file that was written: its SHA-256 is another", from.file)));
+    }
+    Ok((access, backups, from))
+}
+
+/// Why this backup cannot be brought back, and what mends it.
+pub(super) fn unfit(backups: &Backups, access: &Access, restore: &Restore) -> Option<(String, &'static str)> {
+    let name = &access.facts.name;
+    if *name != restore.database {
+        return Some((
+            format!("the step restores database {:?}, and the one of [database] is {name:?}", restore.database),
+            "correct the one or the other: nothing else is touched",
+        ));
+    }
+    match chosen(backups, access, restore) {
+        None => {
+            let from = restore.from.as_deref().unwrap_or("any backup of it");
+            let path = backups.path(from);
+            Some((format!("there is no backup {}", path.display()), "look at the folder's files; `from` names one of them"))
+        }
+        Some(from) if from.encrypted => Some((
+            format!("{} is encrypted, and its private key is not on this host", from.file),
+            "decrypt it with age where the key is, and restore the file by hand",
+        )),
+        Some(from) if from.engine != access.engine() => {
+            Some((format!("{} is a backup of {}", from.file, from.server), "choose a backup of this kind of server"))
+        }
+        Some(_) => None,
+    }
+}
+
+fn chosen(backups: &Backups, access: &Access, restore: &Restore) -> Option<Backup> {
+    match &restore.from {
+        Some(file) => backups.all().into_iter().find(|backup| backup.file == *file),
+        None => backups.newest(&access.facts),
+    }
+}
+
+/// The services that run, but the database's own.
+fn writing(stage: &Stage<'_>) -> Vec<ServiceName> {
+    let own = match stage.submission.database.as_ref().map(|database| &database.way) {
+        Some(Way::Service(service)) => Some(service),
+        _ => None,
+    };
+    let running = docker::services(&stage.config.name).unwrap_or_default().into_iter();
+    running.filter(|(name, container)| Some(name) != own && container.state.status == "running").map(|(name, _)| name).collect()
+}
+
+fn stop(stage: &mut Stage<'_>, step: &HostStep, services: &[ServiceName]) -> Outcome {
+    let Some(project) = stage.submission.compose.clone().filter(|_| !services.is_empty()) else { return Outcome::ok() };
+    let words: Vec<&str> = std::iter::once("stop").chain(services.iter().map(ServiceName::as_str)).collect();
+    let judge = Judge::default();
+    let mut watcher = Watcher::new(&judge, &step.hints);
+    match stage.stream(&compose::command(&project, &words), &mut watcher) {
+        Err(error) => Outcome::failed(format!("the services could not be stopped: {error}")),
+        Ok(ended) => match ended.stopped {
+            Some(stopped) => stage.stopped(stopped, &ended.left, step).ended(&ended),
+            None => super::verdict(&ended, &judge, &watcher),
+        },
+    }
+}
+
+fn bring_back(stage: &mut Stage<'_>, step: &HostStep, access: &Access, backups: &Backups, from: &Backup) -> Outcome {
+    let path = backups.path(&from.file);
+    let kept = match access.engine() {
+        Engine::Postgres => into_postgres(stage, step, access, from, &path),
+        Engine::Mysql => into_mysql(stage, step, access, backups, &path),
+    };
+    match kept {
+        Err(outcome) => outcome,
+        Ok(kept) => {
+            let to =
+                stage.masked(&format!("{} of {} ({} tables); what it replaced is {kept}", from.file, from.taken, from.tables));
+            let what = stage.masked(&format!("database {}", access.facts.name));
+            stage.event(&step.name, Body::Changed { what, from: None, to });
+            Outcome::ok()
+        }
+    }
+}
+
+fn load(stage: &mut Stage<'_>, step: &HostStep, access: &Access, words: &[&str], path: &Path) -> Result<(), Outcome> {
+    let file = File::open(path).map_err(|error| Outcome::failed(format!("the backup cannot be read: {error}")))?;
+    let spawn = Spawn { input_file: Some(Arc::new(file)), ..access.client(words, b"") };
+    backup::client(stage, step, access, &spawn).map(drop)
+}
+
+/// Into a database of its own first; only when all of it is there do the two change their names, in one transaction.
+fn into_postgres(stage: &mut Stage<'_>, step: &HostStep, access: &Access, from: &Backup, path: &Path) -> Result<String, Outcome> {
+    let name = &access.facts.name;
+    let (new, old) = (beside(name, "restore", &stage.dir.run), beside(name, "before", &stage.dir.run));
+    let on = |database: &str, sql: &str| {
+        let mut words = PSQL.to_vec();
+        words.extend(["-d", database]);
+        access.look(&words, sql.as_bytes())
+    };
+    let untouched = |outcome: Outcome| {
+        let why = outcome.detail.clone().unwrap_or_default();
+        Outcome { detail: Some(format!("{why}; the database is as it was")), ..outcome }
+    };
+    let made = on(name, &create_like(&new)).map_err(|trouble| backup::failed(stage, &trouble)).map(drop);
+    let loaded = made
+        .and_then(|()| load(stage, step, access, &["pg_restore", "--exit-on-error", "--no-password", "--dbname", &new], path))
+        .and_then(|()| match on(&new, TABLES).map_err(|trouble| backup::failed(stage, &trouble)) {
+            Ok(count) => match String::from_utf8_lossy(&count).trim().parse::<u64>() {
+                Ok(count) if count >= from.tables => Ok(()),
+                _ => Err(Outcome::failed("not all tables of the backup came back")),
+            },
+            Err(outcome) => Err(outcome),
+        })
+        .and_then(|()| {
+            // What still writes in this moment is cut off; the name changes under it otherwise.
+            let swapped = on("template1", &swap(name, &new, &old));
+            swapped.map(drop).map_err(|trouble| {
+                let _ = on("template1", &format!("ALTER DATABASE {} ALLOW_CONNECTIONS true;\n", ident(name)));
+                backup::failed(stage, &trouble)
+            })
+        });
+    if loaded.is_err() {
+        let _ = on("template1", &format!("DROP DATABASE IF EXISTS {};\n", ident(&new)));
+    }
+    loaded.map_err(untouched).map(|()| format!("database {old}"))
+}
+
+/// How many tables hold rows of the application.
+const TABLES: &str = "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r' \
+                      AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema';\n";
+
+fn create_like(new: &str) -> String {
+    format!(
+        "SELECT format('CREATE DATABASE %I WITH TEMPLATE template0 OWNER %I ENCODING %L LC_COLLATE %L LC_CTYPE %L', {}, \
+         pg_get_userbyid(datdba), pg_encoding_to_char(encoding), datcollate, datctype) FROM pg_database \
+         WHERE datname = current_database() \\gexec\n",
+        literal(new)
+    )
+}
+
+fn swap(name: &str, new: &str, old: &str) -> String {
+    let (plain, quoted, new, old) = (literal(name), ident(name), ident(new), ident(old));
+    format!(
+        "ALTER DATABASE {quoted} ALLOW_CONNECTIONS false;\n\
+         SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {plain} AND pid <> pg_backend_pid();\n\
+         BEGIN;\n\
+         ALTER DATABASE {quoted} RENAME TO {old};\n\
+         ALTER DATABASE {new} RENAME TO {quoted};\n\
+         COMMIT;\n\
+         ALTER DATABASE {old} ALLOW_CONNECTIONS true;\n"
+    )
+}
+
+/// These servers cannot rename a database: what is there is backed up, then taken away.
+fn into_mysql(
+    stage: &mut Stage<'_>,
+    step: &HostStep,
+    access: &Access,
+    backups: &Backups,
+    path: &Path,
+) -> Result<String, Outcome> {
+    let (_, before) = backup::take(stage, step, access, None)?;
+    let kept = backups.path(&before.file);
+    empty_mysql(stage, access)?;
+    let Err(outcome) = load(stage, step, access, &["mysql"], path) else {
+        return Ok(format!("in {}", kept.display()));
+    };
+    // As it was, whatever stopped this.
+    let (deadline, deaf) = (stage.deadline.take(), std::mem::replace(&mut stage.deaf, true));
+    let back = empty_mysql(stage, access).and_then(|()| load(stage, step, access, &["mysql"], &kept));
+    (stage.deadline, stage.deaf) = (deadline, deaf);
+    let why = outcome.detail.clone().unwrap_or_default();
+    match back {
+        Ok(()) => Err(Outcome { detail: Some(format!("{why}; the database is as it was")), ..outcome }),
+        Err(_) => Err(Outcome::unknown(format!("{why}; the database is not whole, what it held is in {}", kept.display()))),
+    }
+}
+
+fn empty_mysql(stage: &Stage<'_>, access: &Access) -> Result<(), Outcome> {
+    let name = format!("`{}`", access.facts.name.replace('`', "``"));
+    let like = "SELECT default_character_set_name, default_collation_name FROM information_schema.schemata \
+                WHERE schema_name = DATABASE()";
+    let rows = access.query(like).map_err(|trouble| backup::failed(stage, &trouble))?;
+    let [Some(set), Some(collation)] = rows.into_iter().next().unwrap_or_default().try_into().unwrap_or([const { None }; 2])
+    else {
+        return Err(Outcome::failed("the server does not say which characters the database holds"));
+    };
+    let sql = format!("DROP DATABASE {name};\nCREATE DATABASE {name} CHARACTER SET {set} COLLATE {collation};\n");
+    access.look(&["mysql"], sql.as_bytes()).map(drop).map_err(|trouble| backup::failed(stage, &trouble))
+}
+
+/// A name that no database has yet, no longer than a server takes.
+fn beside(name: &str, what: &str, run: &RunId) -> String {
+    let end = format!("_{what}_{run}");
+    let mut begin = name.to_owned();
+    while begin.len() + end.len() > 63 {
+        begin.pop();
+    }
+    begin + &end
+}
+
+fn ident(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_quoted_and_short_enough() {
+        let run = RunId::from_random([0; 6]);
+        assert_eq!(beside("shop", "before", &run), "shop_before_kkkkkkkkkkkk");
+        assert_eq!(beside(&"ä".repeat(40), "restore", &run).len(), 63);
+        insta::assert_snapshot!(swap("o'\"x", "n", "b"), @r#"
+        ALTER DATABASE "o'""x" ALLOW_CONNECTIONS false;
+        SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'o''"x' AND pid <> pg_backend_pid();
+        BEGIN;
+        ALTER DATABASE "o'""x" RENAME TO "b";
+        ALTER DATABASE "n" RENAME TO "o'""x";
+        COMMIT;
+        ALTER DATABASE "b" ALLOW_CONNECTIONS true;
+        "#);
+    }
+}

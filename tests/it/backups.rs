@@ -1,0 +1,129 @@
+//! `backup`, `restore` and `require_backup` on a real PostgreSQL: what is kept, what comes back, what is refused.
+
+use crate::droplet::{Droplet, droplet};
+use crate::project::Project;
+
+const BACKUP: &str = "[[steps]]\nkind = \"backup\"\nper_host = true\n";
+const RESTORE: &str = "[[steps]]\nkind = \"restore\"\nper_host = true\ndatabase = \"etally\"\n";
+
+/// Every row of every table, as one digest.
+fn rows(droplet: &Droplet) -> String {
+    droplet.sql(
+        "SELECT string_agg(format('%s %s', t, md5(query_to_xml(format('SELECT * FROM %I ORDER BY 1', t), true, true, '')::text)), E'\\n' ORDER BY t) \
+         FROM (SELECT tablename::text AS t FROM pg_tables WHERE schemaname = 'public') AS tables",
+    )
+}
+
+fn released(project: &Project) {
+    project.landfall(&["run", "release", "--yes"]).expect(0, &[]);
+}
+
+/// Removes what a restore kept, and the backups.
+fn forget(droplet: &Droplet) {
+    let kept = droplet.sql("SELECT datname FROM pg_database WHERE datname LIKE 'etally\\_%'");
+    for name in kept.lines() {
+        droplet.sql(&format!("DROP DATABASE {name}"));
+    }
+    droplet.sh("rm -rf /var/lib/landfall/etally/backups");
+}
+
+#[test]
+fn a_backup_brings_the_same_tables_and_rows_back() {
+    let droplets = droplet();
+    let droplet = &droplets[0];
+    let project = Project::on(&droplets);
+    released(&project);
+    project.playbook("backup", BACKUP);
+    project.playbook("restore", RESTORE);
+    let before = rows(droplet);
+    assert!(before.contains("_prisma_migrations"), "{before}");
+    let out = project.events(&["run", "backup", "--yes"]);
+    out.expect(0, &[]);
+    let dir = "/var/lib/landfall/etally/backups";
+    assert_eq!(
+        droplet.sh(&format!("stat -c '%a %n' {dir} {dir}/* | sed 's/-.*\\././' | sort")),
+        format!("600 {dir}/etally.dump\n600 {dir}/etally.json\n700 {dir}")
+    );
+    assert_eq!(
+        droplet.sh(&format!("cd {dir} && sha256sum *.dump | cut -d' ' -f1")),
+        droplet.sh(&format!("cd {dir} && sed -n 's/.*\"sha256\": \"\\(.*\\)\".*/\\1/p' *.json"))
+    );
+
+    droplet.sql(r#"DROP TABLE \"EmailTemplate\" CASCADE; CREATE TABLE later (id int); DELETE FROM \"Configuration\""#);
+    assert_ne!(rows(droplet), before);
+    project.landfall(&["run", "restore", "--yes"]).expect(7, &["replaces database etally", "--confirm-restore etally"]);
+    let out = project.events(&["run", "restore", "--yes", "--confirm-restore", "etally"]);
+    out.expect(0, &[]);
+    assert_eq!(rows(droplet), before);
+    let kept = droplet.sql("SELECT datname FROM pg_database WHERE datname LIKE 'etally\\_%'");
+    assert_eq!(kept, format!("etally_before_{}", out.run()), "what was replaced is kept, and nothing else");
+    assert_eq!(droplet.sh("curl -sf -o /dev/null -w '%{http_code}' http://127.0.0.1:3000/health"), "200", "the api is back");
+    for secret in droplet.secrets() {
+        assert!(!out.said().contains(&secret.1), "{}", secret.0);
+    }
+    forget(droplet);
+}
+
+#[test]
+fn a_backup_that_cannot_come_back_leaves_the_database_and_its_services_as_they_are() {
+    let droplets = droplet();
+    let droplet = &droplets[0];
+    let project = Project::on(&droplets);
+    released(&project);
+    project.playbook("backup", BACKUP);
+    project.playbook("restore", RESTORE);
+    project.landfall(&["run", "restore", "--yes", "--confirm-restore", "etally"]).expect(7, &["there is no backup"]);
+    project.landfall(&["run", "backup", "--yes"]).expect(0, &["backup of etally", "tables, sha256"]);
+    let before = rows(droplet);
+    // Another byte, the same length.
+    let dir = "/var/lib/landfall/etally/backups";
+    droplet.sh(&format!("printf X | dd of=$(echo {dir}/*.dump) bs=1 seek=2000 conv=notrunc 2>/dev/null"));
+    let out = project.landfall(&["run", "restore", "--yes", "--confirm-restore", "etally"]);
+    out.expect(1, &["its SHA-256 is another"]);
+    // One that was damaged before it was written down: the database's own tool finds it.
+    droplet.sh(&format!("cd {dir} && new=$(sha256sum *.dump | cut -d' ' -f1) && sed -i \"s/\\\"sha256\\\": .*\\\",/\\\"sha256\\\": \\\"$new\\\",/\" *.json && truncate -s 3000 *.dump && new=$(sha256sum *.dump | cut -d' ' -f1) && sed -i \"s/\\\"sha256\\\": .*\\\",/\\\"sha256\\\": \\\"$new\\\",/; s/\\\"bytes\\\": .*/\\\"bytes\\\": 3000,/\" *.json"));
+    let out = project.landfall(&["run", "restore", "--yes", "--confirm-restore", "etally"]);
+    out.expect(1, &["the database is as it was"]);
+    assert_eq!(rows(droplet), before);
+    assert_eq!(droplet.sql("SELECT count(*) FROM pg_database WHERE datname LIKE 'etally\\_%'"), "0");
+    assert_eq!(droplet.sh("curl -sf -o /dev/null -w '%{http_code}' http://127.0.0.1:3000/health"), "200", "the api is back");
+    project.playbook("restore", &RESTORE.replace("etally", "another"));
+    project.landfall(&["run", "restore", "--yes", "--confirm-restore", "another"]).expect(7, &["is \"etally\""]);
+    forget(droplet);
+}
+
+#[test]
+fn a_gate_asks_for_a_backup_that_is_young_enough() {
+    let droplets = droplet();
+    let droplet = &droplets[0];
+    let project = Project::on(&droplets);
+    droplet.sh("rm -rf /var/lib/landfall/etally/backups");
+    let gate = "[[steps]]\nkind = \"shell\"\nname = \"risky\"\nrequire_backup = \"24h\"\ncommand = \"touch /tmp/it-risky\"\n";
+    project.playbook("gated", gate);
+    project.landfall(&["run", "gated", "--yes"]).expect(7, &["there is no backup of etally", "`backup` step before it"]);
+    droplet.sh("test ! -e /tmp/it-risky");
+    project.playbook("both", &format!("{BACKUP}keep = 2\n{gate}"));
+    for _ in 0..3 {
+        project.landfall(&["run", "both", "--yes"]).expect(0, &[]);
+    }
+    assert_eq!(droplet.sh("ls /var/lib/landfall/etally/backups | wc -l"), "4", "two, and what is written down of them");
+    project.landfall(&["run", "gated", "--yes"]).expect(0, &[]);
+    droplet.sh("sed -i 's/\"taken\": \"20../\"taken\": \"2020/' /var/lib/landfall/etally/backups/*.json");
+    project.landfall(&["run", "gated", "--yes"]).expect(7, &["the newest backup of etally is"]);
+    forget(droplet);
+}
+
+#[test]
+fn no_room_is_told_before_anything_is_written() {
+    let droplets = droplet();
+    let droplet = &droplets[0];
+    let project = Project::on(&droplets);
+    droplet.sh("mkdir -m 700 -p /tmp/it-small && mount -t tmpfs -o size=8m,mode=700 tmpfs /tmp/it-small");
+    project.edit("landfall.toml", "service = \"postgres\"\n", "service = \"postgres\"\nbackups = \"/tmp/it-small\"\n");
+    project.playbook("backup", BACKUP);
+    let out = project.landfall(&["run", "backup", "--yes"]);
+    let left = droplet.sh("ls /tmp/it-small");
+    droplet.sh("umount /tmp/it-small && rmdir /tmp/it-small");
+    out.expect(1, &["no room for a backup"]);
+    assert_eq!(left, "");
+}

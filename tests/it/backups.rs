@@ -49,7 +49,7 @@ fn a_backup_brings_the_same_tables_and_rows_back() {
         droplet.sh(&format!("cd {dir} && sed -n 's/.*\"sha256\": \"\\(.*\\)\".*/\\1/p' *.json"))
     );
 
-    droplet.sql(r#"DROP TABLE \"EmailTemplate\" CASCADE; CREATE TABLE later (id int); DELETE FROM \"Configuration\""#);
+    droplet.sql("DROP TABLE email_templates CASCADE; CREATE TABLE later (id int); DELETE FROM configurations");
     assert_ne!(rows(droplet), before);
     project.landfall(&["run", "restore", "--yes"]).expect(7, &["replaces database etally", "--confirm-restore etally"]);
     let out = project.events(&["run", "restore", "--yes", "--confirm-restore", "etally"]);

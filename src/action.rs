@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::name::ServiceName;
 use crate::secret::Value;
 
-pub use look::{ContainerProbe, DiskProbe, LogsProbe, Percentile, Since, TcpProbe, Watch};
+pub use look::{ContainerProbe, DatabaseProbe, DiskProbe, LogsProbe, Percentile, Since, TcpProbe, Watch};
 
 /// One thing a host does. A step is a list of them, ended by the first that does not succeed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -214,6 +214,8 @@ pub enum Probe {
     Logs(LogsProbe),
     /// Room on a disk of the host.
     Disk(DiskProbe),
+    /// What the database answers.
+    Database(DatabaseProbe),
     /// Whether migrations wait or have failed. Never applies one.
     Migrations(Box<Migrate>),
     /// The same question from several sides at once.

@@ -20,6 +20,9 @@ pub struct Facts {
     /// Each service that the plan touches.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub services: BTreeMap<ServiceName, ServiceFacts>,
+    /// The project's database, where the plan needs it and it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<DatabaseFacts>,
     /// What each `migrate` step would find.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub migrations: BTreeMap<StepName, Migrations>,
@@ -56,6 +59,20 @@ pub struct DockerFacts {
     pub engine: String,
     /// The compose plugin's.
     pub compose: String,
+}
+
+/// A database that answered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseFacts {
+    /// "PostgreSQL 15.8", …
+    pub server: String,
+    /// The database's name.
+    pub name: String,
+    /// The login.
+    pub user: String,
+    /// A digest that is the same wherever the same database is looked at from; none where the server does not tell who it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
 }
 
 /// One service: what its compose file names, what is there, and what runs.

@@ -8,7 +8,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::action::Action;
-use crate::facts::{Facts, LockHolder, Migrations, Refusal, ServiceFacts, Story};
+use crate::facts::{DatabaseFacts, Facts, LockHolder, Migrations, Refusal, ServiceFacts, Story};
 use crate::name::{GroupName, HostName, PlaybookName, ProjectName, RunId, ServiceName, StepName};
 use crate::playbook::{LocalStep, ResolvedHost, ResolvedPlaybook, ResolvedStep, Serial, Work, hex};
 use crate::protocol::{Approval, Seen, Submission, VERSION, When, Who};
@@ -58,6 +58,9 @@ pub struct HostPlan {
     pub lock: Option<LockHolder>,
     /// Free bytes where the state is kept; none: it was not asked.
     pub disk_free: Option<u64>,
+    /// The database, where the plan needs it and it answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database: Option<DatabaseFacts>,
     /// What a person should know before saying yes.
     pub warnings: Vec<String>,
     /// Why nothing may run.
@@ -190,6 +193,7 @@ impl Plan {
             who: order.who.clone(),
             note: order.note.clone(),
             compose: resolved.compose.clone(),
+            database: resolved.database.clone(),
             secrets: resolved.secrets.clone(),
             effects: resolved.effects(),
             approval: order.approval,
@@ -236,7 +240,7 @@ pub fn digest(playbook: &ResolvedPlaybook) -> String {
     let hosts: Vec<_> = playbook
         .hosts
         .iter()
-        .map(|host| json!([host.name, host.state, host.compose, host.secrets, host.pull, host.steps]))
+        .map(|host| json!([host.name, host.state, host.compose, host.database, host.secrets, host.pull, host.steps]))
         .collect();
     let whole = json!([VERSION, playbook.name, playbook.digest, playbook.project, playbook.serial, playbook.before, hosts]);
     hex(&Sha256::digest(whole.to_string().as_bytes()))
@@ -314,6 +318,7 @@ fn host_plan(host: &ResolvedHost, facts: Option<Facts>) -> HostPlan {
         steps: host.steps.iter().map(|step| planned(step, &facts, asked)).collect(),
         lock: facts.lock,
         disk_free: asked.then_some(facts.disk_free),
+        database: facts.database,
         warnings,
         refusals,
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Probe;
+use super::{Compare, Probe};
 use crate::name::ServiceName;
 
 /// How long many exchanges may take.
@@ -91,6 +91,20 @@ pub struct DiskProbe {
     pub inodes_percent: Option<u8>,
 }
 
+/// What a database must answer, in a transaction that only reads.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DatabaseProbe {
+    /// What is asked; its first row's first value is what counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+    /// What that value must be; nothing: there must be one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expect: Vec<(Compare, serde_json::Value)>,
+    /// Tables that must be there: "orders" or "shop.orders".
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<String>,
+}
+
 /// Looks again and again, for a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watch {
@@ -112,7 +126,16 @@ impl Probe {
             Self::Migrations(migrate) => vec![&migrate.service],
             Self::Sides { of } => of.iter().flat_map(Self::services).collect(),
             Self::Watch { of, .. } => of.services(),
-            Self::Host(_) | Self::Tcp(_) | Self::Private { .. } | Self::Disk(_) => Vec::new(),
+            Self::Host(_) | Self::Tcp(_) | Self::Private { .. } | Self::Disk(_) | Self::Database(_) => Vec::new(),
+        }
+    }
+
+    /// Whether it asks the project's database.
+    pub fn asks_database(&self) -> bool {
+        match self {
+            Self::Database(_) => true,
+            Self::Watch { of, .. } => of.asks_database(),
+            _ => false,
         }
     }
 
@@ -121,7 +144,7 @@ impl Probe {
         match self {
             Self::Host(_) | Self::Tcp(_) | Self::Private { .. } | Self::Disk(_) | Self::Sides { .. } => "host",
             Self::Network { .. } => "network",
-            Self::Container(_) | Self::Logs(_) | Self::Migrations(_) => "container",
+            Self::Container(_) | Self::Logs(_) | Self::Migrations(_) | Self::Database(_) => "container",
             Self::Watch { of, .. } => of.side(),
         }
     }

@@ -3,6 +3,7 @@
 
 mod actions;
 mod compose;
+mod database;
 mod docker;
 mod driver;
 mod follow;

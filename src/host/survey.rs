@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::actions;
 use super::compose::Config;
+use super::database::{self, Access};
 use super::docker::{self, Trouble};
 use super::guard::mask_text;
 use super::kill::LABEL;
@@ -20,9 +21,9 @@ use super::project;
 use super::secrets::Loaded;
 use super::state::State;
 use crate::action::{Action, Via};
-use crate::facts::{Facts, Migrations, Refusal, ServiceFacts};
+use crate::facts::{DatabaseFacts, Facts, Migrations, Refusal, ServiceFacts};
 use crate::name::{RunId, ServiceName};
-use crate::protocol::{HostStep, LedgerKey, Seen, Submission};
+use crate::protocol::{ComposeProject, HostStep, LedgerKey, Seen, Submission};
 
 /// Free space below which nothing is begun: records and images would not fit.
 const DISK: u64 = 64 << 20;
@@ -125,6 +126,7 @@ pub(super) fn whole(submission: &Submission, state: Option<&State>, secrets: &Lo
         return;
     }
     let images = survey.images();
+    look_at_database(submission, project, secrets, survey);
     for step in &submission.steps {
         for action in &step.actions {
             if let Action::Migrate(migrate) = action {
@@ -149,6 +151,25 @@ pub(super) fn whole(submission: &Submission, state: Option<&State>, secrets: &Lo
         let coming = |key: &LedgerKey| !begun && submission.pull.contains(&key.service);
         if let (Some(key), Some(state)) = (step.ledger.as_ref().filter(|key| !coming(key)), state) {
             look_up(&submission.run, step, key, state, survey, secrets);
+        }
+    }
+}
+
+/// Whether the database answers, and who it is: told before anything is stopped or changed.
+fn look_at_database(submission: &Submission, project: &ComposeProject, secrets: &Loaded, survey: &mut Survey) -> Option<Access> {
+    let database = submission.database.as_ref()?;
+    let opening = database::Opening { project: Some(project), config: &survey.config, secrets, run: &submission.run };
+    let mask = |text: &str| mask_text(&secrets.needles, text);
+    match Access::open(database, opening) {
+        Ok(access) => {
+            let DatabaseFacts { server, name, user, identity } = access.facts.clone();
+            let facts = DatabaseFacts { server: mask(&server), name: mask(&name), user: mask(&user), identity };
+            survey.facts.database = Some(facts);
+            Some(access)
+        }
+        Err(trouble) => {
+            survey.facts.warnings.push(format!("{} ({})", mask(&trouble.to_string()), trouble.remedy()));
+            None
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::name::{GroupName, HostName, ProjectName, SeedName, ServiceName};
-use crate::protocol::Retention;
+use crate::protocol::{Database, Retention};
 use crate::source::{Diags, Node, Placed, Reader, Sink, Table, is_var_name, parse, refuse_literals};
 use crate::steps::Seed;
 
@@ -28,8 +28,8 @@ pub struct Inventory {
     pub project: ProjectName,
     /// The compose project of all hosts.
     pub compose: Option<Compose>,
-    /// Where psql and pg_dump run.
-    pub database: Option<ServiceName>,
+    /// Where the database is, and where psql and pg_dump run.
+    pub database: Option<Database>,
     /// What must never leave a host.
     pub secrets: Secrets,
     /// How to reach all hosts.
@@ -207,7 +207,7 @@ impl Inventory {
             path: path.to_path_buf(),
             project: project.unwrap_or_else(ProjectName::unnamed),
             compose: reader.table("compose", "[compose]").map(compose),
-            database: reader.table("database", "[database]").and_then(database),
+            database: reader.table("database", "[database]").and_then(super::database::read),
             secrets: reader.table("secrets", "[secrets]").map(secrets).unwrap_or_default(),
             ssh: reader.table("ssh", "[ssh]").map(|table| ssh(table, &root)).unwrap_or_default(),
             hosts: named(&reader, "hosts", host),
@@ -342,15 +342,6 @@ fn absolute(reader: &Reader<'_>, key: &str, path: &Placed<String>) -> bool {
         reader.error(&path.place, format!("`{key}` must be an absolute path on the host"), "start it with `/`");
     }
     fits
-}
-
-fn database(reader: Reader<'_>) -> Option<ServiceName> {
-    let service = reader.name("service").map(|name| name.value);
-    if reader.entry("service").is_none() {
-        reader.missing("service", "say where psql runs: service = \"postgres\"");
-    }
-    reader.finish();
-    service
 }
 
 fn secrets(reader: Reader<'_>) -> Secrets {

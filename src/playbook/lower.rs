@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::action::Action;
 use crate::name::{HostName, StepName};
-use crate::protocol::{ComposeProject, LedgerKey, Seen, StateDir, When};
+use crate::protocol::{ComposeProject, Database, LedgerKey, Seen, StateDir, When};
 use crate::secret::SecretSources;
 use crate::source::{Place, Placed, Reader, Scope, Sink};
 use crate::steps::{Body, Common, Cx, Kind, Lowered, Once};
@@ -35,6 +35,7 @@ pub(super) struct HostView {
     pub(super) name: HostName,
     pub(super) scope: Scope,
     pub(super) compose: Option<ComposeProject>,
+    pub(super) database: Option<Database>,
     pub(super) secrets: SecretSources,
     pub(super) state: StateDir,
     pub(super) drafts: Vec<Draft>,
@@ -68,6 +69,7 @@ pub(super) fn view(inventory: &Inventory, playbook: &Playbook, host: &Host, opti
     let cx = Cx {
         compose: compose.as_ref(),
         has_secrets: !inventory.secrets.files.is_empty(),
+        has_database: inventory.database.is_some(),
         seeds: &inventory.seeds,
         asked_seeds: options.seeds.as_deref(),
         seen: match (&options.seeds, options.again) {
@@ -93,6 +95,7 @@ pub(super) fn view(inventory: &Inventory, playbook: &Playbook, host: &Host, opti
         state: super::resolve::state(inventory, host),
         secrets,
         compose: compose.filter(|_| needed),
+        database: inventory.database.clone().filter(|_| drafts.iter().any(|draft| draft.applies && needs_database(draft))),
         drafts,
         scope,
     }
@@ -103,10 +106,19 @@ fn needs_docker(draft: &Draft) -> bool {
     let needs = draft.common.needs.as_ref().is_some_and(|needs| !needs.is_empty());
     needs
         || match &draft.lowered.body {
-            Body::Host(Action::Probe(probe)) | Body::Sides(probe, _) => !probe.services().is_empty(),
+            Body::Host(Action::Probe(probe)) | Body::Sides(probe, _) => !probe.services().is_empty() || probe.asks_database(),
             Body::Host(action) => *action != Action::Barrier,
             Body::Driver(_) => false,
         }
+}
+
+/// Whether a step looks at the database itself.
+fn needs_database(draft: &Draft) -> bool {
+    match &draft.lowered.body {
+        Body::Host(Action::Migrate(_)) => true,
+        Body::Host(Action::Probe(probe)) => probe.asks_database(),
+        _ => false,
+    }
 }
 
 fn compose_project(inventory: &Inventory, host: &Host, scope: &Scope, sink: &Sink, unset: &Sink) -> Option<ComposeProject> {
@@ -138,7 +150,7 @@ fn secret_sources(
     let mut known: BTreeSet<String> = [inventory.project.to_string(), host.name.to_string(), host.address.clone()].into();
     known.extend(host.user.clone());
     known.extend(host.groups.iter().map(ToString::to_string));
-    known.extend(inventory.database.iter().map(ToString::to_string));
+    known.extend(inventory.database.iter().flat_map(super::database::words));
     known.extend(inventory.seeds.iter().map(|(name, _)| name.to_string()));
     if let Some(compose) = compose {
         known.insert(compose.dir.clone());

@@ -1,6 +1,7 @@
 //! Playbooks and the inventory: text in, a [`ResolvedPlaybook`] or a full list of what is wrong out. Contacts nothing.
 
 mod commands;
+mod database;
 pub mod inventory;
 mod lower;
 mod parse;

@@ -191,6 +191,7 @@ fn resolve_host(inventory: &Inventory, host: &Host, view: &HostView, views: &[Ho
         groups: host.groups.clone(),
         state: view.state.clone(),
         compose: view.compose.clone(),
+        database: view.database.clone(),
         secrets: view.secrets.clone(),
         pull,
         pull_shown,

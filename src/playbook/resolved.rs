@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::name::{GroupName, HostName, PlaybookName, ProjectName, ServiceName, StepName};
-use crate::protocol::{ComposeProject, HostStep, Retention, StateDir};
+use crate::protocol::{ComposeProject, Database, HostStep, Retention, StateDir};
 use crate::secret::SecretSources;
 use crate::steps::{DriverWork, LocalCommand};
 
@@ -79,6 +79,8 @@ pub struct ResolvedHost {
     pub state: StateDir,
     /// The compose project; none where no step needs Docker.
     pub compose: Option<ComposeProject>,
+    /// The database; none where no step needs it.
+    pub database: Option<Database>,
     /// What must never leave it.
     pub secrets: SecretSources,
     /// Services of the leading `pull` steps: their images are pulled while preparing.

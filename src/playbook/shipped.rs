@@ -150,8 +150,28 @@ struct Group {
 #[schemars(deny_unknown_fields)]
 #[allow(dead_code)]
 struct Database {
-    /// The service where psql and pg_dump run.
-    service: String,
+    /// The service in whose container psql and pg_dump run, by that container's own environment.
+    service: Option<String>,
+    /// In its place, a database elsewhere: `{ secret = "DATABASE_URL" }`, a secret of the host.
+    url: Option<DatabaseUrl>,
+    /// With `url`: the image whose psql and pg_dump, or mysql and mysqldump, are used. It must be on the host.
+    client_image: Option<String>,
+    /// "postgres" or "mysql" (MariaDB too); default: it is found out.
+    engine: Option<String>,
+    /// The database's name; default: what the container or the URL says.
+    name: Option<String>,
+    /// The login; default: what the container or the URL says.
+    user: Option<String>,
+    /// With `url`: a file on the host with the certificates that the server's is checked with.
+    ca: Option<String>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[allow(dead_code)]
+struct DatabaseUrl {
+    /// A key of one of the host's env files, or the name of a secrets file without its ending.
+    secret: String,
 }
 
 /// `[state]`.

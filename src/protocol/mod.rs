@@ -1,6 +1,7 @@
 //! What client and host program say to each other: a run's submission, requests and replies, and the frames they travel in.
 //! Data only; both ends must understand every word, so a change to it is a change of [`VERSION`].
 
+mod database;
 mod frame;
 mod submission;
 
@@ -12,6 +13,7 @@ use crate::event::{Event, Status};
 use crate::facts::{Facts, LockHolder};
 use crate::name::RunId;
 
+pub use database::{Database, Engine, Way};
 pub use frame::{Decoder, FrameError, Kind, MAX_PAYLOAD, Message, encode};
 pub use submission::{Approval, ComposeProject, Hint, HostStep, LedgerKey, Retention, Seen, StateDir, Submission, When, Who};
 

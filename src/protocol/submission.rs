@@ -6,6 +6,8 @@ use crate::action::{Action, Retry};
 use crate::name::{HostName, ProjectName, RunId, ServiceName, StepName};
 use crate::secret::SecretSources;
 
+use super::Database;
+
 /// One host's part of a run, whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Submission {
@@ -39,6 +41,9 @@ pub struct Submission {
     /// The compose project; none where no step needs Docker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compose: Option<ComposeProject>,
+    /// The project's database; none where the inventory names none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<Database>,
     /// What must never leave the host.
     pub secrets: SecretSources,
     /// Whether anything of it has effects: then it takes the project's lock.

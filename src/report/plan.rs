@@ -113,6 +113,11 @@ fn host_lines(host: &HostPlan, paint: Paint) -> Vec<String> {
     };
     lines.push(format!("  lock       {lock}"));
     lines.extend(host.disk_free.map(|bytes| format!("  disk       {} free", size(bytes))));
+    lines.extend(
+        host.database
+            .iter()
+            .map(|found| format!("  database   {} of {}, as {}", label(&found.name), label(&found.server), label(&found.user))),
+    );
     for pull in &host.pulls {
         lines.push(format!("  {PULLED}"));
         lines.extend(command(pull));
@@ -322,6 +327,12 @@ mod tests {
             ],
             lock: None,
             disk_free: Some(12_345_678_901),
+            database: Some(crate::facts::DatabaseFacts {
+                server: "PostgreSQL 15.8".into(),
+                name: "etally".into(),
+                user: "etally".into(),
+                identity: None,
+            }),
             warnings: vec!["the disk is nearly full".into()],
             refusals: vec![Refusal::unfit("the network etally_default is missing", "docker compose up --no-start")],
         }
@@ -335,6 +346,7 @@ mod tests {
                      sha256:dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd
           lock       free
           disk       11.4 GiB free
+          database   etally of PostgreSQL 15.8, as etally
           1. migrate  migrate  applies 2 migrations
                $ npx prisma migrate deploy
                + 20260101_orders

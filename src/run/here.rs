@@ -38,7 +38,7 @@ pub(super) async fn look(probe: &HereProbe, kind: &str, vault: &Arc<Vault>, tell
         let _ = tell.send(Body::Check { kind: kind.to_owned(), side: "here".into(), ok: seen.ok, observed, expected });
     };
     let hint = |hint: Option<&'static str>| {
-        if let Some(text) = hint {
+        if let Some(text) = hint.filter(|_| !probe.beside) {
             let _ = tell.send(Body::Hint { text: text.to_owned() });
         }
     };

@@ -166,9 +166,14 @@ fn json_place(table: &Reader<'_>, entry: &Entry) -> Vec<JsonExpect> {
         table.error(&path.place, format!("{:?} is not a place in a JSON document", path.value), help);
         return Vec::new();
     }
-    let Node::Table(comparisons) = &entry.value.value else {
-        let value = scalar(table, &entry.value);
-        return value.map(|value| JsonExpect { path: path.value.clone(), op: Compare::Eq, value }).into_iter().collect();
+    let found = comparisons(table, &entry.value);
+    found.into_iter().map(|(op, value)| JsonExpect { path: path.value.clone(), op, value }).collect()
+}
+
+/// A value, or a table of comparisons with values.
+pub(super) fn comparisons(table: &Reader<'_>, with: &Placed<Node>) -> Vec<(Compare, serde_json::Value)> {
+    let Node::Table(comparisons) = &with.value else {
+        return scalar(table, with).map(|value| (Compare::Eq, value)).into_iter().collect();
     };
     let mut found = Vec::new();
     for comparison in &comparisons.entries {
@@ -183,10 +188,10 @@ fn json_place(table: &Reader<'_>, entry: &Entry) -> Vec<JsonExpect> {
             table.error(&comparison.value.place, format!("`{word}` compares numbers"), "write a number without quotes");
             continue;
         }
-        found.push(JsonExpect { path: path.value.clone(), op: *op, value });
+        found.push((*op, value));
     }
     if comparisons.entries.is_empty() {
-        table.error(&entry.value.place, "nothing to compare with", "write a value, or a comparison such as `{ ge = 3 }`");
+        table.error(&with.place, "nothing to compare with", "write a value, or a comparison such as `{ ge = 3 }`");
     }
     found
 }

@@ -131,7 +131,7 @@ pub(super) fn read(reader: &Reader<'_>, cx: &Cx<'_>) -> Option<Vec<Lowered>> {
         let http = http(From::Here)?;
         let shown = shown_here(&http, &here_headers);
         let look = HereLook::Http(HereHttp { http, headers: here_headers, certificate_ms });
-        Some((HereProbe { look, retry: None, watch: None }, shown))
+        Some((HereProbe { look, beside: !of.is_empty(), retry: None, watch: None }, shown))
     } else {
         None
     };

@@ -3,6 +3,7 @@
 mod address;
 mod common;
 mod container;
+mod database;
 mod disk;
 mod exec;
 mod expect;
@@ -51,7 +52,7 @@ pub struct Kind {
 }
 
 /// All kinds.
-pub const KINDS: [Kind; 14] = [
+pub const KINDS: [Kind; 15] = [
     Kind { name: "pull", check: false, once_or_per_host: false, read: pull::read, schema: schema_of::<pull::Pull> },
     Kind { name: "up", check: false, once_or_per_host: false, read: up::read, schema: schema_of::<up::Up> },
     Kind { name: "migrate", check: false, once_or_per_host: true, read: migrate::read, schema: schema_of::<migrate::Migrate> },
@@ -64,6 +65,7 @@ pub const KINDS: [Kind; 14] = [
     look("logs", logs::read, schema_of::<logs::Logs>),
     look("tcp", tcp::read, schema_of::<tcp::Tcp>),
     look("port_closed", port_closed::read, schema_of::<port_closed::PortClosed>),
+    look("database", database::read, schema_of::<database::Database>),
     look("disk", disk::read, schema_of::<disk::Disk>),
     look("watch", watch::read, schema_of::<watch::WatchStep>),
 ];
@@ -90,6 +92,8 @@ pub struct Cx<'a> {
     pub compose: Option<&'a ComposeProject>,
     /// Whether the inventory names files that hold secrets.
     pub has_secrets: bool,
+    /// Whether it names a database.
+    pub has_database: bool,
     /// The seeds that the inventory declares.
     pub seeds: &'a [(SeedName, Seed)],
     /// The seeds named on the command line: what a `seed` step without `seeds` runs.
@@ -149,7 +153,7 @@ impl Lowered {
 impl Kind {
     /// The kind of a name.
     pub fn named(name: &str) -> Option<&'static Self> {
-        static ALL: [Kind; 14] = KINDS;
+        static ALL: [Kind; 15] = KINDS;
         ALL.iter().find(|kind| kind.name == name)
     }
 

@@ -35,7 +35,8 @@ pub(super) fn read(reader: &Reader<'_>, cx: &Cx<'_>) -> Option<Vec<Lowered>> {
     if here {
         let probe = address(reader, "say what must be closed: address = \"203.0.113.10:5432\"")?;
         let shown = format!("nc -z {} {}  # expects no connection", probe.host, probe.port);
-        let body = Body::Driver(DriverWork::Here(HereProbe { look: HereLook::Closed(probe), retry: None, watch: None }));
+        let body =
+            Body::Driver(DriverWork::Here(HereProbe { look: HereLook::Closed(probe), beside: false, retry: None, watch: None }));
         return Some(vec![Lowered { suffix: None, shown, ledger: None, service: None, hints: Vec::new(), body }]);
     }
     if reader.entry("port").is_none() {

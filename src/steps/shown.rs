@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::action::{Action, Compare, HostScript, HttpExpect, HttpProbe, Probe, Script, Since, TcpProbe, Via, Watch};
-use crate::check::statuses;
+use crate::check::{json_path::sign, statuses};
 use crate::command::{quoted, shell_line};
 use crate::name::ServiceName;
 use crate::protocol::ComposeProject;
@@ -167,6 +167,16 @@ fn look(project: Option<&ComposeProject>, probe: &Probe) -> String {
             expected.extend(of.free_percent.map(|percent| format!("{percent}% free")));
             expected.extend(of.inodes_percent.map(|percent| format!("{percent}% of the inodes free")));
             format!("df {}  # expects {}", quoted(path), expected.join(", "))
+        }
+        Probe::Database(of) => {
+            let asked = of.query.clone().unwrap_or_else(|| format!("\\d {}", of.tables.join(" ")));
+            let expected: Vec<String> = of.expect.iter().map(|(op, value)| format!("{} {value}", sign(*op))).collect();
+            let expected = match (of.query.is_some(), expected.is_empty()) {
+                (false, _) => "that they are there".to_owned(),
+                (true, true) => "a row".to_owned(),
+                (true, false) => expected.join(" and "),
+            };
+            format!("{asked}  # in the database, expects {expected}")
         }
         Probe::Migrations(of) => {
             format!("{}  # expects nothing pending", in_service(project, &of.service, of.via, &of.env, &of.status))

@@ -26,6 +26,6 @@ pub(super) fn read(reader: &Reader<'_>, cx: &Cx<'_>) -> Option<Vec<Lowered>> {
         return Some(vec![Lowered::host(Action::Probe(Probe::Tcp(probe)), None, cx)]);
     }
     let shown = open(&probe);
-    let body = Body::Driver(DriverWork::Here(HereProbe { look: HereLook::Open(probe), retry: None, watch: None }));
+    let body = Body::Driver(DriverWork::Here(HereProbe { look: HereLook::Open(probe), beside: false, retry: None, watch: None }));
     Some(vec![Lowered { suffix: None, shown, ledger: None, service: None, hints: Vec::new(), body }])
 }

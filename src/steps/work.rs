@@ -34,6 +34,9 @@ pub struct LocalCommand {
 pub struct HereProbe {
     /// What is looked at.
     pub look: HereLook,
+    /// Others look from other sides at the same time: what it means is for them together to say.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub beside: bool,
     /// How long it may be tried; none: once.
     pub retry: Option<Retry>,
     /// Looks again and again, for a time.

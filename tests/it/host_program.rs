@@ -139,6 +139,7 @@ impl Droplet {
             who: Who { user: "ann".to_owned(), machine: "laptop".to_owned() },
             note: None,
             compose: None,
+            database: None,
             secrets: SecretSources { base: self.home().display().to_string(), ..SecretSources::default() },
             effects: true,
             approval: Approval::Given,

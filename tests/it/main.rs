@@ -5,6 +5,7 @@
 
 mod becoming;
 mod chance;
+mod checks;
 mod commands;
 mod droplet;
 mod durable_cancel;

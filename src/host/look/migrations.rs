@@ -15,11 +15,9 @@ static TURN: Mutex<()> = Mutex::new(());
 pub(super) fn look(stage: &Stage<'_>, migrate: &Migrate) -> Result<Sight, String> {
     let Some(project) = &stage.submission.compose else { return Err("the plan names no compose project".to_owned()) };
     let env = stage.values(&migrate.env)?.into_iter().collect();
-    let Some(image) = stage.images.get(&migrate.service) else {
-        return Err(format!("the image of {} is not on this host", migrate.service));
-    };
+    let image = super::image(stage, &migrate.service)?;
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let found = actions::look_at_migrations(project, &stage.config, &stage.dir.run, migrate, image, &env);
+    let found = actions::look_at_migrations(project, &stage.config, &stage.dir.run, migrate, &image, &env);
     let (ok, observed, hint) = judge(found);
     let seen = Seen { ok, observed: shortened(&stage.masked(&observed)), expected: "nothing pending, nothing failed".to_owned() };
     Ok(Sight::of(seen, hint.map(str::to_owned)))

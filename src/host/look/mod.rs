@@ -2,15 +2,18 @@
 //! of the plan, and everything else is something seen.
 
 mod container;
+mod database;
 mod disk;
 mod logs;
 mod migrations;
 mod network;
 mod port;
 
+use super::docker;
 use super::stage::Stage;
 use crate::action::{HttpProbe, Probe};
 use crate::check::{self, Seen, tcp};
+use crate::name::ServiceName;
 
 pub(super) use network::errand;
 
@@ -37,6 +40,13 @@ impl From<Seen> for Sight {
     }
 }
 
+/// The image to look with: the one that the compose file names, or else the one that runs, for that is what is looked at.
+fn image(stage: &Stage<'_>, service: &ServiceName) -> Result<String, String> {
+    let running = || docker::services(&stage.config.name).ok()?.remove(service).map(|container| container.image);
+    let found = stage.images.get(service).cloned().or_else(running);
+    found.ok_or_else(|| format!("the image of {service} is not on this host, and no container of it"))
+}
+
 /// Takes one look.
 pub(super) fn look(stage: &Stage<'_>, probe: &Probe) -> Result<Sight, String> {
     match probe {
@@ -50,6 +60,7 @@ pub(super) fn look(stage: &Stage<'_>, probe: &Probe) -> Result<Sight, String> {
         Probe::Private { port } => Ok(port::look(*port)),
         Probe::Logs(probe) => logs::look(stage, probe),
         Probe::Disk(probe) => Ok(disk::look(probe)),
+        Probe::Database(probe) => database::look(stage, probe),
         Probe::Migrations(migrate) => migrations::look(stage, migrate),
         Probe::Sides { .. } | Probe::Watch { .. } => Err("several looks are not one".to_owned()),
     }

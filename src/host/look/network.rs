@@ -31,7 +31,7 @@ enum Report {
 /// Asks from a throw-away container of the service's image, in its network.
 pub(super) fn look(stage: &Stage<'_>, service: &ServiceName, http: &HttpProbe) -> Result<Sight, String> {
     let headers = stage.values(&http.headers)?;
-    let Some(image) = stage.images.get(service) else { return Err(format!("the image of {service} is not on this host")) };
+    let image = super::image(stage, service)?;
     let networks = stage.config.networks_of(service);
     let Some(network) = networks.first() else { return Err(format!("{service} is in no network")) };
     let program = std::env::current_exe().map_err(|error| format!("the host program cannot find itself: {error}"))?;
@@ -57,7 +57,7 @@ pub(super) fn look(stage: &Stage<'_>, service: &ServiceName, http: &HttpProbe) -
         &mount,
         "--entrypoint",
         "/landfall-host",
-        image,
+        &image,
         "errand",
     ];
     let spawn = Spawn { input: Some(errand), ..Spawn::new(words) };

@@ -21,8 +21,8 @@ pub(super) fn look(port: u16) -> Sight {
         return Seen { ok: true, observed: observed.to_owned(), expected }.into();
     }
     let hint = format!(
-        "publish it on 127.0.0.1 only (ports: [\"127.0.0.1:{port}:{port}\"]) or not at all: containers of one network reach each \
-         other without it, and what Docker publishes goes past ufw"
+        "let it listen on 127.0.0.1 only; publish a container's port so (ports: [\"127.0.0.1:{port}:{port}\"]) or not at all: \
+         containers of one network reach each other without it, and what Docker publishes goes past ufw"
     );
     let observed = shortened(&format!("it listens on {}", public.join(", ")));
     Sight::of(Seen { ok: false, observed, expected }, Some(hint))

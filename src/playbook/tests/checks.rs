@@ -4,8 +4,11 @@ use super::{Work, lines, on, resolved, wrong};
 use crate::action::{Action, Probe, Since, Watch};
 use crate::playbook::{DriverWork, HereLook, ResolvedStep};
 
+const DATABASE: &str = "[database]\nservice = \"postgres\"\n";
+
 fn steps(playbook: &str) -> Vec<ResolvedStep> {
-    let resolved = resolved(super::INVENTORY, playbook, &on("stage")).unwrap_or_else(|wrong| panic!("{wrong}"));
+    let inventory = format!("{}{DATABASE}", super::INVENTORY);
+    let resolved = resolved(&inventory, playbook, &on("stage")).unwrap_or_else(|wrong| panic!("{wrong}"));
     assert!(!resolved.hosts[0].effects(), "a check has no effects");
     resolved.hosts[0].steps.clone()
 }
@@ -139,6 +142,11 @@ free = "5GiB"
 inodes = "5%"
 
 [[steps]]
+kind = "database"
+query = "SELECT count(*) FROM orders"
+expect = { ge = 1 }
+
+[[steps]]
 kind = "migrate"
 mode = "status"
 tool = "prisma"
@@ -153,11 +161,11 @@ check = { kind = "health", url = "http://127.0.0.1:3000/health" }
     let steps = steps(playbook);
     let Probe::Logs(logs) = probe(&steps[5]) else { panic!("logs") };
     assert_eq!((logs.since, logs.at_most, logs.patterns.len(), logs.exclude.len()), (Since::Ago(600_000), 3, 2, 1));
-    let Probe::Watch { watch, of } = probe(&steps[8]) else { panic!("watch") };
+    let Probe::Watch { watch, of } = probe(&steps[9]) else { panic!("watch") };
     assert_eq!((watch, of.side()), (Watch { for_ms: 120_000, every_ms: 5_000, errors_per_mille: 50 }, "host"));
-    assert_eq!(steps[8].step.timeout_ms, Some(150_000));
+    assert_eq!(steps[9].step.timeout_ms, Some(150_000));
     assert!(steps.iter().all(|step| step.step.check));
-    let resolved = resolved(super::INVENTORY, playbook, &on("stage")).expect("resolved");
+    let resolved = resolved(&format!("{}{DATABASE}", super::INVENTORY), playbook, &on("stage")).expect("resolved");
     let shown = lines(&resolved, 0);
     for line in [
         "tcp | Success | host | nc -z 127.0.0.1 5432  # expects a connection",
@@ -167,6 +175,7 @@ check = { kind = "health", url = "http://127.0.0.1:3000/health" }
         "ps api  # expects healthy, at most 0 restarts, up for 10s, the image of the compose file",
         "logs --since 10m api  # expects at most 3 lines like /(?i)error/ or /panic/",
         "df DOCKER_ROOT  # expects 5368709120 bytes free, 5% of the inodes free",
+        "SELECT count(*) FROM orders  # in the database, expects >= 1",
         "npx prisma migrate status  # expects nothing pending",
         "# expects 200, every 5s for 2m: 5% may fail",
     ] {
@@ -244,6 +253,17 @@ apply = ["x"]
 per_host = true
 
 [[steps]]
+kind = "database"
+name = "l"
+tables = ["x"]
+query = "SELECT 1; SELECT 2"
+
+[[steps]]
+kind = "database"
+name = "m"
+expect = { above = 3 }
+
+[[steps]]
 kind = "contaner"
 name = "k"
 "#,
@@ -263,6 +283,11 @@ name = "k"
         "`every` is longer than `for`",
         "a `watch` step looks from one side",
         "`apply` cannot go with `mode = \"status\"`",
+        "`tables` cannot go with `query`",
+        "`query` holds more than one statement",
+        "landfall.toml does not say where the database is",
+        "unknown comparison `above`",
+        "needs `query`",
         "did you mean \"container\"?",
     ] {
         assert!(told.contains(message), "{message:?} is not in\n{told}");

@@ -45,7 +45,7 @@ prodution = true
 allow = true
 [database]
 service = "postgres"
-url = { secret = "DATABASE_URL" }
+port = 5432
 [seeds.x]
 command = ["x"]
 file = ["y"]
@@ -98,13 +98,13 @@ file = ["y"]
        |
        = help: its keys are compose, database, groups, hosts, project, secrets, seeds, ssh, state, vars
 
-    error: unknown key `url` in [database]
+    error: unknown key `port` in [database]
       --> landfall.toml:15:1
        |
-    15 | url = { secret = "DATABASE_URL" }
-       | ^^^
+    15 | port = 5432
+       | ^^^^
        |
-       = help: its keys are service
+       = help: its keys are ca, client_image, engine, name, service, url, user
 
     error: unknown key `file` in [seeds.x]
       --> landfall.toml:18:1

@@ -2,6 +2,7 @@
 
 mod checks;
 mod commands;
+mod database;
 mod inventory;
 mod resolve;
 mod steps;

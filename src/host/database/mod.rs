@@ -1,0 +1,348 @@
+//! The project's database, reached by a client program in its own container or in a one-off one: queries that only read, and any
+//! client program (psql, pg_dump, mysql, …) connected as the inventory says. No secret is ever in an argv: what a client must know it
+//! finds in its container's own environment, or reads from stdin. Must not know what is asked, nor of migrations.
+
+mod prelude;
+mod rows;
+mod trouble;
+mod url;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::compose::{self, Config};
+use super::kill::LABEL;
+use super::ledger::hex;
+use super::process::{self, Spawn};
+use super::secrets::Loaded;
+use crate::facts::DatabaseFacts;
+use crate::name::{RunId, ServiceName};
+use crate::protocol::{ComposeProject, Database, Engine, Way};
+use crate::secret::Value;
+
+pub(super) use rows::Row;
+pub(super) use trouble::Trouble;
+use url::Parts;
+
+/// How long a query may take, with all that Docker does around it.
+const LOOK: Duration = Duration::from_mins(1);
+/// The same, as the server keeps it.
+const STATEMENT: &str = "30s";
+
+/// A database that answered.
+pub(super) struct Access {
+    engine: Engine,
+    way: Reached,
+    user: String,
+    name: String,
+    /// The login needs the password of the container's environment.
+    password: AtomicBool,
+    /// What the server says it is.
+    pub(super) facts: DatabaseFacts,
+}
+
+enum Reached {
+    Service { project: ComposeProject, service: ServiceName },
+    Url { parts: Parts, image: String, ca: Option<String>, network: Option<String>, run: RunId },
+}
+
+impl std::fmt::Debug for Access {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // What it is reached by holds a password.
+        f.debug_struct("Access").field("facts", &self.facts).finish_non_exhaustive()
+    }
+}
+
+/// What a database is opened with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Opening<'a> {
+    /// The compose project.
+    pub project: Option<&'a ComposeProject>,
+    /// The same as Compose reads it.
+    pub config: &'a Config,
+    /// Where a URL is looked up.
+    pub secrets: &'a Loaded,
+    /// Whose containers its own are.
+    pub run: &'a RunId,
+}
+
+impl Access {
+    /// Reaches the database, and asks who it is.
+    pub(super) fn open(database: &Database, opening: Opening<'_>) -> Result<Self, Trouble> {
+        let (way, engine) = reached(database, opening)?;
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let mut access = Self {
+            engine,
+            way,
+            user: text(&database.user),
+            name: text(&database.name),
+            password: AtomicBool::new(false),
+            facts: DatabaseFacts::default(),
+        };
+        access.facts = access.who()?;
+        Ok(access)
+    }
+
+    fn who(&self) -> Result<DatabaseFacts, Trouble> {
+        let (asked, identity) = match self.engine {
+            Engine::Postgres => (
+                "SELECT 'PostgreSQL ' || current_setting('server_version'), current_database(), current_user",
+                "SELECT system_identifier FROM pg_catalog.pg_control_system()",
+            ),
+            Engine::Mysql => (
+                "SELECT CONCAT(IF(VERSION() LIKE '%MariaDB%', 'MariaDB ', 'MySQL '), SUBSTRING_INDEX(VERSION(), '-', 1)), \
+                 COALESCE(DATABASE(), ''), CURRENT_USER()",
+                "SELECT CONCAT(@@hostname, ':', @@port)",
+            ),
+        };
+        let rows = self.query(asked)?;
+        let [Some(server), Some(name), Some(user)] =
+            rows.into_iter().next().unwrap_or_default().try_into().unwrap_or([const { None }; 3])
+        else {
+            return Err(Trouble::Client("it did not say which server it talks to".to_owned()));
+        };
+        if name.is_empty() {
+            return Err(Trouble::NoDatabase("no database is chosen: say its `name` under [database]".to_owned()));
+        }
+        // Not every login may ask for it.
+        let identity = self.query(identity).ok().and_then(|rows| rows.into_iter().flatten().next().flatten());
+        let identity = identity.map(|server| {
+            let digest = Sha256::digest(format!("{:?} {server} {name}", self.engine).as_bytes());
+            hex(&digest[..12])
+        });
+        Ok(DatabaseFacts { server, name, user, identity })
+    }
+
+    /// The rows of one query, in a transaction that only reads.
+    pub(super) fn query(&self, sql: &str) -> Result<Vec<Row>, Trouble> {
+        self.queries(&[sql]).map(|sets| sets.into_iter().next().unwrap_or_default())
+    }
+
+    /// The rows of several queries, in one transaction that only reads: they see the same moment.
+    pub(super) fn queries(&self, queries: &[&str]) -> Result<Vec<Vec<Row>>, Trouble> {
+        let (words, text) = match self.engine {
+            Engine::Postgres => (&PSQL[..], asked_of_postgres(queries)),
+            Engine::Mysql => (&["mysql", "--xml", "--default-character-set=utf8mb4"][..], asked_of_mysql(queries)),
+        };
+        let printed = self.look(words, text.as_bytes())?;
+        let printed = String::from_utf8(printed).map_err(|_| Trouble::Client("its answer is not UTF-8".to_owned()))?;
+        let sets = match self.engine {
+            Engine::Postgres => rows::of_copy(&printed),
+            Engine::Mysql => rows::of_xml(&printed),
+        };
+        let sets = sets.map_err(Trouble::Client)?;
+        if sets.len() == queries.len() { Ok(sets) } else { Err(Trouble::Client("its answer was cut off".to_owned())) }
+    }
+
+    /// Runs a client program to its end and gives what it printed.
+    pub(super) fn look(&self, words: &[&str], input: &[u8]) -> Result<Vec<u8>, Trouble> {
+        let printed = self.attempt(words, input);
+        // Inside a database's own container most let a local login in without; where that is not so, its environment knows.
+        let asks = matches!(&printed, Err(Trouble::Login(said)) if said.contains("no password supplied"));
+        if asks && matches!(self.way, Reached::Service { .. }) && !self.password.swap(true, Ordering::Relaxed) {
+            return self.attempt(words, input);
+        }
+        printed
+    }
+
+    fn attempt(&self, words: &[&str], input: &[u8]) -> Result<Vec<u8>, Trouble> {
+        let spawn = self.client(words, input);
+        let (ended, kept) = process::capture(&spawn, LOOK).map_err(|error| Trouble::Client(error.to_string()))?;
+        match Trouble::of(&ended, &kept, self.place()) {
+            Some(trouble) => Err(trouble),
+            None if kept.stdout.len() >= process::CAPTURE => {
+                Err(Trouble::Client(format!("it printed more than {} MiB", process::CAPTURE >> 20)))
+            }
+            None => Ok(kept.stdout),
+        }
+    }
+
+    /// Where its client runs, for people.
+    pub(super) fn place(&self) -> &str {
+        match &self.way {
+            Reached::Service { service, .. } => service.as_str(),
+            Reached::Url { image, .. } => image,
+        }
+    }
+
+    /// A client program, connected as it should be: `psql`, `pg_dump`, `mysql`, `mysqldump`, each with options only. What it is to read
+    /// comes behind what it must know.
+    pub(super) fn client(&self, words: &[&str], input: &[u8]) -> Spawn {
+        match &self.way {
+            Reached::Service { project, service } => {
+                let script = match self.engine {
+                    Engine::Postgres => prelude::POSTGRES_INSIDE,
+                    Engine::Mysql => prelude::MYSQL_INSIDE,
+                };
+                let password = if self.password.load(Ordering::Relaxed) { "password" } else { "" };
+                let mut all = vec!["exec", "-T", service.as_str(), "sh", "-c", script, "sh", &self.user, &self.name, password];
+                all.extend(words);
+                Spawn { input: Some(input.to_vec()), ..compose::command(project, &all) }
+            }
+            Reached::Url { parts, image, ca, network, run } => {
+                let user = if self.user.is_empty() { &parts.user } else { &self.user };
+                let name = if self.name.is_empty() { &parts.name } else { &self.name };
+                let (script, mut told) = match self.engine {
+                    Engine::Postgres => (prelude::POSTGRES_BY_URL, prelude::for_postgres(parts, user, name, ca.is_some())),
+                    Engine::Mysql => (prelude::MYSQL_BY_URL, prelude::for_mysql(parts, user, name)),
+                };
+                told.extend_from_slice(input);
+                let label = format!("{LABEL}={run}");
+                let mount = ca.as_ref().map(|ca| format!("type=bind,source={ca},target={},readonly", prelude::CA));
+                let mut all = vec!["docker", "run", "--rm", "-i", "--pull", "never", "--log-driver", "none", "--label", &label];
+                all.extend(mount.iter().flat_map(|mount| ["--mount", mount.as_str()]));
+                all.extend(network.iter().flat_map(|network| ["--network", network.as_str()]));
+                all.extend(["--entrypoint", "sh", image, "-c", script, "sh", if ca.is_some() { "verify" } else { "" }]);
+                all.extend(words);
+                Spawn { input: Some(told), ..Spawn::new(all) }
+            }
+        }
+    }
+}
+
+/// psql as it is always started: no settings of anybody's own, and no going on behind an error.
+pub(super) const PSQL: [&str; 9] = ["psql", "-X", "-q", "-w", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-f-"];
+
+fn asked_of_postgres(queries: &[&str]) -> String {
+    let mut text = format!("SET statement_timeout = '{STATEMENT}';\nBEGIN TRANSACTION READ ONLY;\n");
+    for query in queries {
+        text.extend(["COPY (\n", query.trim().trim_end_matches(';'), "\n) TO STDOUT;\n\\echo '\\", rows::END, "'\n"]);
+    }
+    text.push_str("COMMIT;\n");
+    text
+}
+
+fn asked_of_mysql(queries: &[&str]) -> String {
+    let mut text = String::from("START TRANSACTION READ ONLY;\n");
+    for query in queries {
+        text.push_str(query.trim().trim_end_matches(';'));
+        text.push_str(";\n");
+    }
+    text.push_str("COMMIT;\n");
+    text
+}
+
+fn reached(database: &Database, opening: Opening<'_>) -> Result<(Reached, Engine), Trouble> {
+    match &database.way {
+        Way::Service(service) => {
+            let project = opening.project.ok_or_else(|| Trouble::Way("there is no compose project".to_owned()))?;
+            if !opening.config.services.contains_key(service.as_str()) {
+                return Err(Trouble::Way(format!("the compose project has no service {:?}", service.as_str())));
+            }
+            let engine = match database.engine.or_else(|| by_environment(opening.config, service)) {
+                Some(engine) => engine,
+                None => by_programs(project, service)?,
+            };
+            Ok((Reached::Service { project: project.clone(), service: service.clone() }, engine))
+        }
+        Way::Url { secret, client_image } => {
+            let url = opening.secrets.resolve(&Value::Secret(secret.clone())).map_err(Trouble::Way)?;
+            let parts =
+                Parts::of(&url).map_err(|why| Trouble::Way(format!("the secret {} is no database's URL: {why}", secret.0)))?;
+            let engine = parts.engine;
+            if database.engine.is_some_and(|said| said != engine) {
+                return Err(Trouble::Way(format!(
+                    "the secret {} is the URL of another kind of database than `engine` says",
+                    secret.0
+                )));
+            }
+            let base = opening.project.map_or("/", |project| project.dir.as_str());
+            let ca = database.ca.as_ref().map(|ca| Path::new(base).join(ca));
+            if let Some(ca) = ca.as_ref().filter(|ca| !ca.is_file()) {
+                return Err(Trouble::Way(format!("the file {} of `ca` is not on the host", ca.display())));
+            }
+            // A name of the project's own network means something only there.
+            let service =
+                parts.host.parse::<ServiceName>().ok().filter(|name| opening.config.services.contains_key(name.as_str()));
+            let network = service.and_then(|service| opening.config.networks_of(&service).into_iter().next());
+            let way = Reached::Url {
+                parts,
+                image: client_image.clone(),
+                ca: ca.map(|ca| ca.display().to_string()),
+                network,
+                run: opening.run.clone(),
+            };
+            Ok((way, engine))
+        }
+    }
+}
+
+/// Which server a service is, by what its environment is called.
+fn by_environment(config: &Config, service: &ServiceName) -> Option<Engine> {
+    let keys: Vec<&String> = config.services.get(service.as_str())?.environment.keys().collect();
+    let any = |prefixes: &[&str]| keys.iter().any(|key| prefixes.iter().any(|prefix| key.starts_with(prefix)));
+    match (any(&["POSTGRES_", "POSTGRESQL_"]), any(&["MYSQL_", "MARIADB_"])) {
+        (true, false) => Some(Engine::Postgres),
+        (false, true) => Some(Engine::Mysql),
+        _ => None,
+    }
+}
+
+/// The same by what is installed there.
+fn by_programs(project: &ComposeProject, service: &ServiceName) -> Result<Engine, Trouble> {
+    let script = "for p in psql mariadb mysql; do command -v $p >/dev/null 2>&1 && echo $p; done; true";
+    let spawn = compose::command(project, &["exec", "-T", service.as_str(), "sh", "-c", script]);
+    let (ended, kept) = process::capture(&spawn, LOOK).map_err(|error| Trouble::Client(error.to_string()))?;
+    if let Some(trouble) = Trouble::of(&ended, &kept, service.as_str()) {
+        return Err(trouble);
+    }
+    let found = String::from_utf8_lossy(&kept.stdout).lines().map(str::trim).next().map(str::to_owned);
+    match found.as_deref() {
+        Some("psql") => Ok(Engine::Postgres),
+        Some(_) => Ok(Engine::Mysql),
+        None => Err(Trouble::NoClient(service.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_part_of_a_url_is_in_an_argv() {
+        let parts = Parts::of("postgresql://ann:pw-of-the-test@db.example.com/shop").expect("url");
+        let way = Reached::Url {
+            parts,
+            image: "postgres:17".into(),
+            ca: Some("/etc/ca.crt".into()),
+            network: None,
+            run: RunId::from_random([0; 6]),
+        };
+        let access = Access {
+            engine: Engine::Postgres,
+            way,
+            user: String::new(),
+            name: String::new(),
+            password: AtomicBool::new(false),
+            facts: DatabaseFacts::default(),
+        };
+        let spawn = access.client(&PSQL, b"SELECT 1;\n");
+        let words = spawn.argv.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
+        for part in ["pw-of-the-test", "ann", "db.example.com", "shop"] {
+            assert!(!words.contains(part) && spawn.env.is_empty(), "{words}");
+        }
+        let told = String::from_utf8(spawn.input.expect("input")).expect("text");
+        assert_eq!(told, "db.example.com\n5432\nann\npw-of-the-test\nshop\nverify-full\nSELECT 1;\n");
+    }
+
+    #[test]
+    fn queries_only_read() {
+        insta::assert_snapshot!(asked_of_postgres(&["SELECT 1;", "SELECT 2"]), @r"
+        SET statement_timeout = '30s';
+        BEGIN TRANSACTION READ ONLY;
+        COPY (
+        SELECT 1
+        ) TO STDOUT;
+        \echo '\\='
+        COPY (
+        SELECT 2
+        ) TO STDOUT;
+        \echo '\\='
+        COMMIT;
+        ");
+        assert_eq!(asked_of_mysql(&["SELECT 1;"]), "START TRANSACTION READ ONLY;\nSELECT 1;\nCOMMIT;\n");
+    }
+}

@@ -1,0 +1,98 @@
+//! The shell texts that connect a client program, and what they read from stdin before it does. Each ends by becoming the program.
+
+use super::url::Parts;
+
+/// Where the certificates are in a one-off container.
+pub(super) const CA: &str = "/landfall-ca.crt";
+
+/// Words: user, database, "password" or nothing, then the program.
+pub(super) const POSTGRES_INSIDE: &str = r#"
+LC_ALL=C PGCLIENTENCODING=UTF8 PGCONNECT_TIMEOUT=10 PGAPPNAME=landfall
+PGUSER=${1:-${POSTGRES_USER:-${POSTGRESQL_USERNAME:-postgres}}}
+PGDATABASE=${2:-${POSTGRES_DB:-${POSTGRESQL_DATABASE:-$PGUSER}}}
+export LC_ALL PGCLIENTENCODING PGCONNECT_TIMEOUT PGAPPNAME PGUSER PGDATABASE
+if [ "$3" = password ]; then
+  PGPASSWORD=${POSTGRES_PASSWORD:-${POSTGRESQL_PASSWORD:-}}
+  file=${POSTGRES_PASSWORD_FILE:-${POSTGRESQL_PASSWORD_FILE:-}}
+  if [ -z "$PGPASSWORD" ] && [ -n "$file" ]; then PGPASSWORD=$(cat "$file"); fi
+  export PGPASSWORD
+fi
+shift 3
+exec "$@"
+"#;
+
+/// Words: user, database, nothing of use, then the program.
+pub(super) const MYSQL_INSIDE: &str = r#"
+LC_ALL=C; export LC_ALL
+user=${1:-${MYSQL_USER:-${MARIADB_USER:-root}}}
+name=${2:-${MYSQL_DATABASE:-${MARIADB_DATABASE:-}}}
+if [ "$user" = root ]; then
+  MYSQL_PWD=${MYSQL_ROOT_PASSWORD:-${MARIADB_ROOT_PASSWORD:-}}
+  file=${MYSQL_ROOT_PASSWORD_FILE:-${MARIADB_ROOT_PASSWORD_FILE:-}}
+else
+  MYSQL_PWD=${MYSQL_PASSWORD:-${MARIADB_PASSWORD:-}}
+  file=${MYSQL_PASSWORD_FILE:-${MARIADB_PASSWORD_FILE:-}}
+fi
+if [ -z "$MYSQL_PWD" ] && [ -n "$file" ]; then MYSQL_PWD=$(cat "$file"); fi
+if [ -n "$MYSQL_PWD" ]; then export MYSQL_PWD; else unset MYSQL_PWD; fi
+shift 3
+program=$1; shift
+case $program in mysql) other=mariadb ;; mysqldump) other=mariadb-dump ;; *) other=$program ;; esac
+if command -v "$other" >/dev/null 2>&1; then program=$other; fi
+exec "$program" --user="$user" "$@" ${name:+"$name"}
+"#;
+
+/// Words: "verify" or nothing, then the program. Read: host, port, user, password, database, sslmode.
+pub(super) const POSTGRES_BY_URL: &str = r#"
+LC_ALL=C PGCLIENTENCODING=UTF8 PGCONNECT_TIMEOUT=10 PGAPPNAME=landfall
+export LC_ALL PGCLIENTENCODING PGCONNECT_TIMEOUT PGAPPNAME
+for key in PGHOST PGPORT PGUSER PGPASSWORD PGDATABASE PGSSLMODE; do
+  IFS= read -r value || exit 70
+  if [ -n "$value" ]; then export "$key=$value"; else unset "$key"; fi
+done
+value=
+if [ "$1" = verify ]; then PGSSLROOTCERT=/landfall-ca.crt; export PGSSLROOTCERT; fi
+shift
+exec "$@"
+"#;
+
+/// Words: "verify" or nothing, then the program. Read: the database, the lines of an option file, and a blank one.
+pub(super) const MYSQL_BY_URL: &str = r#"
+LC_ALL=C; export LC_ALL
+IFS= read -r name || exit 70
+options=
+while IFS= read -r line && [ -n "$line" ]; do options="$options$line
+"; done
+verify=$1; shift
+program=$1; shift
+case $program in mysql) other=mariadb ;; mysqldump) other=mariadb-dump ;; *) other=$program ;; esac
+if command -v "$other" >/dev/null 2>&1; then
+  program=$other
+  if [ "$verify" = verify ]; then set -- --ssl-ca=/landfall-ca.crt --ssl-verify-server-cert "$@"; fi
+elif [ "$verify" = verify ]; then
+  set -- --ssl-ca=/landfall-ca.crt --ssl-mode=VERIFY_IDENTITY "$@"
+fi
+exec 3<<END
+$options
+END
+options=
+exec "$program" --defaults-extra-file=/dev/fd/3 "$@" ${name:+"$name"}
+"#;
+
+/// What [`POSTGRES_BY_URL`] reads.
+pub(super) fn for_postgres(parts: &Parts, user: &str, name: &str, verify: bool) -> Vec<u8> {
+    let tls = if verify { "verify-full" } else { parts.tls.as_deref().unwrap_or("") };
+    [parts.host.as_str(), parts.port.as_str(), user, parts.password.as_str(), name, tls]
+        .map(|line| format!("{line}\n"))
+        .concat()
+        .into_bytes()
+}
+
+/// What [`MYSQL_BY_URL`] reads.
+pub(super) fn for_mysql(parts: &Parts, user: &str, name: &str) -> Vec<u8> {
+    let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+    let lines =
+        [("host", parts.host.as_str()), ("port", parts.port.as_str()), ("user", user), ("password", parts.password.as_str())];
+    let lines = lines.map(|(key, value)| format!("{key}={}\n", quoted(value))).concat();
+    format!("{name}\n[client]\n{lines}\n").into_bytes()
+}

@@ -1,12 +1,16 @@
 //! The closed instruction set of a host: many step kinds lower to these few actions, as pure data that travels in a submission.
 //! Knows nothing of playbooks, and does nothing itself.
 
+mod look;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::name::ServiceName;
 use crate::secret::Value;
+
+pub use look::{ContainerProbe, DatabaseProbe, DiskProbe, LogsProbe, Percentile, Since, TcpProbe, Watch};
 
 /// One thing a host does. A step is a list of them, ended by the first that does not succeed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -233,15 +237,39 @@ pub enum Probe {
         /// What to ask.
         http: HttpProbe,
     },
-    /// Docker's own view of the container's health.
-    Container {
-        /// Which service.
-        service: ServiceName,
+    /// Docker's own view of a container.
+    Container(ContainerProbe),
+    /// A connection, from the host program.
+    Tcp(TcpProbe),
+    /// A port on which nothing may listen for the world.
+    Private {
+        /// Which.
+        port: u16,
+    },
+    /// What a service's containers have written to their logs.
+    Logs(LogsProbe),
+    /// Room on a disk of the host.
+    Disk(DiskProbe),
+    /// What the database answers.
+    Database(DatabaseProbe),
+    /// Whether migrations wait or have failed. Never applies one.
+    Migrations(Box<Migrate>),
+    /// The same question from several sides at once.
+    Sides {
+        /// What each of them asks.
+        of: Vec<Probe>,
+    },
+    /// A look again and again, for a time.
+    Watch {
+        /// What is looked at.
+        of: Box<Probe>,
+        /// How often, for how long, and how much of it may go wrong.
+        watch: Watch,
     },
 }
 
 /// A request and what its answer must be.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct HttpProbe {
     /// Where to.
     pub url: String,
@@ -255,6 +283,9 @@ pub struct HttpProbe {
     pub body: Option<String>,
     /// For the whole exchange.
     pub timeout_ms: u64,
+    /// Whether it goes on to where a redirect points.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub redirects: bool,
     /// What the answer must be.
     pub expect: HttpExpect,
 }
@@ -264,6 +295,9 @@ pub struct HttpProbe {
 pub struct HttpExpect {
     /// Any of these.
     pub status: Vec<u16>,
+    /// Or any of these hundreds: 2 for 200 to 299.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<u16>,
     /// Each must hold for the body read as JSON.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub json: Vec<JsonExpect>,
@@ -273,6 +307,9 @@ pub struct HttpExpect {
     /// The longest the exchange may take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<u64>,
+    /// The longest that so many of a hundred exchanges may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percentile: Option<Percentile>,
 }
 
 /// A comparison of one place of a JSON document.

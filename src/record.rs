@@ -206,29 +206,32 @@ impl Reader {
                 // Whose record it is counts, not what the record says of itself.
                 Some(Event { run: self.run.clone(), host: Some(self.host.clone()), ..*event })
             }
-            Frame::Output { stream, ms, text, partial } => {
-                let (text, bytes) = match String::from_utf8(text) {
-                    Ok(text) => (text, None),
-                    Err(error) => {
-                        let bytes = error.into_bytes();
-                        (String::from_utf8_lossy(&bytes).into_owned(), Some(base64(&bytes)))
-                    }
-                };
-                Some(Event {
-                    v: VERSION,
-                    time: timestamp(self.began + Duration::from_millis(ms.min(u64::from(u32::MAX) * 1000))),
-                    run: self.run.clone(),
-                    host: Some(self.host.clone()),
-                    step: self.step.clone(),
-                    body: Body::Output { stream, text, bytes, partial },
-                })
-            }
+            Frame::Output { stream, ms, text, partial } => Some(Event {
+                v: VERSION,
+                time: timestamp(self.began + Duration::from_millis(ms.min(u64::from(u32::MAX) * 1000))),
+                run: self.run.clone(),
+                host: Some(self.host.clone()),
+                step: self.step.clone(),
+                body: output(stream, text, partial),
+            }),
             Frame::End { code, status } => {
                 self.end = Some((code, status));
                 None
             }
         }
     }
+}
+
+/// Output as an event tells it.
+pub fn output(stream: Stream, text: Vec<u8>, partial: bool) -> Body {
+    let (text, bytes) = match String::from_utf8(text) {
+        Ok(text) => (text, None),
+        Err(error) => {
+            let bytes = error.into_bytes();
+            (String::from_utf8_lossy(&bytes).into_owned(), Some(base64(&bytes)))
+        }
+    };
+    Body::Output { stream, text, bytes, partial }
 }
 
 /// Standard base64. Here because the host program carries no crate for it.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::json_path::{JsonPath, compare, sign};
-use crate::action::{HttpExpect, JsonExpect};
+use crate::action::{HttpExpect, JsonExpect, Percentile};
 
 /// The longest text that [`Seen::observed`] holds, in bytes.
 pub const MAX_OBSERVED: usize = 200;
@@ -23,6 +23,8 @@ pub struct Answer {
     pub cut: bool,
     /// From the first look-up of the name to the last byte.
     pub latency: Duration,
+    /// Of all exchanges, where more than one was asked for.
+    pub latencies: Vec<Duration>,
 }
 
 /// What was seen, beside what was expected.
@@ -38,8 +40,15 @@ pub struct Seen {
 
 /// Judges an answer. What is observed goes through `mask` before it is shortened, for half a secret is no longer recognised.
 pub fn judge(answer: &Answer, expect: &HttpExpect, mask: impl Fn(String) -> String) -> Seen {
-    let mut ok = status_fits(answer.status, &expect.status);
+    let mut ok = status_fits(answer.status, expect);
     let mut observed = format!("status {}, {} ms", answer.status, answer.latency.as_millis());
+    if let Some(wanted) = expect.percentile.filter(|_| !answer.latencies.is_empty()) {
+        let found = percentile(&answer.latencies, wanted.percent);
+        let slow = found > Duration::from_millis(wanted.within_ms);
+        ok &= !slow;
+        let (percent, count) = (wanted.percent, answer.latencies.len());
+        let _ = write!(observed, ", p{percent} {} ms of {count}{}", found.as_millis(), if slow { " (too slow)" } else { "" });
+    }
     if expect.latency_ms.is_some_and(|bound| answer.latency > Duration::from_millis(bound)) {
         ok = false;
         observed.push_str(" (too slow)");
@@ -64,8 +73,7 @@ pub fn unanswered(why: impl std::fmt::Display, expect: &HttpExpect, mask: impl F
 
 /// What an answer must be, in words.
 pub fn expectation(expect: &HttpExpect) -> String {
-    let codes: Vec<_> = expect.status.iter().map(u16::to_string).collect();
-    let mut text = format!("status {}", if codes.is_empty() { "2xx".to_owned() } else { codes.join(" or ") });
+    let mut text = format!("status {}", statuses(expect));
     for JsonExpect { path, op, value } in &expect.json {
         let _ = write!(text, ", {path} {} {value}", sign(*op));
     }
@@ -75,12 +83,33 @@ pub fn expectation(expect: &HttpExpect) -> String {
     if let Some(bound) = expect.latency_ms {
         let _ = write!(text, ", within {bound} ms");
     }
+    if let Some(Percentile { percent, within_ms, samples }) = expect.percentile {
+        let _ = write!(text, ", {percent}% of {samples} within {within_ms} ms");
+    }
     text
 }
 
+/// The accepted statuses, in words.
+pub fn statuses(expect: &HttpExpect) -> String {
+    let codes = expect.status.iter().map(u16::to_string);
+    let all: Vec<String> = codes.chain(expect.classes.iter().map(|class| format!("{class}xx"))).collect();
+    if all.is_empty() { "2xx".to_owned() } else { all.join(" or ") }
+}
+
 /// No status named means any success: an expectation is never empty.
-fn status_fits(status: u16, wanted: &[u16]) -> bool {
-    if wanted.is_empty() { (200..300).contains(&status) } else { wanted.contains(&status) }
+pub(super) fn status_fits(status: u16, expect: &HttpExpect) -> bool {
+    match (expect.status.as_slice(), expect.classes.as_slice()) {
+        ([], []) => (200..300).contains(&status),
+        (codes, classes) => codes.contains(&status) || classes.contains(&(status / 100)),
+    }
+}
+
+/// The longest of the fastest so many of a hundred.
+fn percentile(latencies: &[Duration], percent: u8) -> Duration {
+    let mut sorted = latencies.to_vec();
+    sorted.sort_unstable();
+    let rank = (sorted.len() * usize::from(percent)).div_ceil(100).max(1);
+    sorted.get(rank - 1).or(sorted.last()).copied().unwrap_or_default()
 }
 
 fn places(answer: &Answer, wanted: &[JsonExpect]) -> (bool, String) {
@@ -126,7 +155,7 @@ fn body_matches(body: &[u8], pattern: &str) -> (bool, &'static str) {
 }
 
 /// On one line, without control characters, and short.
-fn shortened(text: &str) -> String {
+pub fn shortened(text: &str) -> String {
     let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     if text.len() <= MAX_OBSERVED {
         return text;
@@ -142,7 +171,7 @@ mod tests {
     use serde_json::json;
 
     fn answer(status: u16, body: impl AsRef<[u8]>) -> Answer {
-        Answer { status, body: body.as_ref().to_vec(), cut: false, latency: Duration::from_millis(12) }
+        Answer { status, body: body.as_ref().to_vec(), cut: false, latency: Duration::from_millis(12), latencies: Vec::new() }
     }
 
     fn json(path: &str, op: Compare, value: Value) -> HttpExpect {
@@ -184,6 +213,28 @@ mod tests {
             let seen = judge(&answer, &expect, |text| text);
             assert_eq!((seen.ok, seen.observed.as_str()), (ok, observed), "{expect:?}");
         }
+    }
+
+    #[test]
+    fn classes_and_percentiles() {
+        let expect = HttpExpect { status: vec![301], classes: vec![2, 4], ..HttpExpect::default() };
+        let fits = [200, 299, 301, 302, 404, 500].map(|status| status_fits(status, &expect));
+        assert_eq!(fits, [true, true, true, false, true, false]);
+        assert_eq!(statuses(&expect), "301 or 2xx or 4xx");
+        let ms = |all: &[u64]| all.iter().map(|ms| Duration::from_millis(*ms)).collect::<Vec<_>>();
+        for (percent, found) in [(1, 10), (50, 20), (75, 30), (76, 900), (95, 900), (100, 900)] {
+            assert_eq!(percentile(&ms(&[30, 10, 900, 20]), percent), Duration::from_millis(found), "{percent}");
+        }
+        let many = Answer { latencies: ms(&[30, 10, 900, 20]), ..answer(200, "") };
+        let within = |percent, within_ms| HttpExpect {
+            percentile: Some(Percentile { percent, within_ms, samples: 4 }),
+            ..HttpExpect::default()
+        };
+        let seen = judge(&many, &within(75, 30), |text| text);
+        assert_eq!((seen.ok, seen.observed.as_str()), (true, "status 200, 12 ms, p75 30 ms of 4"));
+        let seen = judge(&many, &within(95, 300), |text| text);
+        assert_eq!((seen.ok, seen.observed.as_str()), (false, "status 200, 12 ms, p95 900 ms of 4 (too slow)"));
+        assert_eq!(seen.expected, "status 2xx, 95% of 4 within 300 ms");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! One HTTP/1.1 exchange, bounded in time and size, and the words for what can go wrong with it. Follows no redirect, for a check
-//! asks about one address; speaks TLS only in the client.
+//! HTTP/1.1 exchanges, bounded in time and size, and the words for what can go wrong with them. Follows no redirect unless it is
+//! told to, for a check asks about one address; speaks TLS only in the client.
 
 use std::io::Read as _;
 use std::sync::Arc;
@@ -10,11 +10,14 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport};
 
-use super::expect::Answer;
+use super::expect::{Answer, status_fits};
 use crate::action::HttpProbe;
 
 /// The longest body that is kept.
 pub const MAX_BODY: usize = 1 << 20;
+
+/// The most redirects that are followed, where any are.
+const REDIRECTS: u32 = 5;
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -110,13 +113,25 @@ impl FetchError {
 
 /// Asks, without any proxy. `headers` are those of the probe with their secrets resolved. Any status is an answer.
 pub fn fetch(probe: &HttpProbe, headers: &[(String, String)]) -> Result<Answer, FetchError> {
-    exchange(probe, headers, None)
+    exchanges(probe, headers, None)
 }
 
 /// Asks through the proxy that the environment names (`HTTPS_PROXY`, `NO_PROXY`, …), as other programs of the operator do.
 #[cfg(feature = "client")]
 pub fn fetch_by_environment(probe: &HttpProbe, headers: &[(String, String)]) -> Result<Answer, FetchError> {
-    exchange(probe, headers, ureq::Proxy::try_from_env())
+    exchanges(probe, headers, ureq::Proxy::try_from_env())
+}
+
+/// As many exchanges as are asked for, or until one is not answered as it should be.
+fn exchanges(probe: &HttpProbe, headers: &[(String, String)], proxy: Option<ureq::Proxy>) -> Result<Answer, FetchError> {
+    let mut answer = exchange(probe, headers, proxy.clone())?;
+    let Some(wanted) = probe.expect.percentile else { return Ok(answer) };
+    let mut latencies = vec![answer.latency];
+    while latencies.len() < wanted.samples as usize && status_fits(answer.status, &probe.expect) {
+        answer = exchange(probe, headers, proxy.clone())?;
+        latencies.push(answer.latency);
+    }
+    Ok(Answer { latencies, ..answer })
 }
 
 fn exchange(probe: &HttpProbe, headers: &[(String, String)], proxy: Option<ureq::Proxy>) -> Result<Answer, FetchError> {
@@ -126,7 +141,7 @@ fn exchange(probe: &HttpProbe, headers: &[(String, String)], proxy: Option<ureq:
     let timeout = Duration::from_millis(probe.timeout_ms.max(1));
     let config = ureq::Agent::config_builder()
         .http_status_as_error(false)
-        .max_redirects(0)
+        .max_redirects(if probe.redirects { REDIRECTS } else { 0 })
         .max_redirects_will_error(false)
         .max_idle_connections(0)
         .allow_non_standard_methods(true)
@@ -155,7 +170,7 @@ fn exchange(probe: &HttpProbe, headers: &[(String, String)], proxy: Option<ureq:
     let latency = began.elapsed();
     let cut = body.len() > MAX_BODY;
     body.truncate(MAX_BODY);
-    Ok(Answer { status, body, cut, latency })
+    Ok(Answer { status, body, cut, latency, latencies: Vec::new() })
 }
 
 /// Host and port, for people; and whether this program can speak to it at all.

@@ -14,6 +14,7 @@ fn probe(url: &str) -> HttpProbe {
         headers: std::collections::BTreeMap::new(),
         body: None,
         timeout_ms: 10_000,
+        redirects: false,
         expect: HttpExpect::default(),
     }
 }
@@ -199,4 +200,46 @@ fn a_plain_server_asked_for_tls() {
 #[test]
 fn the_host_program_has_no_tls() {
     assert_eq!(fetch(&probe("https://127.0.0.1/"), &[]), Err(FetchError::NoTls));
+}
+
+#[test]
+fn a_redirect_is_followed_only_where_it_is_wanted() {
+    let moved = |to: &str| format!("HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n");
+    let (end, end_thread) = answering("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nhere");
+    let (url, thread) = answering(moved(&end));
+    let answer = fetch(&HttpProbe { redirects: true, ..probe(&url) }, &[]).expect("answer");
+    assert_eq!((answer.status, answer.body.as_slice()), (200, &b"here"[..]));
+    thread.join().expect("server");
+    end_thread.join().expect("server");
+    let (url, thread) = answering(moved("http://127.0.0.1:1/"));
+    assert_eq!(fetch(&probe(&url), &[]).map(|answer| answer.status), Ok(302));
+    thread.join().expect("server");
+}
+
+#[test]
+fn many_exchanges_are_made_for_a_percentile() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let url = format!("http://{}/health", listener.local_addr().expect("address"));
+    let thread = std::thread::spawn(move || {
+        let mut served = 0;
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("accept");
+            let mut head = [0; 512];
+            let _ = stream.read(&mut head);
+            served += 1;
+            let status = if served == 8 { "503 Busy" } else { "200 OK" };
+            let _ = write!(stream, "HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
+            if served == 8 {
+                break;
+            }
+        }
+        served
+    });
+    let percentile = crate::action::Percentile { percent: 95, within_ms: 10_000, samples: 5 };
+    let probe = HttpProbe { expect: HttpExpect { percentile: Some(percentile), ..HttpExpect::default() }, ..probe(&url) };
+    assert_eq!(fetch(&probe, &[]).expect("answer").latencies.len(), 5);
+    // One that is not answered as it should be ends it.
+    let answer = fetch(&probe, &[]).expect("answer");
+    assert_eq!((answer.status, answer.latencies.len()), (503, 3));
+    assert_eq!(thread.join().expect("server"), 8);
 }

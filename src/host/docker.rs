@@ -131,6 +131,9 @@ pub(super) struct Container {
     pub id: String,
     /// The id of its image.
     pub image: String,
+    /// How often Docker has started it anew by itself.
+    #[serde(default)]
+    pub restart_count: u32,
     /// How it is.
     pub state: ContainerState,
     /// Its settings.

@@ -8,7 +8,7 @@ use super::compose::Config;
 use super::docker;
 use super::project::{self, Look};
 use super::secrets::{Collection, Loaded, Origin, SourceError};
-use crate::action::{Action, Via};
+use crate::action::{Action, Probe, Via};
 use crate::facts::Refusal;
 use crate::name::ServiceName;
 use crate::protocol::{ComposeProject, Submission};
@@ -91,6 +91,9 @@ fn of_containers(config: &Config, submission: &Submission, collection: &mut Coll
         .filter_map(|action| match action {
             Action::Service(command) if command.via == Via::Exec => Some(&command.service),
             Action::Migrate(migrate) if migrate.via == Via::Exec => Some(&migrate.service),
+            Action::Probe(Probe::Migrations(migrate)) if migrate.via == Via::Exec => Some(&migrate.service),
+            // Its log may hold what it was started with.
+            Action::Probe(Probe::Logs(logs)) => Some(&logs.service),
             _ => None,
         })
         .collect();

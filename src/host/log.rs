@@ -5,6 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::OFlags;
@@ -17,6 +18,26 @@ use crate::record;
 /// The log of one run, open for writing.
 #[derive(Debug)]
 pub(super) struct Log {
+    book: Arc<Mutex<Book>>,
+    /// Set where the step that writes is not the only one that runs.
+    aside: Option<Aside>,
+}
+
+/// The most output that waits for the end of its step.
+const HELD: usize = 256 << 10;
+
+/// A step among others that run at once. What it prints waits for its end, so that it stands together; what happens does not.
+#[derive(Debug)]
+struct Aside {
+    step: StepName,
+    held: Vec<Event>,
+    size: usize,
+    left_out: usize,
+}
+
+/// The file, and what could not be written to it.
+#[derive(Debug)]
+struct Book {
     file: File,
     run: RunId,
     host: HostName,
@@ -42,29 +63,112 @@ impl Log {
             }
             made => made?,
         };
-        Ok(Self {
-            file,
-            run,
-            host,
-            began: (Instant::now(), SystemTime::now()),
-            cut: Vec::new(),
-            at_frame: true,
-            lost: 0,
-            unsynced: false,
-        })
+        let began = (Instant::now(), SystemTime::now());
+        let book = Book { file, run, host, began, cut: Vec::new(), at_frame: true, lost: 0, unsynced: false };
+        Ok(Self { book: Arc::new(Mutex::new(book)), aside: None })
+    }
+
+    /// The same log, for a step that runs beside others.
+    pub(super) fn beside(&self, step: &StepName) -> Self {
+        let aside = Aside { step: step.clone(), held: Vec::new(), size: 0, left_out: 0 };
+        Self { book: Arc::clone(&self.book), aside: Some(aside) }
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes an event.
     pub(super) fn event(&mut self, step: Option<&StepName>, body: Body) {
-        if matches!(body, Body::RunStarted { .. }) {
-            self.began = (Instant::now(), SystemTime::now());
+        if matches!(body, Body::StepFinished { .. }) {
+            self.release();
         }
-        let event = self.envelope(step, body);
-        self.foreign(&event);
+        let mut book = self.book();
+        if matches!(body, Body::RunStarted { .. }) {
+            book.began = (Instant::now(), SystemTime::now());
+        }
+        let event = book.envelope(step, body);
+        book.foreign(&event);
     }
 
     /// Writes an event that somebody else saw.
     pub(super) fn foreign(&mut self, event: &Event) {
+        self.book().foreign(event);
+    }
+
+    /// Writes what waited.
+    fn release(&mut self) {
+        let Some(aside) = &mut self.aside else { return };
+        let (events, left_out) = (std::mem::take(&mut aside.held), std::mem::take(&mut aside.left_out));
+        aside.size = 0;
+        let step = aside.step.clone();
+        let mut book = self.book();
+        for event in &events {
+            book.foreign(event);
+        }
+        if left_out > 0 {
+            let text = format!("{left_out} bytes more that it printed are left out here");
+            let event = book.envelope(Some(&step), Body::Warning { text });
+            book.foreign(&event);
+        }
+    }
+
+    /// Writes output, which is masked already.
+    pub(super) fn output(&mut self, stream: Stream, text: &[u8], partial: bool) {
+        if self.hold(stream, text, partial) {
+            return;
+        }
+        let mut book = self.book();
+        let mut frames = Vec::with_capacity(text.len() + 16);
+        record::write_output(&mut frames, stream, book.elapsed_ms(), text, partial);
+        book.append(&frames);
+    }
+
+    /// Writes whole lines of output, each with its end, in one go.
+    pub(super) fn lines(&mut self, stream: Stream, lines: &[u8]) {
+        if self.aside.is_some() {
+            for line in lines.split_inclusive(|byte| *byte == b'\n') {
+                self.hold(stream, line.strip_suffix(b"\n").unwrap_or(line), false);
+            }
+            return;
+        }
+        let mut book = self.book();
+        let mut frames = Vec::with_capacity(lines.len() + lines.len() / 8 + 16);
+        record::write_lines(&mut frames, stream, book.elapsed_ms(), lines);
+        book.append(&frames);
+    }
+
+    /// Keeps output for the end of its step. False where the step is alone and need not wait.
+    fn hold(&mut self, stream: Stream, text: &[u8], partial: bool) -> bool {
+        let Some(step) = self.aside.as_ref().map(|aside| aside.step.clone()) else { return false };
+        let event = self.book().envelope(Some(&step), record::output(stream, text.to_vec(), partial));
+        let Some(aside) = &mut self.aside else { return false };
+        if aside.size + text.len() > HELD {
+            aside.left_out += text.len();
+        } else {
+            aside.size += text.len();
+            aside.held.push(event);
+        }
+        true
+    }
+
+    /// Writes the last frame and brings all of it to the disk.
+    pub(super) fn end(&mut self, code: u8, status: Status) {
+        let mut frame = Vec::new();
+        record::write_end(&mut frame, code, status);
+        let mut book = self.book();
+        book.append(&frame);
+        book.sync();
+    }
+
+    /// Milliseconds since the run began.
+    pub(super) fn elapsed_ms(&self) -> u64 {
+        self.book().elapsed_ms()
+    }
+}
+
+impl Book {
+    fn foreign(&mut self, event: &Event) {
         let mut frame = Vec::new();
         record::write_event(&mut frame, event);
         if frame.len() > record::MAX_FRAME {
@@ -88,39 +192,13 @@ impl Log {
         }
     }
 
-    /// Writes output, which is masked already.
-    pub(super) fn output(&mut self, stream: Stream, text: &[u8], partial: bool) {
-        let ms = self.elapsed_ms();
-        let mut frames = Vec::with_capacity(text.len() + 16);
-        record::write_output(&mut frames, stream, ms, text, partial);
-        self.append(&frames);
-    }
-
-    /// Writes whole lines of output, each with its end, in one go.
-    pub(super) fn lines(&mut self, stream: Stream, lines: &[u8]) {
-        let ms = self.elapsed_ms();
-        let mut frames = Vec::with_capacity(lines.len() + lines.len() / 8 + 16);
-        record::write_lines(&mut frames, stream, ms, lines);
-        self.append(&frames);
-    }
-
-    /// Writes the last frame and brings all of it to the disk.
-    pub(super) fn end(&mut self, code: u8, status: Status) {
-        let mut frame = Vec::new();
-        record::write_end(&mut frame, code, status);
-        self.append(&frame);
-        self.sync();
-    }
-
-    /// Brings what was written to the disk.
-    pub(super) fn sync(&mut self) {
+    fn sync(&mut self) {
         if std::mem::take(&mut self.unsynced) {
             let _ = self.file.sync_data();
         }
     }
 
-    /// Milliseconds since the run began.
-    pub(super) fn elapsed_ms(&self) -> u64 {
+    fn elapsed_ms(&self) -> u64 {
         u64::try_from(self.began.0.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 

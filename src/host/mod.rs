@@ -20,8 +20,10 @@ mod ledger;
 mod literals;
 mod lock;
 mod log;
+mod look;
 pub mod mask;
 mod owner;
+mod play;
 mod process;
 mod project;
 mod retention;
@@ -32,6 +34,7 @@ mod state;
 mod status;
 mod supervise;
 mod survey;
+mod together;
 
 use std::process::ExitCode;
 
@@ -58,7 +61,7 @@ pub fn main() -> ExitCode {
             close_inherited();
             supervise::main(root, run)
         }
-        [_, "errand"] => actions::errand(),
+        [_, "errand"] => look::errand(),
         [_, "hunt", run, signal] => inside::hunt(run, signal),
         [_, "--version"] => {
             use std::io::Write;

@@ -105,6 +105,25 @@ impl Outcome {
     }
 }
 
+impl<'a> Stage<'a> {
+    /// The same, for a step that runs beside others.
+    pub(super) fn beside(&self, step: &StepName) -> io::Result<Self> {
+        Ok(Self {
+            log: self.log.beside(step),
+            inbox: Watch::entries(&self.dir.path)?,
+            secrets: Arc::clone(&self.secrets),
+            config: self.config.clone(),
+            images: self.images.clone(),
+            approved: self.approved.clone(),
+            deadline: self.deadline,
+            deaf: self.deaf,
+            withheld: false,
+            guest: None,
+            ..*self
+        })
+    }
+}
+
 impl Stage<'_> {
     /// Text as it may leave the host.
     pub(super) fn masked(&self, text: &str) -> String {

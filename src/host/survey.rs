@@ -20,7 +20,7 @@ use super::process::{self, Spawn};
 use super::project;
 use super::secrets::Loaded;
 use super::state::State;
-use crate::action::{Action, Probe, Via};
+use crate::action::{Action, Via};
 use crate::facts::{DatabaseFacts, Facts, Migrations, Refusal, ServiceFacts};
 use crate::name::{RunId, ServiceName};
 use crate::protocol::{ComposeProject, HostStep, LedgerKey, Seen, Submission};
@@ -62,11 +62,9 @@ fn services_of(action: &Action) -> Vec<ServiceName> {
         Action::Migrate(migrate) => vec![migrate.service.clone()],
         Action::Pull { services } | Action::Start { services } => services.clone(),
         Action::Up(up) => up.services.clone(),
-        Action::Probe(Probe::Network { service, .. } | Probe::Container { service }) => vec![service.clone()],
         Action::Restore(restore) => restore.stop.clone().unwrap_or_default(),
-        Action::Probe(Probe::Host(_)) | Action::Shell(_) | Action::Backup(_) | Action::RequireBackup { .. } | Action::Barrier => {
-            Vec::new()
-        }
+        Action::Probe(probe) => probe.services().into_iter().cloned().collect(),
+        Action::Shell(_) | Action::Backup(_) | Action::RequireBackup { .. } | Action::Barrier => Vec::new(),
     }
 }
 

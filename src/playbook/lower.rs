@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::action::{Action, Probe};
+use crate::action::Action;
 use crate::name::{HostName, StepName};
 use crate::protocol::{ComposeProject, Database, LedgerKey, Seen, StateDir, When};
 use crate::secret::SecretSources;
@@ -105,13 +105,21 @@ pub(super) fn view(inventory: &Inventory, playbook: &Playbook, host: &Host, opti
 fn needs_docker(draft: &Draft) -> bool {
     let needs = draft.common.needs.as_ref().is_some_and(|needs| !needs.is_empty());
     needs
-        || matches!(&draft.lowered.body, Body::Host(action) if !matches!(action, Action::Probe(Probe::Host(_)) | Action::Barrier))
+        || match &draft.lowered.body {
+            Body::Host(Action::Probe(probe)) | Body::Sides(probe, _) => !probe.services().is_empty() || probe.asks_database(),
+            Body::Host(action) => *action != Action::Barrier,
+            Body::Driver(_) => false,
+        }
 }
 
 /// Whether a step looks at the database itself.
 fn needs_database(draft: &Draft) -> bool {
     draft.common.require_backup.is_some()
-        || matches!(&draft.lowered.body, Body::Host(Action::Migrate(_) | Action::Backup(_) | Action::Restore(_)))
+        || match &draft.lowered.body {
+            Body::Host(Action::Migrate(_) | Action::Backup(_) | Action::Restore(_)) => true,
+            Body::Host(Action::Probe(probe)) => probe.asks_database(),
+            _ => false,
+        }
 }
 
 fn compose_project(inventory: &Inventory, host: &Host, scope: &Scope, sink: &Sink, unset: &Sink) -> Option<ComposeProject> {
@@ -261,7 +269,7 @@ fn remember(lowered: &mut Lowered, kind: &Kind, common: &Common, cx: &Cx<'_>, pl
         };
         let command = match &lowered.body {
             Body::Host(action) => serde_json::to_string(action).unwrap_or_else(|_| lowered.shown.clone()),
-            Body::Driver(_) => lowered.shown.clone(),
+            Body::Driver(_) | Body::Sides(..) => lowered.shown.clone(),
         };
         lowered.ledger = Some(LedgerKey { name: String::new(), service, command, files: Vec::new(), seen: cx.seen });
     }

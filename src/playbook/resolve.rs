@@ -225,17 +225,18 @@ fn resolve_step(draft: &Draft, host: &HostName, views: &[HostView]) -> ResolvedS
     let work = match (first.filter(|first| first != host), &draft.lowered.body) {
         (Some(first), _) => Work::Peer { first },
         (None, Body::Host(_)) => Work::Host,
-        (None, Body::Driver(DriverWork::Here(probe))) => {
+        (None, Body::Driver(DriverWork::Here(probe)) | Body::Sides(_, probe)) => {
             let retry = draft.common.retry.as_ref().map(|retry| retry.value);
             Work::Driver(DriverWork::Here(crate::steps::HereProbe { retry, ..probe.clone() }))
         }
         (None, Body::Driver(work)) => Work::Driver(work.clone()),
     };
-    let here = matches!(work, Work::Host);
     let peer = matches!(work, Work::Peer { .. });
-    let action = match &draft.lowered.body {
-        Body::Host(action) if here => action.clone(),
-        _ => Action::Barrier,
+    let here = matches!(work, Work::Host) || (!peer && matches!(draft.lowered.body, Body::Sides(..)));
+    let actions = match &draft.lowered.body {
+        Body::Host(action) if here => vec![action.clone()],
+        Body::Sides(probe, _) if here => vec![Action::Probe(probe.clone()), Action::Barrier],
+        _ => vec![Action::Barrier],
     };
     let gate = draft.common.require_backup.as_ref().filter(|_| here);
     let gate = gate.map(|within| Action::RequireBackup { within_s: within.value.as_secs() });
@@ -247,14 +248,20 @@ fn resolve_step(draft: &Draft, host: &HostName, views: &[HostView]) -> ResolvedS
         when: draft.when,
         check: draft.kind.check,
         // The host that does the work keeps the time; who waits for it must not end before it.
-        timeout_ms: if peer { None } else { draft.common.timeout_ms(draft.kind) },
+        timeout_ms: if peer { None } else { timeout_ms(draft) },
         retry: draft.common.retry.as_ref().map(|retry| retry.value).filter(|_| here),
         ledger: draft.lowered.ledger.clone().filter(|_| here),
         needs: if peer { Vec::new() } else { needs.collect() },
         hints: if here { draft.lowered.hints.clone() } else { Vec::new() },
-        actions: gate.into_iter().chain([action]).collect(),
+        actions: gate.into_iter().chain(actions).collect(),
     };
     ResolvedStep { step, effects: !draft.kind.check, work }
+}
+
+/// A watch takes the time that it takes, and a little.
+fn timeout_ms(draft: &Draft) -> Option<u64> {
+    let watched = draft.lowered.body.watches_for_ms().filter(|_| draft.common.timeout.is_none());
+    watched.map_or_else(|| draft.common.timeout_ms(draft.kind), |for_ms| Some(for_ms.saturating_add(30_000)))
 }
 
 /// What makes two resolved playbooks the same: the text, and the values of the vars.

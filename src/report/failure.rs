@@ -23,10 +23,22 @@ pub fn closing(summary: &Summary, program: &str, paint: Paint) -> Vec<String> {
         block.rows(name, summary.parts.iter().flat_map(of_part));
     };
     rows("reason", &|part| {
+        if part.has_several_failed_checks() {
+            return Vec::new();
+        }
         let refusal = part.refusal.iter().map(|refusal| label(&refusal.message));
         part.trouble().map(reasons).unwrap_or_default().into_iter().chain(refusal).collect()
     });
-    rows("hint", &|part| part.trouble().iter().flat_map(|step| &step.hints).map(|hint| label(hint)).collect());
+    rows("hint", &|part| {
+        let trouble = part.trouble().filter(|_| !part.has_several_failed_checks());
+        trouble.iter().flat_map(|step| &step.hints).map(|hint| label(hint)).collect()
+    });
+    rows("found", &|part| {
+        let several = part.failed_checks().filter(|_| part.has_several_failed_checks());
+        several
+            .flat_map(|step| [finding(step)].into_iter().chain(step.hints.iter().map(|hint| format!("  → {}", label(hint)))))
+            .collect()
+    });
     rows("help", &|part| part.refusal.iter().filter_map(|refusal| refusal.remedy.as_deref()).map(label).collect());
     rows("held by", &|part| part.locked.iter().map(holder_story).collect());
     if began {
@@ -83,11 +95,25 @@ fn headline(summary: &Summary, code: u8, paint: Paint) -> String {
     let troubles: Vec<String> = summary
         .parts
         .iter()
-        .filter_map(|part| Some(format!("{} on {}", label(part.trouble()?.name.as_str()), place(part))))
+        .filter_map(|part| {
+            let first = part.trouble()?;
+            let what = match part.failed_checks().count() {
+                0 | 1 => label(first.name.as_str()),
+                count => format!("{count} of {} checks", part.steps.iter().filter(|step| step.check).count()),
+            };
+            Some(format!("{what} on {}", place(part)))
+        })
         .collect();
     let tone = if code == 6 { Tone::Warn } else { Tone::Bad };
     let where_ = if troubles.is_empty() { String::new() } else { format!(": {}", troubles.join(", ")) };
     format!("{}{where_}", paint.paint(tone, what))
+}
+
+/// One of several failed checks, in a line.
+fn finding(step: &Step) -> String {
+    let seen = step.seen.as_ref().map(|(observed, expected)| format!("saw {}, expected {}", label(observed), label(expected)));
+    let why = step.detail.as_deref().map(label).or(seen).unwrap_or_else(|| "failed".to_owned());
+    format!("{}: {why}", label(step.name.as_str()))
 }
 
 fn reasons(step: &Step) -> Vec<String> {

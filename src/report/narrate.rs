@@ -1,6 +1,6 @@
 //! Events in words: the lines that terminal and plain output share. What a step prints is not narrated here.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::sanitize::{label, text};
@@ -19,12 +19,15 @@ pub(super) struct Narrator {
     hosts: Vec<HostName>,
     began: bool,
     /// What each check saw last: a repeated answer is not told again.
-    seen: HashMap<(Option<HostName>, Option<StepName>), (bool, String)>,
+    seen: HashMap<(Option<HostName>, Option<StepName>, String), (bool, String)>,
+    /// The steps that run now.
+    open: BTreeSet<(Option<HostName>, Option<StepName>)>,
 }
 
 impl Narrator {
     pub(super) fn new(display: &Display) -> Self {
-        Self { paint: display.paint(), verbose: display.verbose, hosts: Vec::new(), began: false, seen: HashMap::new() }
+        let (paint, verbose) = (display.paint(), display.verbose);
+        Self { paint, verbose, hosts: Vec::new(), began: false, seen: HashMap::new(), open: BTreeSet::new() }
     }
 
     /// True where lines need a host's name to be understood.
@@ -57,7 +60,19 @@ impl Narrator {
         lines.into_iter().map(|line| format!("{prefix}{line}")).collect()
     }
 
+    /// The step's name before what is told of it, where it is not the only one that runs there.
+    fn whose(&self, event: &Event, step: &str) -> String {
+        let several = self.open.iter().filter(|(host, _)| *host == event.host).nth(1).is_some();
+        if several && !step.is_empty() { format!("{step}: ") } else { String::new() }
+    }
+
     fn words(&mut self, event: &Event) -> Vec<String> {
+        let place = (event.host.clone(), event.step.clone());
+        match event.body {
+            Body::StepStarted { .. } => _ = self.open.insert(place),
+            Body::StepFinished { .. } => _ = self.open.remove(&place),
+            _ => {}
+        }
         let paint = self.paint;
         let good = || paint.paint(Tone::Good, "✓");
         let bad = || paint.paint(Tone::Bad, "✗");
@@ -87,10 +102,11 @@ impl Narrator {
             Body::StepStarted { command, .. } => self.step_started(&step, command),
             Body::Check { kind, side, ok, observed, expected } => {
                 let now = (*ok, observed.clone());
-                if self.seen.insert((event.host.clone(), event.step.clone()), now.clone()) == Some(now) {
+                if self.seen.insert((event.host.clone(), event.step.clone(), side.clone()), now.clone()) == Some(now) {
                     return Vec::new();
                 }
-                let (observed, what) = (label(observed), format!("{} from {}", label(kind), label(side)));
+                let whose = self.whose(event, &step);
+                let (observed, what) = (label(observed), format!("{whose}{} from {}", label(kind), label(side)));
                 vec![if *ok {
                     format!("  {} {what}: {observed}", good())
                 } else {
@@ -121,7 +137,7 @@ impl Narrator {
                 };
                 marked(&sign, &line)
             }
-            Body::Hint { text } => self.said(Tone::Help, "hint", text),
+            Body::Hint { text } => self.said(Tone::Help, "hint", &format!("{}{text}", self.whose(event, &step))),
             Body::Warning { text } => self.said(Tone::Warn, "warning", text),
             Body::ConnectionLost { cause } => {
                 let line = format!("connection lost: {}; the run goes on there, connecting again", label(cause));

@@ -167,7 +167,22 @@ impl Part {
 
     /// The first step that did not go well.
     pub fn trouble(&self) -> Option<&Step> {
-        self.steps.iter().find(|step| !matches!(step.status, Some(Status::Ok | Status::Skipped)) && step.started)
+        self.troubles().next()
+    }
+
+    /// All steps that did not go well.
+    pub fn troubles(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().filter(|step| !matches!(step.status, Some(Status::Ok | Status::Skipped)) && step.started)
+    }
+
+    /// Whether several checks failed: each is told by itself, for none of them is the reason of another.
+    pub fn has_several_failed_checks(&self) -> bool {
+        self.trouble().is_some_and(|step| step.check) && self.failed_checks().nth(1).is_some()
+    }
+
+    /// The checks that failed.
+    pub fn failed_checks(&self) -> impl Iterator<Item = &Step> {
+        self.troubles().filter(|step| step.check)
     }
 
     /// Steps that never began because of what happened before them.

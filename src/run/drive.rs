@@ -1,20 +1,20 @@
-//! The client's own work in a run: local commands and looks from here, while the host waits at a barrier. Its events are shown at
+//! The client's own work in a run: local commands, and looks from here, while the host waits at a barrier. Its events are shown at
 //! once and travel with the answer, so that the host's record has them too.
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::Command;
 use tokio::sync::mpsc;
 
-use crate::action::{HttpProbe, Script};
-use crate::check::{self, Next};
+use super::here;
+use crate::action::Script;
 use crate::event::{Body, Status, Stream};
-use crate::playbook::{ClientValue, DriverWork, HereProbe, LocalCommand};
+use crate::playbook::{ClientValue, DriverWork, LocalCommand};
 use crate::protocol::Answer;
 use crate::vault::{Vault, replace_all};
 
@@ -36,7 +36,7 @@ pub(super) async fn perform(
     let done = async {
         match work {
             DriverWork::Local(command) => local(command, vault, &tell).await,
-            DriverWork::Here(probe) => here(probe, kind, vault, &tell).await,
+            DriverWork::Here(probe) => here::look(probe, kind, vault, &tell).await,
         }
     };
     match limit {
@@ -61,12 +61,12 @@ pub(super) fn kept(events: Vec<crate::event::Event>) -> Vec<crate::event::Event>
     events.into_iter().filter(fits).collect()
 }
 
-fn failed(detail: impl Into<String>) -> Answer {
+pub(super) fn failed(detail: impl Into<String>) -> Answer {
     Answer { status: Status::Failed, exit_code: None, detail: Some(detail.into()), events: Vec::new() }
 }
 
 /// The values of what a step names, and which of them are secret. A source may ask its user, so it gets a thread that may wait.
-async fn values(named: &BTreeMap<String, ClientValue>, vault: &Arc<Vault>) -> Result<Values, String> {
+pub(super) async fn values(named: &BTreeMap<String, ClientValue>, vault: &Arc<Vault>) -> Result<Values, String> {
     let mut values = Values::default();
     for (key, value) in named {
         let text = match value {
@@ -86,9 +86,9 @@ async fn values(named: &BTreeMap<String, ClientValue>, vault: &Arc<Vault>) -> Re
 
 /// What a step on this machine is given.
 #[derive(Default)]
-struct Values {
-    all: Vec<(String, String)>,
-    secrets: Vec<SecretString>,
+pub(super) struct Values {
+    pub(super) all: Vec<(String, String)>,
+    pub(super) secrets: Vec<SecretString>,
 }
 
 /// Runs a command on the client's machine.
@@ -169,46 +169,5 @@ async fn lines(
         let text = text.chars().take(LINE).collect();
         let _ = tell.send(Body::Output { stream, text, bytes: None, partial: false });
         line.clear();
-    }
-}
-
-/// Looks at the application from the client's machine.
-async fn here(probe: &HereProbe, kind: &str, vault: &Arc<Vault>, tell: &mpsc::UnboundedSender<Body>) -> Answer {
-    let Values { all: headers, secrets } = match values(&probe.headers, vault).await {
-        Ok(values) => values,
-        Err(why) => return failed(why),
-    };
-    let masked = |text: String| replace_all(&text, &secrets);
-    let request = HttpProbe {
-        url: probe.url.clone(),
-        method: probe.method.clone(),
-        headers: BTreeMap::new(),
-        body: probe.body.clone(),
-        timeout_ms: probe.timeout_ms,
-        expect: probe.expect.clone(),
-    };
-    let mut attempts = check::Attempts::begin(probe.retry, Instant::now());
-    let mut shown = None;
-    loop {
-        attempts.start(Instant::now());
-        let (asked, sent) = (request.clone(), headers.clone());
-        let heard = tokio::task::spawn_blocking(move || check::http::fetch_by_environment(&asked, &sent)).await;
-        let seen = match heard {
-            Ok(Ok(answer)) => check::judge(&answer, &probe.expect, masked),
-            Ok(Err(error)) => check::unanswered(error, &probe.expect, masked),
-            Err(error) => check::unanswered(error, &probe.expect, masked),
-        };
-        let next = attempts.ended(Instant::now(), seen.ok);
-        let key = (seen.ok, seen.observed.split_whitespace().next().map(str::to_owned));
-        if !matches!(next, Next::Wait(_)) || shown.as_ref() != Some(&key) {
-            let (observed, expected) = (seen.observed.clone(), seen.expected.clone());
-            let _ = tell.send(Body::Check { kind: kind.to_owned(), side: "here".into(), ok: seen.ok, observed, expected });
-            shown = Some(key);
-        }
-        match next {
-            Next::Done => return Answer { status: Status::Ok, exit_code: None, detail: None, events: Vec::new() },
-            Next::GaveUp => return failed(format!("saw {}, expected {}", seen.observed, seen.expected)),
-            Next::Wait(until) => tokio::time::sleep_until(until.into()).await,
-        }
     }
 }

@@ -38,8 +38,8 @@ struct Seat {
     let_go: bool,
     /// It has heard that.
     gone: bool,
-    /// The step that it is at.
-    at: Option<StepName>,
+    /// The steps that it has begun.
+    begun: BTreeSet<StepName>,
     /// A step that must succeed did not.
     failed: bool,
     end: Option<HostEnd>,
@@ -47,15 +47,16 @@ struct Seat {
     history: bool,
     /// Its own client is gone: what that may have begun is not begun again.
     taken_over: bool,
-    /// The step that it has begun and not ended.
-    open: Option<usize>,
+    /// The steps that it has begun and not ended.
+    open: BTreeSet<usize>,
 }
 
 impl Seat {
     fn new(wanted: mpsc::UnboundedSender<Wanted>, let_go: bool) -> Self {
-        let (facts, locked, at, end, open) = (None, None, None, None, None);
+        let (facts, locked, end) = (None, None, None);
+        let (begun, open) = (BTreeSet::new(), BTreeSet::new());
         let (locks, gone, failed, history, taken_over) = (false, false, false, false, false);
-        Self { wanted, facts, locks, locked, let_go, gone, at, failed, end, history, taken_over, open }
+        Self { wanted, facts, locks, locked, let_go, gone, begun, failed, end, history, taken_over, open }
     }
 }
 
@@ -457,11 +458,7 @@ impl<'a> Flight<'a> {
                 return;
             }
             // What the client itself told of its own work comes back in the host's record.
-            Body::Output { .. } | Body::Check { .. }
-                if index.is_some_and(|index| self.own.contains_key(&(host.clone(), index))) =>
-            {
-                return;
-            }
+            body if index.is_some_and(|index| self.is_own(host, index, body)) => return,
             Body::Prepared { facts } => {
                 if let Some(seat) = self.seats.get_mut(host) {
                     seat.facts = Some((**facts).clone());
@@ -477,14 +474,14 @@ impl<'a> Flight<'a> {
                     seat.locked = Some(Box::new(holder.clone()));
                 }
             }
-            Body::StepStarted { kind, .. } => {
+            Body::StepStarted { kind, check, .. } => {
                 let mut history = false;
                 if let Some(seat) = self.seats.get_mut(host) {
-                    seat.at.clone_from(&event.step);
-                    seat.open = index;
+                    seat.begun.extend(event.step.clone());
+                    seat.open.extend(index);
                     history = seat.history;
                 }
-                if kind == "migrate" {
+                if kind == "migrate" && !check {
                     self.migrating.insert(host.clone());
                 }
                 if let Some(index) = index.filter(|_| !history) {
@@ -494,7 +491,7 @@ impl<'a> Flight<'a> {
             Body::StepFinished { status, detail, .. } => {
                 self.migrating.remove(host);
                 if let Some(seat) = self.seats.get_mut(host) {
-                    seat.open = None;
+                    seat.open.retain(|open| Some(*open) != index);
                 }
                 // Stopped or timed out there: then it is stopped here, too.
                 if let Some(work) = index.and_then(|index| self.working.remove(&(host.clone(), index))) {
@@ -512,6 +509,17 @@ impl<'a> Flight<'a> {
             _ => {}
         }
         feed.pass(event);
+    }
+
+    /// Whether the client itself has told this already. The host may see the same step from its own side.
+    fn is_own(&self, host: &HostName, index: usize, body: &Body) -> bool {
+        let own = self.own.get(&(host.clone(), index));
+        match body {
+            Body::Output { .. } => own.is_some(),
+            Body::Check { side, .. } => own.is_some() && side == "here",
+            Body::Hint { .. } => own.is_some_and(|own| own.iter().any(|event| event.body == *body)),
+            _ => false,
+        }
     }
 
     fn index(&self, host: &HostName, step: &StepName) -> Option<usize> {

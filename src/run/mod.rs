@@ -6,6 +6,7 @@ mod attach;
 pub mod contact;
 mod drive;
 mod flight;
+mod here;
 mod host;
 pub mod journal;
 mod outcome;

@@ -231,8 +231,13 @@ impl<'a> Reader<'a> {
     /// One of a few words.
     pub fn choice<T: Copy>(&self, key: &'static str, words: &[(&str, T)]) -> Option<Placed<T>> {
         let text = self.text(key)?;
+        self.choice_of(key, &text, words).map(|value| text.with(value))
+    }
+
+    /// The same for a text that was read, such as one of a list.
+    pub fn choice_of<T: Copy>(&self, key: &str, text: &Placed<String>, words: &[(&str, T)]) -> Option<T> {
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == text.value) {
-            return Some(text.with(*value));
+            return Some(*value);
         }
         let all: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
         let help = match nearest(&text.value, words.iter().map(|(word, _)| *word)) {

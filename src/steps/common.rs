@@ -133,7 +133,7 @@ impl Common {
     pub fn timeout_ms(&self, kind: &Kind) -> Option<u64> {
         match (&self.timeout, &self.retry) {
             (Some(timeout), _) => Some(milliseconds(timeout.value)),
-            (None, _) if kind.name == "migrate" => None,
+            (None, _) if kind.name == "migrate" && !kind.check => None,
             (None, Some(retry)) => Some(retry.value.for_ms + 15_000),
             (None, None) => Some(if kind.check { 30_000 } else { 3_600_000 }),
         }
@@ -167,7 +167,7 @@ fn once(reader: &Reader<'_>) -> Option<Placed<Once>> {
 fn refuse_retry(reader: &Reader<'_>) -> Option<Placed<Retry>> {
     let entry = reader.entry("retry")?;
     let message = format!("{} cannot have `retry`: a step with effects is never retried by itself", reader.what());
-    reader.error(&entry.key.place, message, "leave it out; only checks (`health`) are tried again");
+    reader.error(&entry.key.place, message, "leave it out; only checks, such as `health`, are tried again");
     None
 }
 

@@ -1,58 +1,64 @@
-//! `health`: looks at the application, from one of four sides. Changes nothing.
+//! `health`: looks at the application, from one of four sides or from several at once. Changes nothing.
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 
-use crate::action::{Action, Compare, HttpExpect, HttpProbe, JsonExpect, Probe, Retry};
-use crate::source::{Entry, Node, Placed, Reader};
+use crate::action::{Action, ContainerProbe, HttpProbe, Probe};
+use crate::source::{Node, Placed, Reader};
 
 use super::common::milliseconds;
-use super::shown::request;
+use super::expect::{ExpectWords, expect};
+use super::shown::{request, shown};
 use super::values::{AnyValueWords, Keys, on_client, on_host};
-use super::{Body, ClientValue, Cx, DriverWork, HereProbe, Lowered, service};
+use super::{Body, ClientValue, Cx, DriverWork, HereHttp, HereLook, HereProbe, Lowered, service};
 
-/// Looks at the application: an HTTP request and what its answer must be, or Docker's own view of a container's health.
+/// Looks at the application: an HTTP request and what its answer must be, or Docker's own view of a container's health. From several
+/// sides at once it names the side that disagrees.
 #[derive(JsonSchema)]
 #[allow(dead_code)]
 pub(super) struct Health {
     /// From where: "host" (default, HTTP), "here" (this machine, HTTP or HTTPS), "network" (inside the compose network, HTTP), or
-    /// "container" (Docker's health status).
-    from: Option<String>,
+    /// "container" (Docker's health status). Or several of them, as a list.
+    from: Option<FromWords>,
     /// What to ask; not for "container".
     url: Option<String>,
+    /// What to ask from each side, where that is not the same: `{ here = "https://…", host = "http://127.0.0.1:3000/health" }`.
+    urls: Option<UrlWords>,
     /// GET (default), HEAD, POST, PUT, PATCH, DELETE or OPTIONS.
     method: Option<String>,
     /// Sent along. Secrets by name: `{ secret = "NAME" }`, from here `{ client_secret = "NAME" }`.
     headers: Option<BTreeMap<String, AnyValueWords>>,
     /// Sent along.
     body: Option<String>,
+    /// Whether it goes on to where a redirect points: "refuse" (default) or "follow".
+    redirects: Option<String>,
     /// What the answer must be; default: status 200.
     expect: Option<ExpectWords>,
+    /// From here, by https: the server's certificate must be valid for so long still, such as "14d".
+    certificate: Option<String>,
     /// For "network" and "container"; default: the `service` of [compose].
     service: Option<String>,
 }
 
 #[derive(JsonSchema)]
-#[allow(dead_code)]
-struct ExpectWords {
-    /// One status, or a list of them; default 200.
-    status: Option<StatusWords>,
-    /// Places of the body read as JSON (`$.items[0].name`), each with a value, or a comparison such as `{ ge = 3 }`
-    /// (eq, ne, lt, le, gt, ge).
-    json: Option<BTreeMap<String, serde_json::Value>>,
-    /// A regular expression that must match the body.
-    body: Option<String>,
-    /// The longest the exchange may take: "500ms".
-    latency: Option<String>,
-}
-
-#[derive(JsonSchema)]
 #[serde(untagged)]
 #[allow(dead_code)]
-enum StatusWords {
-    One(u16),
-    Several(Vec<u16>),
+enum FromWords {
+    One(String),
+    Several(Vec<String>),
+}
+
+/// A URL for each side.
+#[derive(JsonSchema)]
+#[allow(dead_code)]
+struct UrlWords {
+    /// From this machine.
+    here: Option<String>,
+    /// From the host.
+    host: Option<String>,
+    /// From inside the compose network.
+    network: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,30 +69,25 @@ enum From {
     Network,
 }
 
+impl From {
+    fn key(self) -> &'static str {
+        SIDES.iter().find(|(_, side)| *side == self).map_or("", |(key, _)| *key)
+    }
+}
+
 const SIDES: [(&str, From); 4] =
     [("host", From::Host), ("here", From::Here), ("container", From::Container), ("network", From::Network)];
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
-const COMPARE: [(&str, Compare); 6] = [
-    ("eq", Compare::Eq),
-    ("ne", Compare::Ne),
-    ("lt", Compare::Lt),
-    ("le", Compare::Le),
-    ("gt", Compare::Gt),
-    ("ge", Compare::Ge),
-];
 /// For one exchange.
 const TIMEOUT_MS: u64 = 10_000;
 
 pub(super) fn read(reader: &Reader<'_>, cx: &Cx<'_>) -> Option<Vec<Lowered>> {
-    let side = reader.choice("from", &SIDES);
-    if side.is_none() && reader.entry("from").is_some() {
-        return None;
-    }
-    let side = side.map_or(From::Host, |side| side.value);
-    if side == From::Container {
+    let sides = sides(reader)?;
+    if sides == [From::Container] {
         return container(reader, cx);
     }
-    if side != From::Network
+    let inside = |side: &From| matches!(side, From::Network | From::Container);
+    if !sides.iter().any(inside)
         && let Some(entry) = reader.entry("service")
     {
         reader.error(
@@ -95,31 +96,132 @@ pub(super) fn read(reader: &Reader<'_>, cx: &Cx<'_>) -> Option<Vec<Lowered>> {
             "leave it out, or say from where",
         );
     }
-    let url = checked_url(reader, side);
+    let urls = urls(reader, &sides);
     let method = method(reader);
     let body = reader.text("body").map(|body| body.value);
+    let redirects = reader.choice("redirects", &[("refuse", false), ("follow", true)]).is_some_and(|redirects| redirects.value);
     let expect = expect(reader);
-    if side == From::Here {
-        let headers = on_client(reader, "headers", Keys::Headers, url.as_ref());
-        let (url, method, expect) = (url?.value, method?, expect?);
-        let texts: BTreeMap<String, String> = headers.iter().map(|(name, value)| (name.clone(), by_name(value))).collect();
-        let shown = request(&method, &url, &texts, body.as_deref(), &expect);
-        let probe = HereProbe { url, method, headers, body, timeout_ms: TIMEOUT_MS, expect, retry: None::<Retry> };
-        let body = Body::Driver(DriverWork::Here(probe));
-        return Some(vec![Lowered { suffix: None, shown, ledger: None, service: None, hints: Vec::new(), body }]);
-    }
-    let headers = on_host(reader, "headers", Keys::Headers, cx);
-    let service = if side == From::Network { Some(service(reader, cx)?) } else { None };
-    let http = HttpProbe { url: url?.value, method: method?, headers, body, timeout_ms: TIMEOUT_MS, expect: expect? };
-    let probe = match service.clone() {
-        Some(service) => Probe::Network { service, http },
-        None => Probe::Host(http),
+    let here = sides.contains(&From::Here);
+    let certificate_ms = certificate(reader, urls.iter().find(|(side, _)| *side == From::Here).map(|(_, url)| url));
+    let at_host = sides.iter().any(|side| matches!(side, From::Host | From::Network));
+    let host_headers = if at_host { on_host(reader, "headers", Keys::Headers, cx) } else { BTreeMap::new() };
+    let here_url = urls.iter().find(|(side, _)| *side == From::Here).map(|(_, url)| url);
+    let here_headers = if here { on_client(reader, "headers", Keys::Headers, here_url) } else { BTreeMap::new() };
+    let service = if sides.iter().any(inside) { Some(service(reader, cx)?) } else { None };
+    let (method, expect) = (method?, expect?);
+    let http = |side| {
+        let url = urls.iter().find(|(of, _)| *of == side).map(|(_, url)| url.value.clone())?;
+        let (method, expect, body) = (method.clone(), expect.clone(), body.clone());
+        Some(HttpProbe { url, method, headers: BTreeMap::new(), body, timeout_ms: TIMEOUT_MS, redirects, expect })
     };
-    Some(vec![Lowered::host(Action::Probe(probe), service, cx)])
+    let on_host = |side: &From| {
+        Some(match side {
+            From::Host => Probe::Host(HttpProbe { headers: host_headers.clone(), ..http(*side)? }),
+            From::Network => {
+                let http = HttpProbe { headers: host_headers.clone(), ..http(*side)? };
+                Probe::Network { service: service.clone()?, http }
+            }
+            From::Container => Probe::Container(healthy(service.clone()?)),
+            From::Here => return None,
+        })
+    };
+    let looks = sides.iter().filter(|side| **side != From::Here);
+    let of: Vec<Probe> = looks.map(on_host).collect::<Option<_>>()?;
+    let probe = if here {
+        let http = http(From::Here)?;
+        let shown = shown_here(&http, &here_headers);
+        let look = HereLook::Http(HereHttp { http, headers: here_headers, certificate_ms });
+        Some((HereProbe { look, beside: !of.is_empty(), retry: None, watch: None }, shown))
+    } else {
+        None
+    };
+    let lowered = |shown, body| Lowered { suffix: None, shown, ledger: None, service: service.clone(), hints: Vec::new(), body };
+    let both = |probe: Probe| (shown(&Action::Probe(probe.clone()), cx.compose), probe);
+    Some(vec![match (probe, of.len()) {
+        (Some((here, shown)), 0) => lowered(shown, Body::Driver(DriverWork::Here(here))),
+        (Some((here, shown_here)), _) => {
+            let (shown, probe) = both(Probe::Sides { of });
+            lowered(format!("{shown_here}, from here; {shown}"), Body::Sides(probe, here))
+        }
+        (None, 1) => Lowered::host(Action::Probe(of.into_iter().next()?), service.clone(), cx),
+        (None, _) => Lowered::host(Action::Probe(Probe::Sides { of }), service.clone(), cx),
+    }])
+}
+
+fn shown_here(http: &HttpProbe, headers: &BTreeMap<String, ClientValue>) -> String {
+    let texts: BTreeMap<String, String> = headers.iter().map(|(name, value)| (name.clone(), by_name(value))).collect();
+    request(http, &texts)
+}
+
+/// The sides that it looks from, each once.
+fn sides(reader: &Reader<'_>) -> Option<Vec<From>> {
+    let Some(entry) = reader.entry("from") else { return Some(vec![From::Host]) };
+    if !matches!(entry.value.value, Node::List(_)) {
+        return Some(vec![reader.choice("from", &SIDES)?.value]);
+    }
+    let mut sides = Vec::new();
+    for text in reader.texts("from")? {
+        let side = reader.choice_of("from", &text, &SIDES)?;
+        if sides.contains(&side) {
+            reader.error(&text.place, format!("`from` names {:?} twice", text.value), "name each side once");
+            return None;
+        }
+        sides.push(side);
+    }
+    if sides.is_empty() {
+        reader.error(&entry.value.place, "`from` is empty", "name a side, such as \"host\", or leave the key out");
+        return None;
+    }
+    Some(sides)
+}
+
+/// What each side asks, where it asks something.
+fn urls(reader: &Reader<'_>, sides: &[From]) -> Vec<(From, Placed<String>)> {
+    let one = reader.text("url");
+    let said = reader.entry("urls").is_some();
+    let table = reader.table("urls", "`urls`");
+    let mut found = Vec::new();
+    for side in [From::Here, From::Host, From::Network] {
+        let own = table.as_ref().and_then(|table| table.text(side.key()));
+        if !sides.contains(&side) {
+            if let Some(url) = own {
+                let help = format!("add {:?} to `from`, or drop it here", side.key());
+                reader.error(&url.place, format!("nobody asks from {:?}", side.key()), help);
+            }
+            continue;
+        }
+        let missing = own.is_none() && one.is_none();
+        if missing && said && table.as_ref().is_some_and(|table| table.entry(side.key()).is_none()) {
+            reader.missing(side.key(), format!("say in `urls` what to ask from {:?}, or for all sides by `url`", side.key()));
+        } else if missing && !said && reader.entry("url").is_none() {
+            reader.missing("url", "say what to ask: url = \"http://127.0.0.1:3000/health\"");
+        }
+        if let Some(url) = own.or_else(|| one.clone()).and_then(|url| checked_url(reader, url, side)) {
+            found.push((side, url));
+        }
+    }
+    if let Some(table) = table {
+        table.finish();
+    }
+    found
+}
+
+/// How long the certificate must be valid still.
+fn certificate(reader: &Reader<'_>, url: Option<&Placed<String>>) -> Option<u64> {
+    let left = reader.duration("certificate")?;
+    if url.is_none_or(|url| !url.value.starts_with("https://") && !url.value.starts_with("{{")) {
+        let help = "it is looked at from here, by https: `from = \"here\"`, `url = \"https://…\"`";
+        reader.error(&reader.place_of("certificate"), "there is no certificate to look at", help);
+    }
+    Some(milliseconds(left.value))
+}
+
+fn healthy(service: crate::name::ServiceName) -> ContainerProbe {
+    ContainerProbe { service, healthy: false, restarts: None, uptime_ms: None, deployed: false }
 }
 
 fn container(reader: &Reader<'_>, cx: &Cx<'_>) -> Option<Vec<Lowered>> {
-    for key in ["url", "method", "headers", "body", "expect"] {
+    for key in ["url", "urls", "method", "headers", "body", "redirects", "expect", "certificate"] {
         if let Some(entry) = reader.entry(key) {
             let help =
                 "leave it out: `from = \"container\"` asks Docker for the container's health; for a request use \"network\"";
@@ -127,7 +229,7 @@ fn container(reader: &Reader<'_>, cx: &Cx<'_>) -> Option<Vec<Lowered>> {
         }
     }
     let service = service(reader, cx)?;
-    Some(vec![Lowered::host(Action::Probe(Probe::Container { service: service.clone() }), Some(service), cx)])
+    Some(vec![Lowered::host(Action::Probe(Probe::Container(healthy(service.clone()))), Some(service), cx)])
 }
 
 fn by_name(value: &ClientValue) -> String {
@@ -146,11 +248,7 @@ fn method(reader: &Reader<'_>) -> Option<String> {
 }
 
 /// The URL, if the side that asks can ask it.
-fn checked_url(reader: &Reader<'_>, side: From) -> Option<Placed<String>> {
-    if reader.entry("url").is_none() {
-        reader.missing("url", "say what to ask: url = \"http://127.0.0.1:3000/health\"");
-    }
-    let url = reader.text("url")?;
+fn checked_url(reader: &Reader<'_>, url: Placed<String>, side: From) -> Option<Placed<String>> {
     let Some((scheme, rest)) = url.value.split_once("://").filter(|(scheme, _)| !scheme.contains("{{")) else {
         if !url.value.starts_with("{{") {
             reader.error(&url.place, format!("{:?} is not a URL", url.value), "write it whole: \"http://127.0.0.1:3000/health\"");
@@ -197,108 +295,4 @@ fn checked_url(reader: &Reader<'_>, side: From) -> Option<Placed<String>> {
         return None;
     }
     Some(url)
-}
-
-fn expect(reader: &Reader<'_>) -> Option<HttpExpect> {
-    if reader.entry("expect").is_none() {
-        return Some(HttpExpect { status: vec![200], ..HttpExpect::default() });
-    }
-    let table = reader.table("expect", "`expect`")?;
-    let status = status(&table);
-    let json = json(&table);
-    let body = table.regex("body").map(|regex| regex.value);
-    let latency_ms = table.duration("latency").map(|latency| milliseconds(latency.value));
-    table.finish();
-    Some(HttpExpect { status: status?, json, body, latency_ms })
-}
-
-fn status(table: &Reader<'_>) -> Option<Vec<u16>> {
-    let Some(entry) = table.entry("status") else { return Some(vec![200]) };
-    let items = match &entry.value.value {
-        Node::List(items) if !items.is_empty() => items.clone(),
-        Node::List(_) => {
-            table.error(&entry.value.place, "`status` is empty", "name a status, such as 200");
-            return None;
-        }
-        _ => vec![entry.value.clone()],
-    };
-    let code = |item: &Placed<Node>| {
-        let code = match item.value {
-            Node::Whole(number) => u16::try_from(number).ok().filter(|code| (100..600).contains(code)),
-            _ => None,
-        };
-        if code.is_none() {
-            let shown = match &item.value {
-                Node::Whole(number) => number.to_string(),
-                other => other.what().to_owned(),
-            };
-            table.error(
-                &item.place,
-                format!("`status` must be a number from 100 to 599 or a list of them, not {shown}"),
-                "such as `status = 200`",
-            );
-        }
-        code
-    };
-    items.iter().map(code).collect()
-}
-
-fn json(table: &Reader<'_>) -> Vec<JsonExpect> {
-    let entries = table.map("json").map(|json| json.entries.as_slice()).unwrap_or_default();
-    entries.iter().flat_map(|entry| json_place(table, entry)).collect()
-}
-
-fn json_place(table: &Reader<'_>, entry: &Entry) -> Vec<JsonExpect> {
-    let path = &entry.key;
-    if !is_json_path(&path.value) {
-        let help = "start with `$`, then members and indexes: \"$.status\", \"$.items[0].name\", \"$['odd name']\"";
-        table.error(&path.place, format!("{:?} is not a place in a JSON document", path.value), help);
-        return Vec::new();
-    }
-    let Node::Table(comparisons) = &entry.value.value else {
-        let value = scalar(table, &entry.value);
-        return value.map(|value| JsonExpect { path: path.value.clone(), op: Compare::Eq, value }).into_iter().collect();
-    };
-    let mut found = Vec::new();
-    for comparison in &comparisons.entries {
-        let word = comparison.key.value.as_str();
-        let Some((_, op)) = COMPARE.iter().find(|(name, _)| *name == word) else {
-            let message = format!("unknown comparison `{word}`");
-            table.error(&comparison.key.place, message, "the comparisons are eq, ne, lt, le, gt and ge");
-            continue;
-        };
-        let Some(value) = scalar(table, &comparison.value) else { continue };
-        if !matches!(op, Compare::Eq | Compare::Ne) && !value.is_number() {
-            table.error(&comparison.value.place, format!("`{word}` compares numbers"), "write a number without quotes");
-            continue;
-        }
-        found.push(JsonExpect { path: path.value.clone(), op: *op, value });
-    }
-    if comparisons.entries.is_empty() {
-        table.error(&entry.value.place, "nothing to compare with", "write a value, or a comparison such as `{ ge = 3 }`");
-    }
-    found
-}
-
-fn scalar(table: &Reader<'_>, value: &Placed<Node>) -> Option<serde_json::Value> {
-    match &value.value {
-        Node::Text(text) => {
-            let placed = value.with(text.clone());
-            Some(table.scope().map_or_else(|| text.clone(), |scope| scope.fill(&placed, table.sink())).into())
-        }
-        Node::Whole(number) => Some((*number).into()),
-        Node::Float(number) if number.is_finite() => Some((*number).into()),
-        Node::Flag(flag) => Some((*flag).into()),
-        other => {
-            let message = format!("a JSON value must be a string, a number or a boolean here, not {}", other.what());
-            table.error(&value.place, message, "compare its members one by one: \"$.list[0]\" = \"x\"");
-            None
-        }
-    }
-}
-
-/// `$`, then `.member`, `[0]` or `['member']`.
-fn is_json_path(path: &str) -> bool {
-    let segment = r#"(\.[^.\[\]'"\s]+|\[[0-9]+\]|\['[^']*'\]|\["[^"]*"\])"#;
-    regex_lite::Regex::new(&format!(r"^\${segment}*$")).is_ok_and(|shape| shape.is_match(path))
 }

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 
 use crate::action::{self, Action};
 use crate::migration::{Custom, Start, TOOLS, Tool, common_hints};
+use crate::protocol::Hint;
 use crate::source::{Placed, Reader};
 
 use super::values::{HostValueWords, Keys, on_host};
@@ -16,6 +17,8 @@ use super::{Cx, Lowered, service, via, words};
 #[derive(JsonSchema)]
 #[allow(dead_code)]
 pub(super) struct Migrate {
+    /// "apply" (default). With "status" the step only asks, and is a check.
+    mode: Option<ApplyWord>,
     /// The tool: "prisma". Without it `status` and `apply` are needed.
     tool: Option<String>,
     /// The command that asks what is pending and changes nothing; in place of the tool's own.
@@ -40,7 +43,22 @@ pub(super) struct Migrate {
     env: Option<BTreeMap<String, HostValueWords>>,
 }
 
+#[derive(JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[allow(dead_code)]
+enum ApplyWord {
+    Apply,
+}
+
 pub(super) fn read(reader: &Reader<'_>, cx: &Cx<'_>) -> Option<Vec<Lowered>> {
+    let (migrate, hints) = action(reader, cx, true)?;
+    let service = migrate.service.clone();
+    Some(vec![Lowered { hints, ..Lowered::host(Action::Migrate(migrate), Some(service), cx) }])
+}
+
+/// What a step says of a tool, or of commands in place of one. Not everybody applies what is pending.
+pub(super) fn action(reader: &Reader<'_>, cx: &Cx<'_>, applies: bool) -> Option<(action::Migrate, Vec<Hint>)> {
+    reader.choice("mode", &[("apply", ()), ("status", ())]);
     let names: Vec<(&str, &Tool)> = TOOLS.iter().map(|tool| (tool.name, *tool)).collect();
     let tool_given = reader.entry("tool").is_some();
     let tool = reader.choice("tool", &names).map(|tool| tool.value);
@@ -48,20 +66,25 @@ pub(super) fn read(reader: &Reader<'_>, cx: &Cx<'_>) -> Option<Vec<Lowered>> {
     let (status, apply) = (command("status"), command("apply"));
     let own = own_reading(reader, tool);
     if !tool_given {
-        for key in ["status", "apply"].into_iter().filter(|key| reader.entry(key).is_none()) {
-            reader.missing(key, "name a tool (tool = \"prisma\"), or give both `status` and `apply` as lists");
+        let (keys, help) = if applies {
+            (&["status", "apply"][..], "name a tool (tool = \"prisma\"), or give both `status` and `apply` as lists")
+        } else {
+            (&["status"][..], "name a tool (tool = \"prisma\"), or give `status` as a list")
+        };
+        for key in keys.iter().filter(|key| reader.entry(key).is_none()) {
+            reader.missing(key, help);
         }
     }
     let via = via(reader);
     let env = on_host(reader, "env", Keys::Env, cx);
     let service = service(reader, cx)?;
     let start = |status, apply| Start { service: service.clone(), via, env, status, apply };
-    let (migrate, hints): (action::Migrate, _) = match tool {
+    let apply = if applies { apply } else { apply.or_else(|| Some(Vec::new())) };
+    Some(match tool {
         Some(tool) => (tool.action(start(status, apply)), tool.hints()),
         None if tool_given => return None,
         None => (Custom { status: status?, apply: apply?, ..own }.action(start(None, None)), common_hints()),
-    };
-    Some(vec![Lowered { hints, ..Lowered::host(Action::Migrate(migrate), Some(service.clone()), cx) }])
+    })
 }
 
 /// How the answers of a playbook's own commands are read.

@@ -1,34 +1,44 @@
 //! The step kinds, one file each: their fields, checks and lowering to actions. Only this file names them all.
 
+mod address;
 mod backup;
 mod common;
+mod container;
+mod database;
+mod disk;
 mod exec;
+mod expect;
 mod health;
 mod local;
+mod logs;
 mod migrate;
+mod migrate_status;
+mod port_closed;
 mod pull;
 mod restore;
 mod seed;
 mod shell;
 mod shown;
+mod tcp;
 mod up;
 mod values;
+mod watch;
 mod work;
 
 use std::path::Path;
 
 use schemars::{Schema, SchemaGenerator};
 
-use crate::action::{Action, Via};
+use crate::action::{Action, Probe, Via};
 use crate::migration::forbidden;
 use crate::name::{SeedName, ServiceName};
 use crate::protocol::{ComposeProject, Database, Hint, LedgerKey, Seen, Way};
-use crate::source::{Placed, Reader, Sink, nearest};
+use crate::source::{Node, Placed, Reader, Sink, nearest};
 
 pub use common::{Common, Once};
 pub use seed::Seed;
 pub use shown::{expected, shown};
-pub use work::{ClientSecret, ClientValue, DriverWork, HereProbe, LocalCommand};
+pub use work::{ClientSecret, ClientValue, DriverWork, HereHttp, HereLook, HereProbe, LocalCommand};
 
 /// A kind of step.
 #[derive(Debug)]
@@ -44,7 +54,7 @@ pub struct Kind {
 }
 
 /// All kinds.
-pub const KINDS: [Kind; 10] = [
+pub const KINDS: [Kind; 17] = [
     Kind { name: "pull", check: false, once_or_per_host: false, read: pull::read, schema: schema_of::<pull::Pull> },
     Kind { name: "up", check: false, once_or_per_host: false, read: up::read, schema: schema_of::<up::Up> },
     Kind { name: "migrate", check: false, once_or_per_host: true, read: migrate::read, schema: schema_of::<migrate::Migrate> },
@@ -54,8 +64,26 @@ pub const KINDS: [Kind; 10] = [
     Kind { name: "restore", check: false, once_or_per_host: true, read: restore::read, schema: schema_of::<restore::Restore> },
     Kind { name: "shell", check: false, once_or_per_host: false, read: shell::read, schema: schema_of::<shell::Shell> },
     Kind { name: "local", check: false, once_or_per_host: false, read: local::read, schema: schema_of::<local::Local> },
-    Kind { name: "health", check: true, once_or_per_host: false, read: health::read, schema: schema_of::<health::Health> },
+    look("health", health::read, schema_of::<health::Health>),
+    look("container", container::read, schema_of::<container::Container>),
+    look("logs", logs::read, schema_of::<logs::Logs>),
+    look("tcp", tcp::read, schema_of::<tcp::Tcp>),
+    look("port_closed", port_closed::read, schema_of::<port_closed::PortClosed>),
+    look("database", database::read, schema_of::<database::Database>),
+    look("disk", disk::read, schema_of::<disk::Disk>),
+    look("watch", watch::read, schema_of::<watch::WatchStep>),
 ];
+
+/// What `migrate` is with `mode = "status"`: it only looks.
+static MIGRATE_STATUS: Kind = look("migrate", migrate_status::read, schema_of::<migrate_status::MigrateStatus>);
+
+const fn look(
+    name: &'static str,
+    read: fn(&Reader<'_>, &Cx<'_>) -> Option<Vec<Lowered>>,
+    schema: fn(&mut SchemaGenerator) -> Schema,
+) -> Kind {
+    Kind { name, check: true, once_or_per_host: false, read, schema }
+}
 
 fn schema_of<T: schemars::JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     T::json_schema(generator)
@@ -104,6 +132,19 @@ pub enum Body {
     Host(Action),
     /// On the client.
     Driver(DriverWork),
+    /// On both at once, judged together.
+    Sides(Probe, HereProbe),
+}
+
+impl Body {
+    /// How long it watches something.
+    pub fn watches_for_ms(&self) -> Option<u64> {
+        match self {
+            Self::Host(Action::Probe(Probe::Watch { watch, .. })) => Some(watch.for_ms),
+            Self::Driver(DriverWork::Here(HereProbe { watch: Some(watch), .. })) => Some(watch.for_ms),
+            _ => None,
+        }
+    }
 }
 
 impl Lowered {
@@ -116,7 +157,7 @@ impl Lowered {
 impl Kind {
     /// The kind of a name.
     pub fn named(name: &str) -> Option<&'static Self> {
-        static ALL: [Kind; 10] = KINDS;
+        static ALL: [Kind; 17] = KINDS;
         ALL.iter().find(|kind| kind.name == name)
     }
 
@@ -147,6 +188,10 @@ impl Kind {
             );
             reader.error(&name.place, format!("unknown kind {:?}", name.value), help);
         }
+        let mode = reader.entry("mode").map(|entry| &entry.value.value);
+        if kind.is_some_and(|kind| kind.name == "migrate") && mode == Some(&Node::Text("status".to_owned())) {
+            return Some(&MIGRATE_STATUS);
+        }
         kind
     }
 }
@@ -156,6 +201,7 @@ pub fn schema(generator: &mut SchemaGenerator) -> Schema {
     let common = schema_of::<Common>(generator);
     let kinds: Vec<serde_json::Value> = KINDS
         .iter()
+        .chain([&MIGRATE_STATUS])
         .map(|kind| {
             let mut schema = (kind.schema)(generator);
             let object = schema.ensure_object();

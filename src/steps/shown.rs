@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::action::{Action, Compare, HostScript, HttpExpect, HttpProbe, Probe, Script, Via};
+use crate::action::{Action, Compare, HostScript, HttpExpect, HttpProbe, Probe, Script, Since, TcpProbe, Via, Watch};
+use crate::check::{json_path::sign, statuses};
 use crate::command::{quoted, shell_line};
 use crate::name::ServiceName;
 use crate::protocol::ComposeProject;
@@ -44,15 +45,13 @@ pub fn shown(action: &Action, project: Option<&ComposeProject>) -> String {
 }
 
 /// A request as a command line, with what is expected of its answer.
-pub(super) fn request<V: std::fmt::Display>(
-    method: &str,
-    url: &str,
-    headers: &BTreeMap<String, V>,
-    body: Option<&str>,
-    expect: &HttpExpect,
-) -> String {
+pub(super) fn request<V: std::fmt::Display>(http: &HttpProbe, headers: &BTreeMap<String, V>) -> String {
+    let HttpProbe { url, body, expect, .. } = http;
     let mut words = vec!["curl".to_owned(), "-sS".to_owned()];
-    match method {
+    if http.redirects {
+        words.push("-L".to_owned());
+    }
+    match http.method.as_str() {
         "GET" => {}
         "HEAD" => words.push("-I".to_owned()),
         other => words.extend(["-X".to_owned(), other.to_owned()]),
@@ -61,16 +60,15 @@ pub(super) fn request<V: std::fmt::Display>(
         words.extend(["-H".to_owned(), format!("{name}: {value}")]);
     }
     if let Some(body) = body {
-        words.extend(["--data-raw".to_owned(), body.to_owned()]);
+        words.extend(["--data-raw".to_owned(), body.clone()]);
     }
-    words.push(url.to_owned());
+    words.push(url.clone());
     format!("{}  # expects {}", shell_line(&words), expected(expect))
 }
 
 /// What an answer must be, in words.
 pub fn expected(expect: &HttpExpect) -> String {
-    let codes: Vec<String> = expect.status.iter().map(ToString::to_string).collect();
-    let mut parts = vec![codes.join(" or ")];
+    let mut parts = vec![statuses(expect)];
     parts.extend(expect.json.iter().map(|json| {
         let op = match json.op {
             Compare::Eq => "=",
@@ -84,6 +82,7 @@ pub fn expected(expect: &HttpExpect) -> String {
     }));
     parts.extend(expect.body.iter().map(|regex| format!("a body like /{regex}/")));
     parts.extend(expect.latency_ms.map(|ms| format!("within {ms} ms")));
+    parts.extend(expect.percentile.map(|of| format!("{}% of {} within {} ms", of.percent, of.samples, of.within_ms)));
     parts.join(", ")
 }
 
@@ -153,14 +152,73 @@ fn script_line(project: Option<&ComposeProject>, script: &HostScript) -> String 
 }
 
 fn look(project: Option<&ComposeProject>, probe: &Probe) -> String {
-    let http = |http: &HttpProbe| request(&http.method, &http.url, &http.headers, http.body.as_deref(), &http.expect);
+    let http = |http: &HttpProbe| request(http, &http.headers);
     match probe {
         Probe::Host(probe) => http(probe),
         Probe::Network { service, http: probe } => format!("{}, from the network of {service}", http(probe)),
-        Probe::Container { service } => {
-            format!("{}  # expects healthy", compose(project, &["ps", service.as_str()]))
+        Probe::Container(of) => {
+            let mut expected = vec!["healthy".to_owned()];
+            expected.extend(of.restarts.map(|count| format!("at most {count} restarts")));
+            expected.extend(of.uptime_ms.map(|ms| format!("up for {}", duration(ms))));
+            expected.extend(of.deployed.then(|| "the image of the compose file".to_owned()));
+            format!("{}  # expects {}", compose(project, &["ps", of.service.as_str()]), expected.join(", "))
         }
+        Probe::Tcp(probe) => open(probe),
+        Probe::Private { port } => format!("ss -ltn  # expects port {port} on no public address"),
+        Probe::Logs(of) => {
+            let since = match of.since {
+                Since::Run => "RUN".to_owned(),
+                Since::Up => "UP".to_owned(),
+                Since::Ago(ms) => duration(ms),
+            };
+            let patterns = of.patterns.iter().map(|pattern| format!("/{pattern}/")).collect::<Vec<_>>().join(" or ");
+            let command = compose(project, &["logs", "--since", since.as_str(), of.service.as_str()]);
+            format!("{command}  # expects at most {} lines like {patterns}", of.at_most)
+        }
+        Probe::Disk(of) => {
+            let path = of.path.as_deref().unwrap_or("DOCKER_ROOT");
+            let mut expected = Vec::new();
+            expected.extend(of.free.map(|bytes| format!("{bytes} bytes free")));
+            expected.extend(of.free_percent.map(|percent| format!("{percent}% free")));
+            expected.extend(of.inodes_percent.map(|percent| format!("{percent}% of the inodes free")));
+            format!("df {}  # expects {}", quoted(path), expected.join(", "))
+        }
+        Probe::Database(of) => {
+            let asked = of.query.clone().unwrap_or_else(|| format!("\\d {}", of.tables.join(" ")));
+            let expected: Vec<String> = of.expect.iter().map(|(op, value)| format!("{} {value}", sign(*op))).collect();
+            let expected = match (of.query.is_some(), expected.is_empty()) {
+                (false, _) => "that they are there".to_owned(),
+                (true, true) => "a row".to_owned(),
+                (true, false) => expected.join(" and "),
+            };
+            format!("{asked}  # in the database, expects {expected}")
+        }
+        Probe::Migrations(of) => {
+            format!("{}  # expects nothing pending", in_service(project, &of.service, of.via, &of.env, &of.status))
+        }
+        Probe::Sides { of } => {
+            of.iter().map(|probe| format!("{}, from the {}", look(project, probe), probe.side())).collect::<Vec<_>>().join("; ")
+        }
+        Probe::Watch { of, watch } => format!("{}, {}", look(project, of), every(*watch)),
     }
+}
+
+/// A connection, as a person would try it.
+pub(super) fn open(probe: &TcpProbe) -> String {
+    format!("nc -z {}  # expects a connection", shell_line(&[probe.host.clone(), probe.port.to_string()]))
+}
+
+/// How something is watched, in words.
+pub(super) fn every(watch: Watch) -> String {
+    let errors = match watch.errors_per_mille {
+        0 => "none may fail".to_owned(),
+        share => format!("{}% may fail", f64::from(share) / 10.0),
+    };
+    format!("every {} for {}: {errors}", duration(watch.every_ms), duration(watch.for_ms))
+}
+
+fn duration(ms: u64) -> String {
+    humantime::format_duration(std::time::Duration::from_millis(ms)).to_string()
 }
 
 #[cfg(test)]
@@ -200,6 +258,6 @@ mod tests {
         };
         insta::assert_snapshot!(shown(&Action::Shell(script.clone()), Some(&project())), @r#"cd /opt/etally/deployment && COMPOSE_ENV_FILES=../.env COMPOSE_FILE=docker-compose.prod.yml service=api sh -c 'docker compose logs "$service"'"#);
         insta::assert_snapshot!(shown(&Action::Shell(script), None), @r#"service=api sh -c 'docker compose logs "$service"'"#);
-        insta::assert_snapshot!(shown(&Action::Probe(Probe::Container { service: api() }), Some(&project())), @"cd /opt/etally/deployment && TAG=v2 docker compose --env-file ../.env -f docker-compose.prod.yml ps api  # expects healthy");
+        insta::assert_snapshot!(shown(&Action::Probe(Probe::Container(crate::action::ContainerProbe { service: api(), healthy: false, restarts: None, uptime_ms: None, deployed: false })), Some(&project())), @"cd /opt/etally/deployment && TAG=v2 docker compose --env-file ../.env -f docker-compose.prod.yml ps api  # expects healthy");
     }
 }

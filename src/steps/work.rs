@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::action::{HttpExpect, Retry, Script};
+use crate::action::{HttpProbe, Retry, Script, TcpProbe, Watch};
 
 /// What the client does for a step, while the host waits at a barrier.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -29,23 +29,43 @@ pub struct LocalCommand {
     pub env: BTreeMap<String, ClientValue>,
 }
 
-/// A request from the client's machine and what its answer must be.
+/// A look from the client's machine.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct HereProbe {
-    /// Where to: http or https.
-    pub url: String,
-    /// GET, HEAD, POST, …
-    pub method: String,
-    /// Sent along.
-    pub headers: BTreeMap<String, ClientValue>,
-    /// Sent along.
-    pub body: Option<String>,
-    /// For one exchange.
-    pub timeout_ms: u64,
-    /// What the answer must be.
-    pub expect: HttpExpect,
+    /// What is looked at.
+    pub look: HereLook,
+    /// Others look from other sides at the same time: what it means is for them together to say.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub beside: bool,
     /// How long it may be tried; none: once.
     pub retry: Option<Retry>,
+    /// Looks again and again, for a time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub watch: Option<Watch>,
+}
+
+/// What is looked at from the client's machine.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "look", rename_all = "snake_case")]
+pub enum HereLook {
+    /// A request.
+    Http(HereHttp),
+    /// A connection that must stand.
+    Open(TcpProbe),
+    /// One that must not.
+    Closed(TcpProbe),
+}
+
+/// A request from the client's machine and what its answer must be.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct HereHttp {
+    /// What is asked, without headers: http or https.
+    pub http: HttpProbe,
+    /// Sent along.
+    pub headers: BTreeMap<String, ClientValue>,
+    /// The server's certificate must be valid for so long still.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate_ms: Option<u64>,
 }
 
 /// A value that the client uses.

@@ -30,6 +30,7 @@ pub(crate) struct Droplet {
     /// Its SSH port on this machine's loopback.
     pub(crate) port: u16,
     container: String,
+    address: String,
     _held: File,
 }
 
@@ -102,6 +103,7 @@ fn take(testbed: PathBuf, count: usize) -> Droplets {
             name: one["name"].as_str().unwrap().to_owned(),
             port: u16::try_from(one["port"].as_u64().unwrap()).unwrap(),
             container: one["container"].as_str().unwrap().to_owned(),
+            address: one["address"].as_str().unwrap().to_owned(),
             _held: held,
         })
         .collect();
@@ -126,6 +128,11 @@ impl Drop for Droplets {
 }
 
 impl Droplet {
+    /// Its address in the network that this machine shares with it.
+    pub(crate) fn address(&self) -> String {
+        self.address.clone()
+    }
+
     /// Runs a script there as root; gives its exit code, stdout and stderr.
     pub(crate) fn try_sh(&self, script: &str) -> (i32, String, String) {
         let mut child = Command::new("docker")

@@ -6,6 +6,7 @@
 mod backups;
 mod becoming;
 mod chance;
+mod checks;
 mod commands;
 mod droplet;
 mod durable_cancel;

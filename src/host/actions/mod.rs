@@ -18,7 +18,7 @@ use crate::protocol::HostStep;
 
 pub(super) use backup::unfit as unfit_for_backups;
 pub(super) use migrate::look as look_at_migrations;
-pub(super) use probe::errand;
+pub(super) use probe::from_both_sides;
 pub(super) use service::container_name;
 
 /// Carries out one action of a step. A barrier is not an action of the host: it is waited for elsewhere.

@@ -1,5 +1,6 @@
 //! Whole files in, whole messages or values out.
 
+mod checks;
 mod commands;
 mod database;
 mod inventory;
@@ -8,7 +9,7 @@ mod steps;
 
 use std::path::Path;
 
-use super::{Inventory, Options, Playbook, ResolvedPlaybook, resolve as resolve_into};
+use super::{Inventory, Options, Playbook, ResolvedPlaybook, Work, resolve as resolve_into};
 use crate::source::{Diags, Sink};
 
 pub(crate) const INVENTORY: &str = r#"
@@ -79,7 +80,6 @@ fn wrong_inventory(text: &str) -> String {
 
 /// The steps of a host, a line each: name, when, who, command.
 fn lines(resolved: &ResolvedPlaybook, host: usize) -> String {
-    use super::Work;
     let line = |step: &super::ResolvedStep| {
         let who = match &step.work {
             Work::Host => "host".to_owned(),

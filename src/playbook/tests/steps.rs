@@ -36,7 +36,7 @@ kind = "pull"
     4 | kind = "migrations"
       |        ^^^^^^^^^^^^
       |
-      = help: the kinds are pull, up, migrate, seed, exec, shell, local, health
+      = help: the kinds are pull, up, migrate, seed, exec, shell, local, health, container, logs, tcp, port_closed, database, disk, watch
 
     error: unknown kind "healt"
      --> playbooks/release.toml:6:8
@@ -52,7 +52,7 @@ kind = "pull"
     8 | kind = "firewall"
       |        ^^^^^^^^^^
       |
-      = help: the kinds are pull, up, migrate, seed, exec, shell, local, health
+      = help: the kinds are pull, up, migrate, seed, exec, shell, local, health, container, logs, tcp, port_closed, database, disk, watch
 
     error: a step needs `kind`
      --> playbooks/release.toml:9:1
@@ -60,7 +60,7 @@ kind = "pull"
     9 | [[steps]]
       | ^^^^^^^^^
       |
-      = help: say which: kind = "…", one of pull, up, migrate, seed, exec, shell, local, health
+      = help: say which: kind = "…", one of pull, up, migrate, seed, exec, shell, local, health, container, logs, tcp, port_closed, database, disk, watch
 
     error: `tool` cannot be "prizma"
       --> playbooks/release.toml:13:8
@@ -84,7 +84,7 @@ kind = "pull"
     15 | window = "02:00"
        | ^^^^^^
        |
-       = help: its keys are apply, env, failed, hosts, kind, name, needs, once, pending, pending_code, per_host, repeat, retry, service, status, success, timeout, tool, up_to_date, via, when
+       = help: its keys are apply, env, failed, hosts, kind, mode, name, needs, once, pending, pending_code, per_host, repeat, retry, service, status, success, timeout, tool, up_to_date, via, when
 
     error: unknown key `step` in a playbook
       --> playbooks/release.toml:16:3
@@ -192,7 +192,7 @@ once = true
     11 | retry = { for = "1m" }
        | ^^^^^
        |
-       = help: leave it out; only checks (`health`) are tried again
+       = help: leave it out; only checks, such as `health`, are tried again
 
     error: "soon" is not a duration: expected number at 0
       --> playbooks/release.toml:14:11
@@ -1098,7 +1098,7 @@ kind = "health"
 url = "http://127.0.0.1/"
 expect = 200
 "#), @r#"
-    error: `status` must be a number from 100 to 599 or a list of them, not a string
+    error: `status` must be a number from 100 to 599, "2xx" or a list of them, not "200"
      --> playbooks/release.toml:5:21
       |
     5 | expect = { status = "200", stauts = 1 }
@@ -1114,7 +1114,7 @@ expect = 200
       |
       = help: did you mean `status`?
 
-    error: `status` must be a number from 100 to 599 or a list of them, not 1000
+    error: `status` must be a number from 100 to 599, "2xx" or a list of them, not 1000
      --> playbooks/release.toml:9:27
       |
     9 | expect = { status = [200, 1000], body = "(?=x)", latency = 5 }

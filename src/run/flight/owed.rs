@@ -28,14 +28,16 @@ impl Flight<'_> {
     pub(super) fn caught_up(&mut self, host: &HostName) {
         let Some(seat) = self.seats.get_mut(host).filter(|seat| seat.history) else { return };
         seat.history = false;
-        let Some(index) = seat.open else { return };
-        let may_have_run = seat.let_go && seat.taken_over && !self.own.contains_key(&(host.clone(), index));
-        let begun = self.host(host).and_then(|host| host.steps.get(index)).map(|step| &step.work);
-        if may_have_run && matches!(begun, Some(Work::Driver(DriverWork::Local(_)))) {
-            let detail = Some("its client went away after it was begun: whether it ran is not known".to_owned());
-            self.answer(host, index, Answer { status: Status::Unknown, exit_code: None, detail, events: Vec::new() });
-        } else {
-            self.work(host, index);
+        let of_another = seat.let_go && seat.taken_over;
+        for index in seat.open.clone() {
+            let may_have_run = of_another && !self.own.contains_key(&(host.clone(), index));
+            let begun = self.host(host).and_then(|host| host.steps.get(index)).map(|step| &step.work);
+            if may_have_run && matches!(begun, Some(Work::Driver(DriverWork::Local(_)))) {
+                let detail = Some("its client went away after it was begun: whether it ran is not known".to_owned());
+                self.answer(host, index, Answer { status: Status::Unknown, exit_code: None, detail, events: Vec::new() });
+            } else {
+                self.work(host, index);
+            }
         }
     }
 
@@ -96,7 +98,7 @@ impl Flight<'_> {
         let seat = self.seats.get(first);
         let failed = seat.is_some_and(|seat| seat.failed);
         // One that never started there was not done there, whatever the reason; the ledger's stories are told of started ones.
-        let started = |name: &StepName| seat.and_then(|seat| seat.at.as_ref()) == Some(name);
+        let started = |name: &StepName| seat.is_some_and(|seat| seat.begun.contains(name));
         for host in &self.playbook.hosts {
             for (index, waiting) in host.steps.iter().enumerate() {
                 let waits = matches!(&waiting.work, Work::Peer { first: of } if of == first);
@@ -106,7 +108,10 @@ impl Flight<'_> {
                 let (status, detail) = match step {
                     // Nothing was said of it before its host ended; a first answer stays, so this one only fills gaps.
                     None => (Status::Unknown, format!("{first} ended before it came to it")),
-                    Some((name, Status::Ok | Status::Skipped, _)) if !failed && started(name) => {
+                    // Looks of one host do not hang on each other: one that is well is, whatever another saw.
+                    Some((name, status @ (Status::Ok | Status::Skipped), _))
+                        if started(name) && (!failed || status == Status::Ok) =>
+                    {
                         (Status::Ok, format!("done on {first}"))
                     }
                     Some((_, Status::Unknown, _)) => (Status::Unknown, format!("not known on {first}")),

@@ -1,0 +1,58 @@
+//! Whether migrations wait or have failed: the tool's own status, in a throw-away container. Applies nothing.
+
+use std::sync::{Mutex, PoisonError};
+
+use super::super::actions;
+use super::super::stage::Stage;
+use super::Sight;
+use crate::action::Migrate;
+use crate::check::{Seen, shortened};
+use crate::facts::Migrations;
+
+/// The container of a look has one name a run: one look after the other.
+static TURN: Mutex<()> = Mutex::new(());
+
+pub(super) fn look(stage: &Stage<'_>, migrate: &Migrate) -> Result<Sight, String> {
+    let Some(project) = &stage.submission.compose else { return Err("the plan names no compose project".to_owned()) };
+    let env = stage.values(&migrate.env)?.into_iter().collect();
+    let image = super::image(stage, &migrate.service)?;
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let found = actions::look_at_migrations(project, &stage.config, &stage.dir.run, migrate, &image, &env);
+    let (ok, observed, hint) = judge(found);
+    let seen = Seen { ok, observed: shortened(&stage.masked(&observed)), expected: "nothing pending, nothing failed".to_owned() };
+    Ok(Sight::of(seen, hint.map(str::to_owned)))
+}
+
+fn judge(found: Migrations) -> (bool, String, Option<&'static str>) {
+    match found {
+        Migrations::UpToDate => (true, "nothing pending".to_owned(), None),
+        Migrations::Pending { names } if names.is_empty() => (false, "migrations are pending".to_owned(), Some(PENDING)),
+        Migrations::Pending { names } => (false, format!("{} pending: {}", names.len(), names.join(", ")), Some(PENDING)),
+        Migrations::Failed { why } => {
+            (false, why, Some("settle it by the migration tool's own command; Landfall never does that by itself"))
+        }
+        Migrations::NotKnown { why } => (false, format!("not known: {why}"), None),
+    }
+}
+
+const PENDING: &str = "the image on the host is newer than its database: release it with a `migrate` step, or pull the old tag";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_up_to_date_is_well() {
+        let names = vec!["20260101_orders".to_owned(), "20260102_index".to_owned()];
+        for (found, ok, observed) in [
+            (Migrations::UpToDate, true, "nothing pending"),
+            (Migrations::Pending { names }, false, "2 pending: 20260101_orders, 20260102_index"),
+            (Migrations::Pending { names: Vec::new() }, false, "migrations are pending"),
+            (Migrations::Failed { why: "it failed".into() }, false, "it failed"),
+            (Migrations::NotKnown { why: "no network".into() }, false, "not known: no network"),
+        ] {
+            let (good, seen, _) = judge(found);
+            assert_eq!((good, seen.as_str()), (ok, observed));
+        }
+    }
+}

@@ -1,7 +1,8 @@
-//! Names with one meaning each, checked where they enter the program. Knows no other module.
+//! Names with one meaning each, checked where they enter the program, and shared: every event carries some. Knows no other module.
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +23,7 @@ macro_rules! names {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The name as text.
@@ -35,7 +36,7 @@ macro_rules! names {
             type Err = NameError;
             fn from_str(text: &str) -> Result<Self, NameError> {
                 if $valid(text) {
-                    Ok(Self(text.to_owned()))
+                    Ok(Self(text.into()))
                 } else {
                     Err(NameError { kind: $kind, text: text.to_owned(), rule: $rule })
                 }
@@ -51,7 +52,7 @@ macro_rules! names {
 
         impl From<$name> for String {
             fn from(name: $name) -> String {
-                name.0
+                name.0.as_ref().to_owned()
             }
         }
 
@@ -105,7 +106,7 @@ fn is_run_id(text: &str) -> bool {
 impl ProjectName {
     /// Stands in for a name that is missing, so that reading can go on to the next error.
     pub fn unnamed() -> Self {
-        Self("unnamed".to_owned())
+        Self("unnamed".into())
     }
 }
 
@@ -116,7 +117,7 @@ impl RunId {
     /// Makes the id that stands for 48 bits of randomness.
     pub fn from_random(bits: [u8; 6]) -> Self {
         let letter = |nibble: u8| char::from(b'k' + (nibble & 0x0f));
-        Self(bits.iter().flat_map(|b| [letter(b >> 4), letter(*b)]).collect())
+        Self(bits.iter().flat_map(|b| [letter(b >> 4), letter(*b)]).collect::<String>().into())
     }
 }
 

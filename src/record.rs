@@ -152,12 +152,15 @@ pub struct Reader {
     rest: Vec<u8>,
     offset: u64,
     end: Option<(u8, String)>,
+    /// The last moment that was written out: many lines share one.
+    moment: (u64, String),
 }
 
 impl Reader {
     /// A reader for the record of `run` on `host`, at its first byte.
     pub fn new(run: RunId, host: HostName) -> Self {
-        Self { run, host, began: SystemTime::UNIX_EPOCH, step: None, rest: Vec::new(), offset: 0, end: None }
+        let began = SystemTime::UNIX_EPOCH;
+        Self { run, host, began, step: None, rest: Vec::new(), offset: 0, end: None, moment: (0, timestamp(began)) }
     }
 
     /// The same, for the bytes from `offset` on.
@@ -198,6 +201,7 @@ impl Reader {
                     Body::RunStarted { .. } => {
                         if let Ok(at) = humantime::parse_rfc3339(&event.time) {
                             self.began = at;
+                            self.moment = (0, timestamp(at));
                         }
                     }
                     Body::StepStarted { .. } => self.step.clone_from(&event.step),
@@ -208,7 +212,7 @@ impl Reader {
             }
             Frame::Output { stream, ms, text, partial } => Some(Event {
                 v: VERSION,
-                time: timestamp(self.began + Duration::from_millis(ms.min(u64::from(u32::MAX) * 1000))),
+                time: self.moment(ms),
                 run: self.run.clone(),
                 host: Some(self.host.clone()),
                 step: self.step.clone(),
@@ -219,6 +223,14 @@ impl Reader {
                 None
             }
         }
+    }
+
+    /// So many milliseconds after the run began.
+    fn moment(&mut self, ms: u64) -> String {
+        if self.moment.0 != ms {
+            self.moment = (ms, timestamp(self.began + Duration::from_millis(ms.min(u64::from(u32::MAX) * 1000))));
+        }
+        self.moment.1.clone()
     }
 }
 

@@ -20,15 +20,14 @@ struct Lines {
 impl Lines {
     fn push(&mut self, stream: Stream, bytes: &[u8], mut each: impl FnMut(&str)) {
         let rest = &mut self.rest[usize::from(stream == Stream::Stderr)];
-        for byte in bytes {
-            match byte {
-                b'\n' | b'\r' => {
-                    each(&plain(rest));
-                    rest.clear();
-                }
-                _ if rest.len() < LINE => rest.push(*byte),
-                _ => {}
-            }
+        let mut parts = bytes.split(|byte| matches!(byte, b'\n' | b'\r'));
+        let mut part = parts.next().unwrap_or_default();
+        loop {
+            rest.extend_from_slice(&part[..part.len().min(LINE - rest.len())]);
+            let Some(next) = parts.next() else { return };
+            each(&plain(rest));
+            rest.clear();
+            part = next;
         }
     }
 
@@ -61,13 +60,18 @@ pub(super) fn plain(bytes: &[u8]) -> String {
     out
 }
 
-/// Watches a command's output for the patterns that decide about it, and for hints.
+/// How much of the end of each stream is kept for hints: what a command complains of stands there.
+const TAIL: usize = 256 << 10;
+
+/// Watches a command's output for the patterns that decide about it, line by line, and keeps its end for hints. A command that nobody
+/// asks anything about costs nothing.
 #[derive(Debug, Default)]
 pub(super) struct Watcher {
     lines: Lines,
     require: Vec<(Option<Regex>, String, bool)>,
     forbid: Vec<(Option<Regex>, String, bool)>,
-    hints: Vec<(Option<Regex>, String, bool)>,
+    hints: Vec<Hint>,
+    tails: [Vec<u8>; 2],
 }
 
 impl Watcher {
@@ -78,20 +82,30 @@ impl Watcher {
             lines: Lines::default(),
             require: patterns(&judge.require),
             forbid: patterns(&judge.forbid),
-            hints: hints.iter().map(|hint| (Regex::new(&hint.regex).ok(), hint.text.clone(), false)).collect(),
+            hints: hints.to_vec(),
+            tails: Default::default(),
         }
     }
 
     /// Takes output as it comes.
     pub(super) fn push(&mut self, stream: Stream, bytes: &[u8]) {
-        let Self { lines, require, forbid, hints } = self;
-        lines.push(stream, bytes, |line| look(line, [require, forbid, hints]));
+        let Self { lines, require, forbid, hints, tails } = self;
+        if !require.is_empty() || !forbid.is_empty() {
+            lines.push(stream, bytes, |line| look(line, [require, forbid]));
+        }
+        if !hints.is_empty() {
+            let tail = &mut tails[usize::from(stream == Stream::Stderr)];
+            tail.extend_from_slice(bytes);
+            if tail.len() > 2 * TAIL {
+                tail.drain(..tail.len() - TAIL);
+            }
+        }
     }
 
     /// Takes the end of the output.
     pub(super) fn finish(&mut self) {
-        let Self { lines, require, forbid, hints } = self;
-        lines.finish(|line| look(line, [require, forbid, hints]));
+        let Self { lines, require, forbid, .. } = self;
+        lines.finish(|line| look(line, [require, forbid]));
     }
 
     /// Why the output does not count as success; none when it does. A pattern that is no regular expression never matches,
@@ -103,12 +117,17 @@ impl Watcher {
     }
 
     /// The hints that fit.
-    pub(super) fn hints(&self) -> impl Iterator<Item = &str> {
-        self.hints.iter().filter(|(_, _, seen)| *seen).map(|(_, text, _)| text.as_str())
+    pub(super) fn hints(&self) -> Vec<&str> {
+        let tails: Vec<String> = self.tails.iter().map(|tail| plain(tail)).collect();
+        let fits = |hint: &&Hint| {
+            let lines = || tails.iter().flat_map(|tail| tail.split(['\n', '\r']));
+            Regex::new(&hint.regex).is_ok_and(|regex| lines().any(|line| regex.is_match(line)))
+        };
+        self.hints.iter().filter(fits).map(|hint| hint.text.as_str()).collect()
     }
 }
 
-fn look(line: &str, lists: [&mut Vec<(Option<Regex>, String, bool)>; 3]) {
+fn look(line: &str, lists: [&mut Vec<(Option<Regex>, String, bool)>; 2]) {
     for (regex, _, seen) in lists.into_iter().flatten() {
         *seen = *seen || regex.as_ref().is_some_and(|regex| regex.is_match(line));
     }

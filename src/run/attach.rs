@@ -45,7 +45,7 @@ pub async fn attach(
         Err(error) => return Finished::stopped(Stop::new(6, format!("signals cannot be heard: {error}"))),
     };
     let mut feed = Feed::new(reporters, run.clone());
-    let (sender, mut news) = mpsc::channel(256);
+    let (sender, mut news) = mpsc::channel(16);
     let mut ends: BTreeMap<HostName, Option<HostEnd>> = BTreeMap::new();
     // Kept so that a watcher's side of the channel stays open; nothing is ever ordered.
     let mut orders = Vec::new();
@@ -71,16 +71,16 @@ pub async fn attach(
     while ends.values().any(Option::is_none) {
         tokio::select! {
             Some((host, news)) = news.recv() => match news {
-                News::Event(event) if matches!(event.body, Body::RunStarted { .. }) => {
-                    // Each host's record begins with it; a person wants to hear it once.
-                    if !std::mem::replace(&mut started, true) {
-                        feed.tell(None, None, event.body);
-                    }
-                }
-                News::Event(event) => {
-                    let printed = matches!(event.body, Body::Output { .. });
-                    if !(printed && past == Past::Steps && in_the_past.contains(&host)) {
-                        feed.pass(&event);
+                News::Events(events) => {
+                    let hidden = past == Past::Steps && in_the_past.contains(&host);
+                    for event in events {
+                        match event.body {
+                            // Each host's record begins with it; a person wants to hear it once.
+                            Body::RunStarted { .. } if std::mem::replace(&mut started, true) => {}
+                            Body::RunStarted { .. } => drop(feed.tell(None, None, event.body)),
+                            Body::Output { .. } if hidden => {}
+                            _ => feed.pass(&event),
+                        }
                     }
                 }
                 News::CaughtUp => drop(in_the_past.remove(&host)),

@@ -23,7 +23,7 @@ use crate::playbook::{ResolvedHost, ResolvedPlaybook};
 use crate::protocol::{Answer, When};
 
 /// News that may wait for the run before a host's reading waits for it.
-const NEWS: usize = 256;
+const NEWS: usize = 16;
 
 /// One host's place in the run.
 #[expect(clippy::struct_excessive_bools, reason = "facts that do not hang together, each set by an event of its own")]
@@ -425,7 +425,7 @@ impl<'a> Flight<'a> {
                     seat.gone = true;
                 }
             }
-            News::Event(event) => self.happened(host, &event, feed),
+            News::Events(events) => events.iter().for_each(|event| self.happened(host, event, feed)),
             News::Opened { drives } => {
                 if let Some(seat) = self.seats.get_mut(host) {
                     seat.history = true;

@@ -78,8 +78,8 @@ pub(super) enum News {
     Accepted(RunId),
     /// It let itself be told to go.
     Gone,
-    /// Something happened.
-    Event(Box<Event>),
+    /// Something happened: all that was read in one go, in order.
+    Events(Vec<Event>),
     /// The record is open: what is told until it is caught up has happened before.
     Opened {
         /// Whether this client drives the run.
@@ -293,8 +293,9 @@ impl HostRun {
                 self.heard = true;
                 let mut events = Vec::new();
                 let read = self.reader.push(&bytes, &mut events);
-                for event in events.into_iter().filter(|event| is_the_hosts(&event.body)) {
-                    let _ = self.news.send((self.part.host.clone(), News::Event(Box::new(event)))).await;
+                events.retain(|event| is_the_hosts(&event.body));
+                if !events.is_empty() {
+                    let _ = self.news.send((self.part.host.clone(), News::Events(events))).await;
                 }
                 self.catch_up().await;
                 let error = read.err()?;
@@ -378,6 +379,6 @@ impl HostRun {
             step: None,
             body,
         };
-        let _ = self.news.send((self.part.host.clone(), News::Event(Box::new(event)))).await;
+        let _ = self.news.send((self.part.host.clone(), News::Events(vec![event]))).await;
     }
 }

@@ -2,6 +2,7 @@
 
 mod custom;
 pub mod forbidden;
+pub mod lint;
 mod prisma;
 
 use std::collections::BTreeMap;

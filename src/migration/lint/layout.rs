@@ -1,0 +1,144 @@
+//! Well-known layouts of migrations: what a file's path and text tell of the tool that applies it, and whether that runs it in a
+//! transaction. Reads no file itself.
+
+use super::{Dialect, Tool};
+
+/// What is known of a file's tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layout {
+    /// What applies it.
+    pub tool: Tool,
+    /// Whether that runs it in a transaction.
+    pub in_transaction: bool,
+}
+
+/// What a path (with `/`) and a text tell. `metadata` is the text of Diesel's metadata.toml beside the file, if there is one.
+pub fn guess(path: &str, text: &str, dialect: Dialect, metadata: Option<&str>) -> Layout {
+    let parts: Vec<&str> = path.split('/').collect();
+    let name = parts.last().copied().unwrap_or("");
+    let parent = parts.len().checked_sub(2).map_or("", |at| parts[at]);
+    let above = parts.len().checked_sub(3).map_or("", |at| parts[at]);
+    let tool = if name == "migration.sql" && above == "migrations" {
+        Tool::Prisma
+    } else if parent == "drizzle" || (name == "migration.sql" && above == "drizzle") || text.contains("--> statement-breakpoint")
+    {
+        Tool::Drizzle
+    } else if name == "up.sql" {
+        Tool::Diesel
+    } else if parent == "migrations" && above == "db" && is_stamped(name) && marked(text, "migrate:up").is_some() {
+        Tool::Dbmate
+    } else if name.ends_with(".up.sql") {
+        Tool::Unknown
+    } else if is_stamped(name) {
+        Tool::Sqlx
+    } else if name
+        .split_once('_')
+        .is_some_and(|(number, _)| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+    {
+        Tool::Sql
+    } else {
+        Tool::Unknown
+    };
+    let none = marked(text, "landfall: no-transaction").is_some();
+    let in_transaction = match tool {
+        // MySQL ends a transaction at each change of the schema.
+        _ if dialect == Dialect::Mysql => false,
+        // One message with all statements is one transaction, unless it ends it itself. A single CONCURRENTLY by itself is none.
+        Tool::Prisma => !is_single(text),
+        Tool::Dbmate => !marked(text, "migrate:up").is_some_and(|rest| rest.replace(' ', "").contains("transaction:false")),
+        Tool::Sqlx => !text.starts_with("-- no-transaction") && !none,
+        Tool::Diesel => !metadata.is_some_and(|text| text.replace(' ', "").contains("run_in_transaction=false")),
+        Tool::Drizzle => true,
+        Tool::Sql | Tool::Unknown => !none,
+    };
+    Layout { tool, in_transaction }
+}
+
+/// Whether a file undoes a migration: those are not looked at.
+pub fn is_down(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name == "down.sql" || name.ends_with(".down.sql") || name.ends_with(".undo.sql")
+}
+
+/// Whether a path below a folder is where a migration tool keeps its files.
+pub fn well_known(path: &str) -> bool {
+    let parts: Vec<&str> = path.split('/').collect();
+    let Some((name, folders)) = parts.split_last() else { return false };
+    let parent = folders.last().copied().unwrap_or("");
+    let above = folders.len().checked_sub(2).map_or("", |at| folders[at]);
+    let sql = name.rsplit_once('.').is_some_and(|(_, extension)| extension.eq_ignore_ascii_case("sql"));
+    if !sql || is_down(path) || folders.contains(&"node_modules") {
+        return false;
+    }
+    match *name {
+        "migration.sql" | "up.sql" => matches!(above, "migrations" | "drizzle"),
+        _ => name.ends_with(".up.sql") || matches!(parent, "migrations" | "drizzle"),
+    }
+}
+
+/// What stands behind a marker in a comment of its own line.
+fn marked<'t>(text: &'t str, marker: &str) -> Option<&'t str> {
+    text.lines().find_map(|line| line.trim().strip_prefix("--")?.trim_start().strip_prefix(marker))
+}
+
+/// `20240102030405_name.sql`
+fn is_stamped(name: &str) -> bool {
+    name.split_once('_').is_some_and(|(number, _)| number.len() == 14 && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Whether a text holds one statement only: the server does not wrap such a one.
+fn is_single(text: &str) -> bool {
+    let tokens = super::lex::lex(text, 0, Dialect::Postgres);
+    super::split::split(&tokens, Dialect::Postgres).len() == 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(path: &str, text: &str) -> (Tool, bool) {
+        let layout = guess(path, text, Dialect::Postgres, None);
+        (layout.tool, layout.in_transaction)
+    }
+
+    #[test]
+    fn each_tool_by_its_layout() {
+        assert_eq!(of("prisma/migrations/20240101000000_a/migration.sql", "SELECT 1; SELECT 2;"), (Tool::Prisma, true));
+        assert_eq!(
+            of("prisma/migrations/20240101000000_a/migration.sql", "CREATE INDEX CONCURRENTLY i ON a (b);"),
+            (Tool::Prisma, false)
+        );
+        assert_eq!(of("drizzle/0000_a.sql", "SELECT 1;"), (Tool::Drizzle, true));
+        assert_eq!(of("db/migrations/20240101000000_a.sql", "-- migrate:up\nSELECT 1;"), (Tool::Dbmate, true));
+        assert_eq!(of("db/migrations/20240101000000_a.sql", "-- migrate:up transaction:false\nSELECT 1;"), (Tool::Dbmate, false));
+        assert_eq!(of("migrations/20240101000000_a.sql", "SELECT 1;"), (Tool::Sqlx, true));
+        assert_eq!(of("migrations/20240101000000_a.sql", "-- no-transaction\nSELECT 1;"), (Tool::Sqlx, false));
+        assert_eq!(of("migrations/2024-01-01-000000_a/up.sql", "SELECT 1;"), (Tool::Diesel, true));
+        assert_eq!(of("migrations/001_a.sql", "SELECT 1;"), (Tool::Sql, true));
+        assert_eq!(of("migrations/001_a.sql", "-- 2026-01-02\n-- landfall: no-transaction\nSELECT 1;"), (Tool::Sql, false));
+        assert_eq!(of("migrations/1_a.up.sql", "SELECT 1;"), (Tool::Unknown, true));
+        assert_eq!(of("a.sql", "SELECT 1;"), (Tool::Unknown, true));
+        let diesel = guess("migrations/1_a/up.sql", "", Dialect::Postgres, Some("run_in_transaction = false"));
+        assert_eq!((diesel.tool, diesel.in_transaction), (Tool::Diesel, false));
+        assert!(!guess("migrations/001_a.sql", "", Dialect::Mysql, None).in_transaction);
+    }
+
+    #[test]
+    fn what_is_a_migration() {
+        for path in [
+            "prisma/migrations/1_a/migration.sql",
+            "drizzle/0000_a.sql",
+            "migrations/001_a.sql",
+            "db/migrations/a.sql",
+            "migrations/1/up.sql",
+            "x/1_a.up.sql",
+        ] {
+            assert!(well_known(path), "{path}");
+        }
+        for path in
+            ["migrations/1/down.sql", "x/1_a.down.sql", "schema.sql", "node_modules/x/migrations/a.sql", "migrations/readme.md"]
+        {
+            assert!(!well_known(path), "{path}");
+        }
+    }
+}

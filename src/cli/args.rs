@@ -77,6 +77,8 @@ pub(super) enum Command {
     Exec(ExecArgs),
     /// Run only the read-only steps of a playbook: its checks
     Validate(ValidateArgs),
+    /// Compare the migration files of this folder with the hosts' databases; changes nothing
+    Verify(VerifyArgs),
     /// Watch a run from its first byte, from any machine
     Attach(AttachArgs),
     /// Stop a run, in its containers too
@@ -98,6 +100,19 @@ pub(super) enum Command {
     Completions(CompletionsArgs),
     /// Print a manual page, or write all of them
     Man(ManArgs),
+}
+
+/// `landfall verify`.
+#[derive(Debug, Args)]
+pub(super) struct VerifyArgs {
+    /// The playbook whose `migrate` steps say tool, service and folder
+    #[arg(value_name = "PLAYBOOK", default_value = "release")]
+    pub(super) playbook: String,
+    /// The folder of the migrations here [default: the tool's usual one, beside the inventory]
+    #[arg(long, value_name = "DIR", help_heading = WHERE)]
+    pub(super) files: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) selection: Selection,
 }
 
 /// Which hosts, and values for the playbook's vars.

@@ -19,6 +19,7 @@ mod literals;
 mod lock;
 mod log;
 pub mod mask;
+mod migrations;
 mod owner;
 mod process;
 mod project;

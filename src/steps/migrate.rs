@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 
 use crate::action::{self, Action};
-use crate::migration::{Custom, Start, TOOLS, Tool, common_hints};
-use crate::source::{Placed, Reader};
+use crate::migration::{BY_FILES, Custom, Start, TOOLS, Tool, common_hints};
+use crate::source::{Node, Placed, Reader};
 
+use super::common::milliseconds;
 use super::values::{HostValueWords, Keys, on_host};
 use super::{Cx, Lowered, service, via, words};
 
@@ -16,7 +17,8 @@ use super::{Cx, Lowered, service, via, words};
 #[derive(JsonSchema)]
 #[allow(dead_code)]
 pub(super) struct Migrate {
-    /// The tool: "prisma". Without it `status` and `apply` are needed.
+    /// The tool: "prisma" (6 and 7), "drizzle", "alembic", "django", "knex", "dbmate", "sqlx", "diesel", "rails", "flyway", or
+    /// "golang-migrate" with commands of your own. Without it `status` and `apply` are needed.
     tool: Option<String>,
     /// The command that asks what is pending and changes nothing; in place of the tool's own.
     status: Option<Vec<String>>,
@@ -32,6 +34,11 @@ pub(super) struct Migrate {
     failed: Option<String>,
     /// Without a tool: one for a line that `apply` must print.
     success: Option<String>,
+    /// With a tool: the folder of the migration files in the image, relative to its working folder; default: the tool's usual one.
+    migrations: Option<String>,
+    /// With a tool: how long a statement may wait for a lock of PostgreSQL, such as "5s", which is the default; "off": for ever.
+    /// It reaches the tool by PGOPTIONS, which most drivers heed.
+    lock_timeout: Option<String>,
     /// Whose image holds tool and migrations; default: the `service` of [compose].
     service: Option<String>,
     /// "run" (default): in a one-off container of the service's image; "exec": in its running container.
@@ -41,7 +48,7 @@ pub(super) struct Migrate {
 }
 
 pub(super) fn read(reader: &Reader<'_>, cx: &Cx<'_>) -> Option<Vec<Lowered>> {
-    let names: Vec<(&str, &Tool)> = TOOLS.iter().map(|tool| (tool.name, *tool)).collect();
+    let names: Vec<(&str, &Tool)> = TOOLS.iter().chain(&BY_FILES).map(|tool| (tool.name, *tool)).collect();
     let tool_given = reader.entry("tool").is_some();
     let tool = reader.choice("tool", &names).map(|tool| tool.value);
     let command = |key| reader.command(key).map(|command| words(&command, reader.sink()));
@@ -52,16 +59,45 @@ pub(super) fn read(reader: &Reader<'_>, cx: &Cx<'_>) -> Option<Vec<Lowered>> {
             reader.missing(key, "name a tool (tool = \"prisma\"), or give both `status` and `apply` as lists");
         }
     }
+    if let Some(tool) = tool.filter(|tool| tool.apply.is_empty() && apply.is_none()) {
+        reader.missing(
+            "apply",
+            format!("say how {} applies what is pending: its command holds the URL, so only you can", tool.name),
+        );
+        return None;
+    }
+    let (folder, lock_timeout_ms) = (folder(reader, tool), lock_timeout(reader));
     let via = via(reader);
     let env = on_host(reader, "env", Keys::Env, cx);
     let service = service(reader, cx)?;
-    let start = |status, apply| Start { service: service.clone(), via, env, status, apply };
+    let start = |status, apply| Start { service: service.clone(), via, env, status, apply, folder, lock_timeout_ms };
     let (migrate, hints): (action::Migrate, _) = match tool {
         Some(tool) => (tool.action(start(status, apply)), tool.hints()),
         None if tool_given => return None,
         None => (Custom { status: status?, apply: apply?, ..own }.action(start(None, None)), common_hints()),
     };
     Some(vec![Lowered { hints, ..Lowered::host(Action::Migrate(migrate), Some(service.clone()), cx) }])
+}
+
+fn folder(reader: &Reader<'_>, tool: Option<&Tool>) -> Option<String> {
+    let folder = reader.text("migrations")?;
+    if tool.is_none_or(|tool| tool.kept.is_empty()) {
+        reader.error(&reader.place_of("migrations"), "`migrations` goes with `tool` only", "leave it out");
+    }
+    if folder.value.is_empty() || folder.value.split('/').any(|part| part == "..") {
+        let help = "write a path inside the image: \"prisma/migrations\"";
+        reader.error(&folder.place, format!("{:?} cannot be the folder of migrations", folder.value), help);
+    }
+    Some(folder.value)
+}
+
+/// Five seconds, unless the step says otherwise.
+fn lock_timeout(reader: &Reader<'_>) -> Option<u64> {
+    match reader.entry("lock_timeout") {
+        None => Some(5000),
+        Some(entry) if entry.value.value == Node::Text("off".to_owned()) => None,
+        Some(_) => reader.duration("lock_timeout").map(|limit| milliseconds(limit.value)),
+    }
 }
 
 /// How the answers of a playbook's own commands are read.

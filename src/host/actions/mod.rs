@@ -6,6 +6,7 @@ mod probe;
 mod service;
 mod shell;
 mod up;
+mod view;
 
 use super::judge::Watcher;
 use super::process::Ended;

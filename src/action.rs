@@ -2,6 +2,7 @@
 //! Knows nothing of playbooks, and does nothing itself.
 
 mod look;
+mod model;
 
 use std::collections::BTreeMap;
 
@@ -11,6 +12,7 @@ use crate::name::ServiceName;
 use crate::secret::Value;
 
 pub use look::{ContainerProbe, DatabaseProbe, DiskProbe, LogsProbe, Percentile, Since, TcpProbe, Watch};
+pub use model::{Digest, HistoryTable, Late, Layout, Model, Reading};
 
 /// One thing a host does. A step is a list of them, ended by the first that does not succeed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -151,6 +153,12 @@ pub struct Migrate {
     pub reading: StatusReading,
     /// What proves that `apply` succeeded, beside nothing pending afterwards.
     pub applied: Judge,
+    /// How the tool keeps files and history: the first of these whose files are there. None: only the tool itself can tell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<Model>,
+    /// How long a statement may wait for a lock, where the tool's driver heeds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock_timeout_ms: Option<u64>,
 }
 
 /// How a status answer is read: the first of these that fits counts; none fits means unknown, never success.

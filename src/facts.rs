@@ -26,6 +26,9 @@ pub struct Facts {
     /// What each `migrate` step would find.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub migrations: BTreeMap<StepName, Migrations>,
+    /// What Landfall's own look at files and history found, for each `migrate` step where that was possible.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub histories: BTreeMap<StepName, History>,
     /// Steps that the ledger knows to have run before, with their story.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub ledger: BTreeMap<StepName, Story>,
@@ -107,14 +110,90 @@ pub enum Migrations {
     },
     /// A migration failed, or files and history have parted. Nothing is applied before a person has settled it.
     Failed {
-        /// The tool's words, masked.
+        /// The tool's words or Landfall's own, masked.
         why: String,
+        /// What settles it, where that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        remedy: Option<String>,
     },
     /// It could not be found out.
     NotKnown {
         /// "network missing", "image missing", …
         why: String,
     },
+}
+
+/// Files and history of a migration tool, compared.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    /// Why it could not be looked at, so that only the tool's own word counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_known: Option<String>,
+    /// The folder of the files, in the image.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub folder: String,
+    /// In the order of the tool.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub migrations: Vec<Migration>,
+}
+
+/// One migration, as files and history have it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Migration {
+    /// As the tool calls it.
+    pub name: String,
+    /// What is with it.
+    pub state: MigrationState,
+    /// It waits, and is older than the newest that is applied.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub late: bool,
+    /// SHA-256 of its file; none where the file is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// The digest that the history recorded, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<String>,
+    /// The file's text, masked, of one that is not applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// The text goes on, but is too long to be shown.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
+    /// When it began, and what the history tells of it, masked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<String>,
+}
+
+/// What is with a migration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MigrationState {
+    /// The history says so, and nothing speaks against it.
+    Applied,
+    /// It waits.
+    Pending,
+    /// It began and did not finish.
+    Failed,
+    /// It is applied, and its file is not the one that was.
+    Edited,
+    /// It is applied, and its file is gone.
+    Missing,
+    /// It waits, and the tool will pass it over in silence.
+    Skipped,
+}
+
+impl MigrationState {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Pending => "pending",
+            Self::Failed => "failed",
+            Self::Edited => "edited",
+            Self::Missing => "missing",
+            Self::Skipped => "skipped",
+        }
+    }
 }
 
 /// That a step ran before.

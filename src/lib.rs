@@ -82,6 +82,7 @@
 //! | [`action`] | what a host can do: the closed set |
 //! | [`check`] | looking at an application, and judging what is seen; from the client and from the host |
 //! | [`facts`] | what a host is like right now |
+//! | [`history`] | migration files and histories, compared |
 //! | [`event`] | what happens in a run |
 //! | [`record`] | the log's frames, and the events in them |
 //! | [`protocol`] | what client and host program say to each other |
@@ -132,6 +133,8 @@ pub mod action;
 pub mod check;
 
 pub mod facts;
+
+pub mod history;
 
 pub mod event;
 

@@ -8,7 +8,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::action::Action;
-use crate::facts::{DatabaseFacts, Facts, LockHolder, Migrations, Refusal, ServiceFacts, Story};
+use crate::facts::{DatabaseFacts, Facts, History, LockHolder, Migrations, Refusal, ServiceFacts, Story};
 use crate::name::{GroupName, HostName, PlaybookName, ProjectName, RunId, ServiceName, StepName};
 use crate::playbook::{LocalStep, ResolvedHost, ResolvedPlaybook, ResolvedStep, Serial, Work, hex};
 use crate::protocol::{Approval, Seen, Submission, VERSION, When, Who};
@@ -99,6 +99,9 @@ pub struct PlannedStep {
     pub check: bool,
     /// What will happen to it.
     pub will: Will,
+    /// Of a `migrate` step: what files and history say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history: Option<History>,
 }
 
 /// What will happen to a step.
@@ -284,9 +287,10 @@ fn host_plan(host: &ResolvedHost, facts: Option<Facts>) -> HostPlan {
     let mut refusals = facts.refusals.clone();
     for step in &host.steps {
         let name = &step.step.name;
-        if let Some(Migrations::Failed { why }) = facts.migrations.get(name).filter(|_| matches!(step.work, Work::Host)) {
-            let remedy = "settle it by hand first: look at what the failed migration left in the database, then tell the tool";
-            refusals.push(Refusal::unfit(format!("{name}: the database is not in a state to migrate: {why}"), remedy));
+        if let Some(Migrations::Failed { why, remedy }) = facts.migrations.get(name).filter(|_| matches!(step.work, Work::Host)) {
+            let usual = "settle it by hand first: look at what the failed migration left in the database, then tell the tool";
+            let message = format!("{name}: the database is not in a state to migrate: {why}");
+            refusals.push(Refusal::unfit(message, remedy.as_deref().unwrap_or(usual)));
         }
         if let Will::Refuse { story } = will(step, &facts, asked) {
             let (said, remedy) = match story.ok {
@@ -350,6 +354,7 @@ fn planned(step: &ResolvedStep, facts: &Facts, asked: bool) -> PlannedStep {
         when: step.step.when,
         check: step.step.check,
         will: will(step, facts, asked),
+        history: facts.histories.get(&step.step.name).filter(|_| matches!(step.work, Work::Host)).cloned(),
     }
 }
 
@@ -374,7 +379,7 @@ fn will(step: &ResolvedStep, facts: &Facts, asked: bool) -> Will {
         Some(Migrations::UpToDate) => Will::NothingPending,
         Some(Migrations::Pending { names }) => Will::Apply { names: names.clone() },
         Some(Migrations::NotKnown { why }) => Will::NotKnown { why: why.clone() },
-        Some(Migrations::Failed { why }) => Will::NotKnown { why: format!("a failed migration is in the way: {why}") },
+        Some(Migrations::Failed { why, .. }) => Will::NotKnown { why: format!("something is in the way: {why}") },
         None if migrates => {
             Will::NotKnown { why: if asked { "its status was not asked" } else { "the host was not asked" }.to_owned() }
         }

@@ -85,7 +85,7 @@ fn says_what_will_happen() {
 #[test]
 fn refuses_different_images_failed_migrations_and_unknown_outcomes() {
     let mut first = facts("aaaaaaaaaaaaaaaa");
-    first.migrations.insert(step("migrate"), Migrations::Failed { why: "a migration failed earlier".to_owned() });
+    first.migrations.insert(step("migrate"), Migrations::Failed { why: "a migration failed earlier".to_owned(), remedy: None });
     first.ledger.insert(step("seed configurations"), story(None));
     let mut second = facts("bbbbbbbbbbbbbbbb");
     second.refusals.push(Refusal { code: 5, message: "locked".to_owned(), remedy: None });

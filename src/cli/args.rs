@@ -82,6 +82,8 @@ pub(super) enum Command {
     Validate(ValidateArgs),
     /// Find what makes migrations dangerous: lost data, locks, what the running version does not know yet, names
     Lint(LintArgs),
+    /// Compare the migration files of this folder with the hosts' databases; changes nothing
+    Verify(VerifyArgs),
     /// Watch a run from its first byte, from any machine
     Attach(AttachArgs),
     /// Stop a run, in its containers too
@@ -103,6 +105,19 @@ pub(super) enum Command {
     Completions(CompletionsArgs),
     /// Print a manual page, or write all of them
     Man(ManArgs),
+}
+
+/// `landfall verify`.
+#[derive(Debug, Args)]
+pub(super) struct VerifyArgs {
+    /// The playbook whose `migrate` steps say tool, service and folder
+    #[arg(value_name = "PLAYBOOK", default_value = "release")]
+    pub(super) playbook: String,
+    /// The folder of the migrations here [default: the tool's usual one, beside the inventory]
+    #[arg(long, value_name = "DIR", help_heading = WHERE)]
+    pub(super) files: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) selection: Selection,
 }
 
 /// Which hosts, and values for the playbook's vars.

@@ -20,6 +20,7 @@ mod runs;
 mod schema;
 mod start;
 mod trust;
+mod verify;
 mod who;
 
 use std::path::PathBuf;
@@ -73,6 +74,7 @@ fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
         Command::Lock(LockCommand::Break(args)) => act::break_lock(context, args),
         Command::Trust(args) => trust::run(context, args),
         Command::Doctor(args) => doctor::run(context, args),
+        Command::Verify(args) => verify::run(context, args),
     }
 }
 

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use super::args::{PlanArgs, PlanFormat};
 use super::{Context, Failure, check, exit, reach, who};
-use crate::name::RunId;
+use crate::facts::Facts;
+use crate::name::{HostName, RunId};
 use crate::plan::{Order, Plan};
-use crate::playbook::{self, HostAt, Inventory};
+use crate::playbook::{self, HostAt, Inventory, ResolvedPlaybook};
 use crate::protocol::{Approval, Reply, Request};
 use crate::report::{Output, plan_json, plan_markdown, plan_text};
 use crate::run::Stop;
@@ -14,7 +15,27 @@ use crate::run::Stop;
 pub(super) fn run(context: &Context, args: &PlanArgs) -> Result<u8, Failure> {
     let inventory = Inventory::read(&context.inventory()?)?;
     let resolved = playbook::named(&inventory, &args.playbook, &check::options(&args.selection))?;
-    let bare = Plan::new(&resolved, BTreeMap::new());
+    let (facts, code) = ask(context, &resolved, &Plan::new(&resolved, BTreeMap::new()))?;
+    if let Some(code) = code {
+        return Ok(code);
+    }
+    let plan = Plan::new(&resolved, facts);
+    let format = args.format.unwrap_or(if context.output == Output::Json { PlanFormat::Json } else { PlanFormat::Text });
+    let text = match format {
+        PlanFormat::Text => plan_text(&plan, context.display_out()),
+        PlanFormat::Json => format!("{}\n", plan_json(&plan)),
+        PlanFormat::Markdown => plan_markdown(&plan),
+    };
+    super::print(text.as_bytes())?;
+    Ok(plan.refusal_code().unwrap_or(exit::DONE))
+}
+
+/// Looks at each host of a plan. A code: one could not be asked, which was told.
+pub(super) fn ask(
+    context: &Context,
+    resolved: &ResolvedPlaybook,
+    bare: &Plan,
+) -> Result<(BTreeMap<HostName, Facts>, Option<u8>), Failure> {
     let hosts: Vec<HostAt> = resolved
         .hosts
         .iter()
@@ -49,17 +70,9 @@ pub(super) fn run(context: &Context, args: &PlanArgs) -> Result<u8, Failure> {
         for stop in stops {
             context.tell(&Failure::from(stop));
         }
-        return Ok(code);
+        return Ok((facts, Some(code)));
     }
-    let plan = Plan::new(&resolved, facts);
-    let format = args.format.unwrap_or(if context.output == Output::Json { PlanFormat::Json } else { PlanFormat::Text });
-    let text = match format {
-        PlanFormat::Text => plan_text(&plan, context.display_out()),
-        PlanFormat::Json => format!("{}\n", plan_json(&plan)),
-        PlanFormat::Markdown => plan_markdown(&plan),
-    };
-    super::print(text.as_bytes())?;
-    Ok(plan.refusal_code().unwrap_or(exit::DONE))
+    Ok((facts, None))
 }
 
 fn order() -> Result<Order, Failure> {

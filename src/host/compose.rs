@@ -115,6 +115,26 @@ pub(super) struct Service {
     /// The networks it joins.
     #[serde(default)]
     pub networks: BTreeMap<String, serde_json::Value>,
+    /// In place of the image's own.
+    #[serde(default)]
+    pub working_dir: Option<String>,
+    /// What is laid over its image.
+    #[serde(default)]
+    pub volumes: Vec<Mount>,
+}
+
+/// Something that is laid over an image.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(super) struct Mount {
+    /// "bind", "volume", "tmpfs", …
+    #[serde(default, rename = "type")]
+    pub kind: String,
+    /// What: of a bind, a path of the host.
+    #[serde(default)]
+    pub source: Option<String>,
+    /// Where, in the container.
+    #[serde(default)]
+    pub target: String,
 }
 
 impl std::fmt::Debug for Service {

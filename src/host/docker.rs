@@ -89,6 +89,11 @@ pub(super) fn image(name: &str) -> Result<Option<Image>, Trouble> {
     }
 }
 
+/// The folder that an image's programs start in.
+pub(super) fn working_dir(image: &str) -> Result<String, Trouble> {
+    docker(&["image", "inspect", "--format", "{{.Config.WorkingDir}}", "--", image]).map(|text| text.trim().to_owned())
+}
+
 /// A container's state.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]

@@ -143,7 +143,7 @@ pub(super) fn read_status(reading: &StatusReading, code: Option<i32>, stdout: &[
         // Some tools list right below it what they mean.
         let names = reading.names.as_ref().map(|list| items(&lines, &sign.regex, &list.item)).unwrap_or_default();
         let names = if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) };
-        return Migrations::Failed { why: format!("{}{names}", sign.means) };
+        return Migrations::Failed { why: format!("{}{names}", sign.means), remedy: None };
     }
     if fits(&reading.pending) {
         let names = reading.names.as_ref().map(|list| items(&lines, &list.begin, &list.item)).unwrap_or_default();
@@ -159,6 +159,10 @@ pub(super) fn read_status(reading: &StatusReading, code: Option<i32>, stdout: &[
 
 fn items(lines: &[&str], begin: &str, item: &str) -> Vec<String> {
     let (Ok(begin), Ok(item)) = (Regex::new(begin), Regex::new(item)) else { return Vec::new() };
+    if begin.as_str().is_empty() {
+        // They stand anywhere.
+        return lines.iter().filter_map(|line| Some(item.captures(line)?.get(1)?.as_str().to_owned())).collect();
+    }
     let after = lines.iter().skip_while(|line| !begin.is_match(line)).skip(1);
     let listed = after.take_while(|line| !line.trim().is_empty());
     listed.filter_map(|line| Some(item.captures(line)?.get(1)?.as_str().to_owned())).collect()
@@ -203,7 +207,7 @@ mod tests {
         let pending = read(1, "x\nhave not yet been applied:\n1_a\n2_b\n\n3_c\n");
         assert_eq!(pending, Migrations::Pending { names: vec!["1_a".into(), "2_b".into()] });
         assert!(matches!(read(1, "migrations have failed\nnot yet been applied"), Migrations::Failed { .. }));
-        let failed = Migrations::Failed { why: "/have failed/: 3_c".into() };
+        let failed = Migrations::Failed { why: "/have failed/: 3_c".into(), remedy: None };
         assert_eq!(read(1, "migration have failed:\n3_c\n\nread more"), failed);
         assert!(matches!(read(0, "2 migrations found\n"), Migrations::NotKnown { .. }), "an engine that died says no more");
         assert!(matches!(read_status(&reading, None, b"", b""), Migrations::NotKnown { .. }));

@@ -22,6 +22,7 @@ mod lock;
 mod log;
 mod look;
 pub mod mask;
+mod migrations;
 mod owner;
 mod play;
 mod process;

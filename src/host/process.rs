@@ -320,6 +320,28 @@ pub(super) fn wait_any(set: &mut [PollFd<'_>], limit: Option<Duration>) -> io::R
     }
 }
 
+/// Starts a process whose input stays open behind what it is given; who starts it ends it.
+pub(super) fn open(spawn: &Spawn) -> io::Result<std::process::Child> {
+    let mut child = spawn.command()?.spawn()?;
+    if let (Some(input), Some(stdin)) = (&spawn.input, child.stdin.as_mut()) {
+        // Little enough for a pipe: it does not wait for its reader.
+        if let Err(error) = stdin.write_all(input).and_then(|()| stdin.flush()) {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(error);
+        }
+    }
+    Ok(child)
+}
+
+/// Waits until a child that was started here has ended, but not for ever.
+pub(super) fn await_end(child: &std::process::Child, limit: Duration) {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    if let Some(ending) = pid.and_then(|pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()) {
+        let _ = wait_any(&mut [PollFd::new(&ending, PollFlags::IN)], Some(limit));
+    }
+}
+
 /// Runs a short process and keeps what it printed.
 pub(super) fn capture(spawn: &Spawn, limit: Duration) -> io::Result<(Ended, Capture)> {
     let mut kept = Capture::default();

@@ -14,6 +14,7 @@ use super::judge::Watcher;
 use super::kill::Prey;
 use super::log::Log;
 use super::mask::Needles;
+use super::migrations::watch::Watch as Watching;
 use super::process::{self, Capture, Ended, Sink, Spawn, Stopped, Until};
 use super::secrets::Loaded;
 use super::state::{RunDir, State};
@@ -51,6 +52,8 @@ pub(super) struct Stage<'a> {
     pub deaf: bool,
     /// Output of the step that is running was withheld, for its mask failed.
     pub withheld: bool,
+    /// Looks meanwhile who keeps the database waiting, for this step.
+    pub watch: Option<(Watching, StepName)>,
     /// The container of the application in which the step's command runs.
     pub guest: Option<Guest>,
 }
@@ -119,6 +122,7 @@ impl<'a> Stage<'a> {
             deaf: self.deaf,
             withheld: false,
             guest: None,
+            watch: None,
             ..*self
         })
     }
@@ -148,9 +152,11 @@ impl Stage<'_> {
         let needles = &self.secrets.needles;
         let mut console = Console {
             log: &mut self.log,
+            needles,
             watcher,
             streams: [Masked::new(needles, Stream::Stdout), Masked::new(needles, Stream::Stderr)],
             fresh: false,
+            watch: self.watch.as_ref(),
         };
         let dir = self.dir;
         let until = until(&self.inbox, self.deadline, &prey, dir, self.deaf);
@@ -196,6 +202,22 @@ impl Stage<'_> {
             let wake = self.deadline.map_or(until, |deadline| deadline.min(until));
             let mut set = [rustix::event::PollFd::new(&self.inbox, rustix::event::PollFlags::IN)];
             let _ = process::wait_any(&mut set, Some(wake.saturating_duration_since(now)));
+        }
+    }
+
+    /// Waits even behind a cancel, for what must be known all the same; another cancel ends it. False when it was cut short.
+    pub(super) fn rest(&mut self, until: Instant) -> bool {
+        loop {
+            self.inbox.clear();
+            if self.dir.marked("cancel.again").is_some() {
+                return false;
+            }
+            let now = Instant::now();
+            if until <= now {
+                return true;
+            }
+            let mut set = [rustix::event::PollFd::new(&self.inbox, rustix::event::PollFlags::IN)];
+            let _ = process::wait_any(&mut set, Some(until.saturating_duration_since(now)));
         }
     }
 
@@ -295,10 +317,12 @@ impl Masked {
 
 struct Console<'a> {
     log: &'a mut Log,
+    needles: &'a Arc<Needles>,
     watcher: &'a mut Watcher,
     streams: [Masked; 2],
     /// Something came since the last idle moment.
     fresh: bool,
+    watch: Option<&'a (Watching, StepName)>,
 }
 
 /// A partial match of more bytes than this is not let go before it is decided: it may be a secret.
@@ -325,6 +349,12 @@ impl Sink for Console<'_> {
     }
 
     fn idle(&mut self) {
+        if let Some((watch, step)) = self.watch {
+            for text in watch.told() {
+                let text = mask_text(self.needles, &text);
+                self.log.event(Some(step), Body::Warning { text });
+            }
+        }
         if std::mem::take(&mut self.fresh) {
             self.let_go(0);
             self.let_go(1);
@@ -363,7 +393,15 @@ mod tests {
         let mut watcher = Watcher::new(&Judge::default(), &[]);
         let failing = Masked { stream: Stream::Stdout, mask: Guarded::of(Masker::failing_at(20)) };
         let sound = Masked::new(&Arc::new(Needles::none()), Stream::Stderr);
-        let mut console = Console { log: &mut log, watcher: &mut watcher, streams: [failing, sound], fresh: false };
+        let needles = Arc::new(Needles::none());
+        let mut console = Console {
+            log: &mut log,
+            needles: &needles,
+            watcher: &mut watcher,
+            streams: [failing, sound],
+            fresh: false,
+            watch: None,
+        };
         console.data(Stream::Stdout, b"before\n");
         console.data(Stream::Stdout, b"the password is x\nand y\n");
         console.data(Stream::Stderr, b"beside\n");

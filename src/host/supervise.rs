@@ -142,6 +142,7 @@ fn prepare<'a>(
         deadline: None,
         deaf: false,
         withheld: false,
+        watch: None,
         guest: None,
     };
     if !submission.pull.is_empty()
@@ -210,11 +211,10 @@ fn refuse_all(mut log: Log, facts: Facts) -> Refused {
 /// A database that is in trouble gets no new migrations.
 fn refuse_failed_migrations(facts: &mut Facts) {
     for (step, found) in &facts.migrations {
-        if let Migrations::Failed { why } = found {
+        if let Migrations::Failed { why, remedy } = found {
             let message = format!("step {step:?}: {why}", step = step.as_str());
-            facts
-                .refusals
-                .push(Refusal::unfit(message, "settle it by the migration tool's own command first; Landfall never does"));
+            let usual = "settle it by the migration tool's own command first; Landfall never does";
+            facts.refusals.push(Refusal::unfit(message, remedy.as_deref().unwrap_or(usual)));
         }
     }
 }

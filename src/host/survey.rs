@@ -15,12 +15,13 @@ use super::kill::LABEL;
 use super::ledger;
 use super::literals;
 use super::lock;
+use super::migrations::{self, Sight};
 use super::owner::boot_id;
 use super::process::{self, Spawn};
 use super::project;
 use super::secrets::Loaded;
 use super::state::State;
-use crate::action::{Action, Via};
+use crate::action::{Action, Migrate, Via};
 use crate::facts::{DatabaseFacts, Facts, Migrations, Refusal, ServiceFacts};
 use crate::name::{RunId, ServiceName};
 use crate::protocol::{ComposeProject, HostStep, LedgerKey, Seen, Submission};
@@ -128,22 +129,27 @@ pub(super) fn whole(submission: &Submission, state: Option<&State>, secrets: &Lo
     }
     let images = survey.images();
     let access = look_at_database(submission, project, secrets, survey);
-    survey.facts.refusals.extend(actions::unfit_for_backups(submission, state, access.as_ref(), secrets));
+    survey.facts.refusals.extend(actions::unfit_for_backups(submission, state, access.as_ref().ok(), secrets));
     for step in &submission.steps {
         for action in &step.actions {
             if let Action::Migrate(migrate) = action {
-                let found = match images.get(&migrate.service) {
-                    None => Migrations::NotKnown { why: "image missing".to_owned() },
-                    // A plan executes nothing that comes from the repository.
-                    Some(_) if migrate.own_status && !begun => {
-                        Migrations::NotKnown { why: "the playbook's own status command is only run in a run".to_owned() }
-                    }
-                    Some(image) => match resolved(&migrate.env, secrets) {
-                        Ok(env) => actions::look_at_migrations(project, &survey.config, &submission.run, migrate, image, &env),
-                        Err(why) => Migrations::NotKnown { why },
-                    },
+                let Some(image) = images.get(&migrate.service) else {
+                    survey.facts.migrations.insert(step.name.clone(), Migrations::NotKnown { why: "image missing".to_owned() });
+                    continue;
                 };
-                survey.facts.migrations.insert(step.name.clone(), masked(found, secrets));
+                let told = told_by_tool(submission, project, secrets, survey, migrate, image, begun);
+                let access = access.as_ref().map_err(String::as_str);
+                let sight = Sight { access, config: &survey.config, run: &submission.run, migrate, image };
+                let own = migrations::look(sight);
+                // What a pull will bring is another image, so what its files lack now says nothing.
+                let coming = !begun && submission.pull.contains(&migrate.service);
+                let found = match told {
+                    Some(told) if coming => told,
+                    told => migrations::verdict(sight, &own, told),
+                };
+                let mask = |text: &str| mask_text(&secrets.needles, text);
+                survey.facts.migrations.insert(step.name.clone(), migrations::shown::migrations(found, &mask));
+                survey.facts.histories.insert(step.name.clone(), migrations::shown::history(&own, !begun, &mask));
             }
         }
         if let Some(refusal) = image_missing(step, submission, &survey.facts) {
@@ -157,9 +163,37 @@ pub(super) fn whole(submission: &Submission, state: Option<&State>, secrets: &Lo
     }
 }
 
+/// What the migration tool says; none where it has no status to ask for.
+fn told_by_tool(
+    submission: &Submission,
+    project: &ComposeProject,
+    secrets: &Loaded,
+    survey: &Survey,
+    migrate: &Migrate,
+    image: &str,
+    begun: bool,
+) -> Option<Migrations> {
+    if migrate.status.is_empty() {
+        return None;
+    }
+    // A plan executes nothing that comes from the repository.
+    if migrate.own_status && !begun {
+        return Some(Migrations::NotKnown { why: "the playbook's own status command is only run in a run".to_owned() });
+    }
+    Some(match resolved(&migrate.env, secrets) {
+        Ok(env) => actions::look_at_migrations(project, &survey.config, &submission.run, migrate, image, &env),
+        Err(why) => Migrations::NotKnown { why },
+    })
+}
+
 /// Whether the database answers, and who it is: told before anything is stopped or changed.
-fn look_at_database(submission: &Submission, project: &ComposeProject, secrets: &Loaded, survey: &mut Survey) -> Option<Access> {
-    let database = submission.database.as_ref()?;
+fn look_at_database(
+    submission: &Submission,
+    project: &ComposeProject,
+    secrets: &Loaded,
+    survey: &mut Survey,
+) -> Result<Access, String> {
+    let Some(database) = &submission.database else { return Err("landfall.toml names no [database]".to_owned()) };
     let opening = database::Opening { project: Some(project), config: &survey.config, secrets, run: &submission.run };
     let mask = |text: &str| mask_text(&secrets.needles, text);
     match Access::open(database, opening) {
@@ -167,11 +201,11 @@ fn look_at_database(submission: &Submission, project: &ComposeProject, secrets: 
             let DatabaseFacts { server, name, user, identity } = access.facts.clone();
             let facts = DatabaseFacts { server: mask(&server), name: mask(&name), user: mask(&user), identity };
             survey.facts.database = Some(facts);
-            Some(access)
+            Ok(access)
         }
         Err(trouble) => {
             survey.facts.warnings.push(format!("{} ({})", mask(&trouble.to_string()), trouble.remedy()));
-            None
+            Err(trouble.to_string())
         }
     }
 }
@@ -219,16 +253,6 @@ fn image_missing(step: &HostStep, submission: &Submission, facts: &Facts) -> Opt
 
 fn resolved(named: &BTreeMap<String, crate::secret::Value>, secrets: &Loaded) -> Result<BTreeMap<String, String>, String> {
     named.iter().map(|(key, value)| Ok((key.clone(), secrets.resolve(value)?))).collect()
-}
-
-fn masked(found: Migrations, secrets: &Loaded) -> Migrations {
-    let mask = |text: String| mask_text(&secrets.needles, &text);
-    match found {
-        Migrations::UpToDate => Migrations::UpToDate,
-        Migrations::Pending { names } => Migrations::Pending { names: names.into_iter().map(mask).collect() },
-        Migrations::Failed { why } => Migrations::Failed { why: mask(why) },
-        Migrations::NotKnown { why } => Migrations::NotKnown { why: mask(why) },
-    }
 }
 
 fn look_up(run: &RunId, step: &HostStep, key: &LedgerKey, state: &State, survey: &mut Survey, secrets: &Loaded) {

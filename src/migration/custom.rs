@@ -46,6 +46,8 @@ impl Custom {
                 require: self.success.into_iter().map(|regex| pattern(regex, "the line that tells success")).collect(),
                 forbid: Vec::new(),
             },
+            models: Vec::new(),
+            lock_timeout_ms: start.lock_timeout_ms,
         }
     }
 }

@@ -1,9 +1,21 @@
 //! Migration tools as data: what they run, what their answers look like, what their failures mean. Runs nothing.
 
+mod alembic;
 mod custom;
+mod dbmate;
+mod diesel;
+mod django;
+mod drizzle;
+mod flyway;
 pub mod forbidden;
+mod golang;
+mod hints;
+mod kept;
+mod knex;
 pub mod lint;
 mod prisma;
+mod rails;
+mod sqlx;
 
 use std::collections::BTreeMap;
 
@@ -13,30 +25,49 @@ use crate::protocol::Hint;
 use crate::secret::Value;
 
 pub use custom::Custom;
+pub use kept::{Kept, Shape};
 pub use prisma::PRISMA;
 
 /// The tools that a `migrate` step may name.
-pub const TOOLS: [&Tool; 1] = [&PRISMA];
+pub const TOOLS: [&Tool; 10] = [
+    &PRISMA,
+    &drizzle::DRIZZLE,
+    &alembic::ALEMBIC,
+    &django::DJANGO,
+    &knex::KNEX,
+    &dbmate::DBMATE,
+    &sqlx::SQLX,
+    &diesel::DIESEL,
+    &rails::RAILS,
+    &flyway::FLYWAY,
+];
+
+/// Those that are only known by their files and history: the playbook says their commands.
+pub const BY_FILES: [&Tool; 1] = [&golang::GOLANG];
 
 /// A migration tool.
 #[derive(Debug)]
 pub struct Tool {
     /// Its name in playbooks.
     pub name: &'static str,
-    /// Asks what is pending; changes nothing.
+    /// Asks what is pending; changes nothing. Empty: it has no such command, and only files and history tell.
     pub status: &'static [&'static str],
     /// Applies what is pending.
     pub apply: &'static [&'static str],
     /// Lines of `status` that tell of a failure or of histories that have parted, and what they mean.
     pub failed: &'static [(&'static str, &'static str)],
-    /// The exit code and line of `status` when migrations wait.
-    pub pending: (i32, &'static str),
+    /// The exit codes and line of `status` when migrations wait.
+    pub pending: (&'static [i32], &'static str),
     /// The exit code and line of `status` when nothing waits.
     pub up_to_date: (i32, &'static str),
-    /// The line before the names of the pending ones, and what a name looks like.
+    /// The line before the names of the pending ones (empty: they stand anywhere), and what a name looks like.
     pub names: (&'static str, &'static str),
-    /// The line that `apply` ends with when it succeeded.
+    /// The line that `apply` prints when it succeeded; empty: it has none.
     pub success: &'static str,
+    /// A line that `apply` prints when it failed, whatever its exit code; empty: it has none.
+    pub failure: &'static str,
+    /// How it keeps files and history.
+    pub kept: &'static [Kept],
     /// Lines of usual failures, and what helps.
     pub hints: &'static [(&'static str, &'static str)],
 }
@@ -54,6 +85,10 @@ pub struct Start {
     pub status: Option<Vec<String>>,
     /// In place of the tool's own.
     pub apply: Option<Vec<String>>,
+    /// The folder of its files, in place of the usual ones.
+    pub folder: Option<String>,
+    /// How long a statement may wait for a lock.
+    pub lock_timeout_ms: Option<u64>,
 }
 
 impl Tool {
@@ -61,7 +96,9 @@ impl Tool {
     pub fn action(&self, start: Start) -> Migrate {
         let words = |words: &[&str]| words.iter().map(ToString::to_string).collect();
         let pattern = |(regex, means): &(&str, &str)| Pattern { regex: (*regex).to_owned(), means: (*means).to_owned() };
-        let signs = |(code, line): (i32, &str)| Signs { codes: vec![code], line: Some(line.to_owned()) };
+        let signs = |codes: &[i32], line: &str| Signs { codes: codes.to_vec(), line: Some(line.to_owned()) };
+        let line =
+            |regex: &'static str, means: &'static str| if regex.is_empty() { Vec::new() } else { vec![pattern(&(regex, means))] };
         Migrate {
             service: start.service,
             via: start.via,
@@ -72,21 +109,23 @@ impl Tool {
             env: start.env,
             reading: StatusReading {
                 failed: self.failed.iter().map(pattern).collect(),
-                pending: signs(self.pending),
-                up_to_date: signs(self.up_to_date),
+                pending: signs(self.pending.0, self.pending.1),
+                up_to_date: signs(&[self.up_to_date.0], self.up_to_date.1),
                 names: Some(NameList { begin: self.names.0.to_owned(), item: self.names.1.to_owned() }),
             },
             applied: Judge {
                 codes: vec![0],
-                require: vec![pattern(&(self.success, "the line that tells success"))],
-                forbid: Vec::new(),
+                require: line(self.success, "the line that tells success"),
+                forbid: line(self.failure, "a line that tells of an error"),
             },
+            models: self.kept.iter().map(|kept| kept.model(start.folder.as_deref())).collect(),
+            lock_timeout_ms: start.lock_timeout_ms,
         }
     }
 
     /// What its usual failures mean.
     pub fn hints(&self) -> Vec<Hint> {
-        hints(self.hints)
+        hints(self.hints).into_iter().chain(hints(&hints::COMMON)).collect()
     }
 }
 
@@ -96,5 +135,5 @@ fn hints(table: &[(&str, &str)]) -> Vec<Hint> {
 
 /// What usual failures mean of commands that talk to a database: seeds and one-off commands.
 pub fn common_hints() -> Vec<Hint> {
-    TOOLS.iter().flat_map(|tool| tool.hints()).collect()
+    PRISMA.hints()
 }

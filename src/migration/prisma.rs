@@ -1,6 +1,7 @@
 //! Prisma Migrate, versions 6 and 7. Each line was seen in the tool's own output; "migration have" and "migrations have" both occur.
 
-use super::Tool;
+use super::{Kept, Shape, Tool};
+use crate::action::{Digest, Late, Reading};
 
 /// Prisma Migrate.
 pub const PRISMA: Tool = Tool {
@@ -15,10 +16,26 @@ pub const PRISMA: Tool = Tool {
         ),
         (r"^The current database is not managed by Prisma Migrate", "the database has tables but no history (baseline it first)"),
     ],
-    pending: (1, r"^Following migrations? have not yet been applied:"),
+    pending: (&[1], r"^Following migrations? have not yet been applied:"),
     up_to_date: (0, r"^Database schema is up to date!"),
     names: (r"^Following migrations? have not yet been applied:", r"^(\S+)$"),
     success: r"^(All migrations have been successfully applied\.|No pending migrations to apply\.)$",
+    failure: "",
+    kept: &[Kept {
+        folders: &["prisma/migrations"],
+        shape: Shape::Files(r"^(?P<key>[^/]+)/migration\.sql$"),
+        digest: Some(Digest::Sha256),
+        table: "_prisma_migrations",
+        postgres: "SELECT migration_name, checksum, CASE WHEN rolled_back_at IS NOT NULL THEN 'undone' WHEN finished_at IS NULL \
+                   THEN 'unfinished' ELSE 'applied' END, date_trunc('second', started_at)::text, left(logs, 1500) FROM {table} \
+                   ORDER BY started_at",
+        mysql: "SELECT migration_name, checksum, CASE WHEN rolled_back_at IS NOT NULL THEN 'undone' WHEN finished_at IS NULL \
+                THEN 'unfinished' ELSE 'applied' END, started_at, LEFT(logs, 1500) FROM {table} ORDER BY started_at",
+        reading: Reading::Each,
+        late: Late::Applies,
+        done: "npx prisma migrate resolve --applied {name}",
+        undone: "npx prisma migrate resolve --rolled-back {name}",
+    }],
     hints: &[
         (
             r"\bP1001\b",

@@ -212,7 +212,7 @@ fn pending(migrations: &Migrations) -> Option<String> {
             let names = names.iter().map(|name| label(name)).collect::<Vec<_>>().join(", ");
             Some(format!("{} {word} pending ({names})", names.split(", ").count()))
         }
-        Migrations::Failed { why } => Some(format!("migrations failed: {}", label(why))),
+        Migrations::Failed { why, .. } => Some(format!("migrations failed: {}", label(why))),
         Migrations::NotKnown { why } => Some(format!("pending migrations not known: {}", label(why))),
     }
 }

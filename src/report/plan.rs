@@ -1,5 +1,7 @@
 //! A plan as people and programs read it: text, JSON, or a runbook in markdown with the exact commands. Pure: values in, text out.
 
+mod history;
+
 use std::fmt::Write as _;
 
 use super::failure::short;
@@ -131,9 +133,7 @@ fn host_lines(host: &HostPlan, paint: Paint) -> Vec<String> {
         let will = tone.map_or_else(|| will.clone(), |tone| paint.paint(tone, &will));
         lines.push(format!("{number} {name}  {kind}  {will}{when}"));
         lines.extend(command(&step.shown));
-        if let Will::Apply { names } = &step.will {
-            lines.extend(names.iter().map(|name| format!("       {} {}", paint.paint(Tone::Warn, "+"), label(name))));
-        }
+        lines.extend(history::lines(step, paint));
     }
     for warning in &host.warnings {
         lines.push(format!("  {} {}", paint.paint(Tone::Warn, "warning:"), label(warning)));
@@ -237,10 +237,7 @@ fn host_markdown(out: &mut String, host: &HostPlan) {
         let PlannedStep { name, kind, shown, when, will: fate, .. } = step;
         let when = condition(*when).map(|when| format!(", {when}")).unwrap_or_default();
         numbered(out, n + 1, name.as_str(), &format!(" ({}{when}): {}", label(kind), will(fate).0), shown);
-        if let Will::Apply { names } = fate {
-            let names: Vec<String> = names.iter().map(|name| format!("   - {}", markdown(name))).collect();
-            paragraph(out, &names.join("\n"));
-        }
+        history::markdown_of(out, step);
     }
 }
 
@@ -285,6 +282,7 @@ mod tests {
             when,
             check: kind == "health",
             will,
+            history: None,
         };
         let story = Story {
             run: "kkkkllllmmmm".parse().unwrap(),

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 
 use crate::action::{self, Action};
-use crate::migration::{Custom, Start, TOOLS, Tool, common_hints};
+use crate::migration::{BY_FILES, Custom, Start, TOOLS, Tool, common_hints};
 use crate::protocol::Hint;
-use crate::source::{Placed, Reader};
+use crate::source::{Node, Placed, Reader};
 
+use super::common::milliseconds;
 use super::values::{HostValueWords, Keys, on_host};
 use super::{Cx, Lowered, service, via, words};
 
@@ -19,7 +20,8 @@ use super::{Cx, Lowered, service, via, words};
 pub(super) struct Migrate {
     /// "apply" (default). With "status" the step only asks, and is a check.
     mode: Option<ApplyWord>,
-    /// The tool: "prisma". Without it `status` and `apply` are needed.
+    /// The tool: "prisma" (6 and 7), "drizzle", "alembic", "django", "knex", "dbmate", "sqlx", "diesel", "rails", "flyway", or
+    /// "golang-migrate" with commands of your own. Without it `status` and `apply` are needed.
     tool: Option<String>,
     /// The command that asks what is pending and changes nothing; in place of the tool's own.
     status: Option<Vec<String>>,
@@ -35,6 +37,11 @@ pub(super) struct Migrate {
     failed: Option<String>,
     /// Without a tool: one for a line that `apply` must print.
     success: Option<String>,
+    /// With a tool: the folder of the migration files in the image, relative to its working folder; default: the tool's usual one.
+    migrations: Option<String>,
+    /// With a tool: how long a statement may wait for a lock of PostgreSQL, such as "5s", which is the default; "off": for ever.
+    /// It reaches the tool by PGOPTIONS, which most drivers heed.
+    lock_timeout: Option<String>,
     /// Whose image holds tool and migrations; default: the `service` of [compose].
     service: Option<String>,
     /// "run" (default): in a one-off container of the service's image; "exec": in its running container.
@@ -59,7 +66,7 @@ pub(super) fn read(reader: &Reader<'_>, cx: &Cx<'_>) -> Option<Vec<Lowered>> {
 /// What a step says of a tool, or of commands in place of one. Not everybody applies what is pending.
 pub(super) fn action(reader: &Reader<'_>, cx: &Cx<'_>, applies: bool) -> Option<(action::Migrate, Vec<Hint>)> {
     reader.choice("mode", &[("apply", ()), ("status", ())]);
-    let names: Vec<(&str, &Tool)> = TOOLS.iter().map(|tool| (tool.name, *tool)).collect();
+    let names: Vec<(&str, &Tool)> = TOOLS.iter().chain(&BY_FILES).map(|tool| (tool.name, *tool)).collect();
     let tool_given = reader.entry("tool").is_some();
     let tool = reader.choice("tool", &names).map(|tool| tool.value);
     let command = |key| reader.command(key).map(|command| words(&command, reader.sink()));
@@ -75,16 +82,45 @@ pub(super) fn action(reader: &Reader<'_>, cx: &Cx<'_>, applies: bool) -> Option<
             reader.missing(key, help);
         }
     }
+    if let Some(tool) = tool.filter(|tool| applies && tool.apply.is_empty() && apply.is_none()) {
+        reader.missing(
+            "apply",
+            format!("say how {} applies what is pending: its command holds the URL, so only you can", tool.name),
+        );
+        return None;
+    }
+    let (folder, lock_timeout_ms) = (folder(reader, tool), lock_timeout(reader));
     let via = via(reader);
     let env = on_host(reader, "env", Keys::Env, cx);
     let service = service(reader, cx)?;
-    let start = |status, apply| Start { service: service.clone(), via, env, status, apply };
+    let start = |status, apply| Start { service: service.clone(), via, env, status, apply, folder, lock_timeout_ms };
     let apply = if applies { apply } else { apply.or_else(|| Some(Vec::new())) };
     Some(match tool {
         Some(tool) => (tool.action(start(status, apply)), tool.hints()),
         None if tool_given => return None,
         None => (Custom { status: status?, apply: apply?, ..own }.action(start(None, None)), common_hints()),
     })
+}
+
+fn folder(reader: &Reader<'_>, tool: Option<&Tool>) -> Option<String> {
+    let folder = reader.text("migrations")?;
+    if tool.is_none_or(|tool| tool.kept.is_empty()) {
+        reader.error(&reader.place_of("migrations"), "`migrations` goes with `tool` only", "leave it out");
+    }
+    if folder.value.is_empty() || folder.value.split('/').any(|part| part == "..") {
+        let help = "write a path inside the image: \"prisma/migrations\"";
+        reader.error(&folder.place, format!("{:?} cannot be the folder of migrations", folder.value), help);
+    }
+    Some(folder.value)
+}
+
+/// Five seconds, unless the step says otherwise.
+fn lock_timeout(reader: &Reader<'_>) -> Option<u64> {
+    match reader.entry("lock_timeout") {
+        None => Some(5000),
+        Some(entry) if entry.value.value == Node::Text("off".to_owned()) => None,
+        Some(_) => reader.duration("lock_timeout").map(|limit| milliseconds(limit.value)),
+    }
 }
 
 /// How the answers of a playbook's own commands are read.

@@ -1,5 +1,5 @@
 //! A migration: ask what is pending, apply it, ask again. Success needs all three: the exit code, the tool's success line, and
-//! nothing pending afterwards; an exit code alone is not proof.
+//! nothing pending and nothing failed afterwards, by the tool's word and by Landfall's own view; an exit code alone is not proof.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,8 +7,10 @@ use std::time::Duration;
 use super::super::compose::{self, Config, OneOff};
 use super::super::docker;
 use super::super::judge;
+use super::super::migrations::shown;
 use super::super::process::{self, Capture, Ended, Spawn};
 use super::super::stage::{Outcome, Stage};
+use super::view::{Rest, View, advise};
 use super::{container_name, service};
 use crate::action::{Judge, Migrate, ServiceCommand, Via};
 use crate::event::{Body, Status, Stream};
@@ -20,7 +22,12 @@ use crate::protocol::{ComposeProject, HostStep};
 const STATUS: Duration = Duration::from_mins(2);
 
 pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate) -> Outcome {
-    let pending = match status(stage, step, migrate) {
+    let view = View::open(stage, step);
+    let _held = match view.hold(stage, step) {
+        Ok(held) => held,
+        Err(outcome) => return outcome,
+    };
+    let pending = match status(stage, step, migrate, &view) {
         Err(outcome) => return outcome,
         Ok(Migrations::UpToDate) => return Outcome { detail: Some("nothing pending".into()), ..Outcome::ok() },
         Ok(Migrations::Pending { names }) => match stage.approved.get(&step.name) {
@@ -40,25 +47,34 @@ pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate)
             }
             _ => names,
         },
-        Ok(Migrations::Failed { why }) => {
+        Ok(Migrations::Failed { why, remedy }) => {
+            advise(stage, step, remedy);
             return Outcome::failed(format!("nothing was applied: {why}"));
         }
         Ok(Migrations::NotKnown { why }) => {
             return Outcome::failed(format!("nothing was applied, for the status is not known: {why}"));
         }
     };
+    let since = view.now();
     let apply = ServiceCommand {
         service: migrate.service.clone(),
         via: migrate.via,
         argv: migrate.apply.clone(),
-        env: migrate.env.clone(),
+        env: view.env(stage, migrate),
         judge: Judge { codes: migrate.applied.codes.clone(), ..migrate.applied.clone() },
     };
+    stage.watch = view.watch(step);
     let applied = service::perform(stage, step, &apply);
+    stage.watch = None;
+    let rest = if applied.status == Status::Ok { Rest::Nothing } else { view.wait(stage, step, since.as_deref()) };
     if matches!(applied.status, Status::Cancelled | Status::TimedOut | Status::Unknown) {
-        return applied;
+        return broken_off(stage, step, migrate, &view, applied, &rest);
     }
-    match (applied.status, status(stage, step, migrate)) {
+    if let Rest::Goes(left) = &rest {
+        let detail = format!("{}, and the database still works on it: {left}", applied.detail.clone().unwrap_or_default());
+        return Outcome::unknown("").with(&applied, detail);
+    }
+    match (applied.status, status(stage, step, migrate, &view)) {
         (Status::Ok, Ok(Migrations::UpToDate)) => {
             let to = if pending.is_empty() { "applied".to_owned() } else { pending.join(", ") };
             stage.event(&step.name, Body::Changed { what: "migrations".into(), from: None, to });
@@ -66,7 +82,8 @@ pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate)
         }
         (Status::Ok, Ok(Migrations::Pending { names })) => Outcome { detail: None, ..Outcome::failed("") }
             .with(&applied, format!("it reported success, but still pending: {}", names.join(", "))),
-        (Status::Ok, Ok(Migrations::Failed { why })) => {
+        (Status::Ok, Ok(Migrations::Failed { why, remedy })) => {
+            advise(stage, step, remedy);
             Outcome::failed("").with(&applied, format!("it reported success, but {why}"))
         }
         (Status::Ok, Ok(Migrations::NotKnown { why })) => {
@@ -75,15 +92,30 @@ pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate)
         (Status::Ok, Err(outcome)) => outcome,
         (_, after) => {
             // It failed; what the database looks like now is worth a line.
-            let now = match after {
-                Ok(Migrations::Failed { why }) => format!("; now {why}"),
-                Ok(Migrations::Pending { names }) if !names.is_empty() => format!("; still pending: {}", names.join(", ")),
-                _ => String::new(),
-            };
+            let now = after.map(|after| view.told(stage, step, after)).unwrap_or_default();
             let detail = format!("{}{now}", applied.detail.clone().unwrap_or_default());
             Outcome { detail: Some(detail), ..applied }
         }
     }
+}
+
+/// What is said of a tool that did not come to its end by itself: its statement may have.
+fn broken_off(stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate, view: &View, applied: Outcome, rest: &Rest) -> Outcome {
+    let said = applied.detail.clone().unwrap_or_default();
+    let detail = match rest {
+        Rest::Goes(left) => format!("{said}; the database still works on it: {left}"),
+        Rest::Unseen => return applied,
+        Rest::Nothing => {
+            // A look at files and history alone: the tool is not started again behind a cancel.
+            match view.verdict(stage, migrate, None) {
+                Some(after) => format!("{said}{}", view.told(stage, step, after)),
+                None => said,
+            }
+        }
+    };
+    // What goes on in the database is neither cancelled nor over.
+    let status = if matches!(rest, Rest::Goes(_)) { Status::Unknown } else { applied.status };
+    Outcome { status, detail: Some(detail), ..applied }
 }
 
 fn count(names: usize) -> String {
@@ -101,7 +133,18 @@ impl Outcome {
 }
 
 /// Asks for the status as part of a step. What the tool printed is shown where it is not good.
-fn status(stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate) -> Result<Migrations, Outcome> {
+fn status(stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate, view: &View) -> Result<Migrations, Outcome> {
+    let told = if migrate.status.is_empty() { None } else { Some(told_by_tool(stage, step, migrate)?) };
+    let mask = |stage: &Stage<'_>, found| shown::migrations(found, &|text| stage.masked(text));
+    match view.verdict(stage, migrate, told.clone()) {
+        Some(found) => Ok(found),
+        None => told.map(|told| mask(stage, told)).ok_or_else(|| {
+            Outcome::failed("nothing was applied: the tool has no status of its own, and the database cannot be looked at")
+        }),
+    }
+}
+
+fn told_by_tool(stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate) -> Result<Migrations, Outcome> {
     let Some(project) = stage.submission.compose.clone() else {
         return Err(Outcome::failed("the plan names no compose project"));
     };
@@ -126,12 +169,7 @@ fn status(stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate) -> Result<M
         watcher.finish();
         super::hint(stage, step, &watcher);
     }
-    Ok(match found {
-        Migrations::Failed { why } => Migrations::Failed { why: stage.masked(&why) },
-        Migrations::NotKnown { why } => Migrations::NotKnown { why: stage.masked(&why) },
-        Migrations::Pending { names } => Migrations::Pending { names: names.iter().map(|name| stage.masked(name)).collect() },
-        Migrations::UpToDate => Migrations::UpToDate,
-    })
+    Ok(found)
 }
 
 /// Asks for the status while a plan is made: in a throw-away container that is gone afterwards. Its texts are unmasked.

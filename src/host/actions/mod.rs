@@ -8,6 +8,7 @@ mod restore;
 mod service;
 mod shell;
 mod up;
+mod view;
 
 use super::judge::Watcher;
 use super::process::Ended;

@@ -4,6 +4,7 @@
 
 mod prelude;
 mod rows;
+mod session;
 mod trouble;
 mod url;
 
@@ -24,6 +25,7 @@ use crate::protocol::{ComposeProject, Database, Engine, Way};
 use crate::secret::Value;
 
 pub(super) use rows::Row;
+pub(super) use session::Held;
 pub(super) use trouble::Trouble;
 use url::Parts;
 
@@ -84,6 +86,11 @@ impl Access {
         };
         access.facts = access.who()?;
         Ok(access)
+    }
+
+    /// Which kind of server it is.
+    pub(super) fn engine(&self) -> Engine {
+        self.engine
     }
 
     fn who(&self) -> Result<DatabaseFacts, Trouble> {
@@ -158,11 +165,6 @@ impl Access {
             }
             None => Ok(kept.stdout),
         }
-    }
-
-    /// Which server it is.
-    pub(super) fn engine(&self) -> Engine {
-        self.engine
     }
 
     /// What the end of a client means; none: it did what it should.

@@ -28,7 +28,7 @@ fn judge(found: Migrations) -> (bool, String, Option<&'static str>) {
         Migrations::UpToDate => (true, "nothing pending".to_owned(), None),
         Migrations::Pending { names } if names.is_empty() => (false, "migrations are pending".to_owned(), Some(PENDING)),
         Migrations::Pending { names } => (false, format!("{} pending: {}", names.len(), names.join(", ")), Some(PENDING)),
-        Migrations::Failed { why } => {
+        Migrations::Failed { why, .. } => {
             (false, why, Some("settle it by the migration tool's own command; Landfall never does that by itself"))
         }
         Migrations::NotKnown { why } => (false, format!("not known: {why}"), None),

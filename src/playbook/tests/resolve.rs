@@ -125,6 +125,74 @@ fn a_host_step_carries_all_that_the_host_needs() {
         {
           "regex": "(?i)segmentation fault",
           "text": "the program crashed: often an engine built for another libc or OpenSSL than the image's; compare `binaryTargets` of the schema with the image"
+        },
+        {
+          "regex": "canceling statement due to lock timeout",
+          "text": "somebody else holds the table: nothing was changed by this statement; find the session in pg_stat_activity, or try when it is quiet"
+        },
+        {
+          "regex": "canceling statement due to statement timeout",
+          "text": "it took longer than statement_timeout allows: raise that for this role, or do it in parts"
+        },
+        {
+          "regex": "deadlock detected",
+          "text": "two sessions waited for each other and this one was given up: run it again when less goes on"
+        },
+        {
+          "regex": "remaining connection slots are reserved|sorry, too many clients already",
+          "text": "the server has no connection left: stop what holds them, or raise max_connections"
+        },
+        {
+          "regex": "password authentication failed for user|Access denied for user",
+          "text": "user or password are not those of the server: a volume keeps the password of its first start"
+        },
+        {
+          "regex": "no pg_hba\\.conf entry for host",
+          "text": "the server does not let this address in, or only with TLS (`sslmode=require`): look at pg_hba.conf or the trusted sources"
+        },
+        {
+          "regex": "FATAL:\\s+database .* does not exist|Unknown database",
+          "text": "the database was never created, or has another name than the URL says"
+        },
+        {
+          "regex": "permission denied for (schema|table|relation|database)",
+          "text": "the login may not do this: let the owner of the schema migrate, or grant it"
+        },
+        {
+          "regex": "must be owner of",
+          "text": "another role owns it: migrate as that role, or change the owner"
+        },
+        {
+          "regex": "cannot run inside a transaction block",
+          "text": "this statement goes alone: put it into a migration of its own that the tool runs without a transaction"
+        },
+        {
+          "regex": "could not extend file|No space left on device|Error writing file .* \\(Errcode: 28",
+          "text": "the disk is full: docker system df; make room before anything else"
+        },
+        {
+          "regex": "unsupported startup parameter",
+          "text": "a connection pool does not take PGOPTIONS: migrate past the pool, or say `lock_timeout = \"off\"` in the step"
+        },
+        {
+          "regex": "Lock wait timeout exceeded",
+          "text": "another connection holds the rows or the table: SHOW PROCESSLIST tells which"
+        },
+        {
+          "regex": "getaddrinfo (ENOTFOUND|EAI_AGAIN)|could not translate host name|Temporary failure in name resolution",
+          "text": "the name of the server is not known in the container: is it the service's name, and are both in one network?"
+        },
+        {
+          "regex": "ECONNREFUSED|[Cc]onnection refused",
+          "text": "nobody listens there: is the service up, and the port the one inside the network?"
+        },
+        {
+          "regex": "Cannot connect to the Docker daemon|permission denied while trying to connect to the [Dd]ocker",
+          "text": "Docker does not run there, or the login is not in the group `docker`"
+        },
+        {
+          "regex": "exec format error",
+          "text": "the image is for another processor than the host's: build it for that one"
         }
       ],
       "actions": [

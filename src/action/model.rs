@@ -1,0 +1,95 @@
+//! What a host must know of a migration tool to see for itself what is applied: where its files are, how they are named, and what its
+//! history says. Data; a closed set of layouts, readings and digests.
+
+use serde::{Deserialize, Serialize};
+
+/// How a tool keeps files and history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Model {
+    /// Where the files are, in the image, relative to its working folder: the first folder that is there counts.
+    pub folders: Vec<String>,
+    /// How the files are laid out.
+    pub layout: Layout,
+    /// What the history records of a file's content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+    /// The table that keeps the history.
+    pub history: HistoryTable,
+    /// How the rows of the history are meant.
+    pub reading: Reading,
+    /// What the tool does with one that waits and is older than the newest that is applied.
+    pub late: Late,
+    /// The tool's own way to say of one that began and did not finish that its work is done; `{name}` stands for it.
+    pub done: String,
+    /// The same to say that nothing of it is left.
+    pub undone: String,
+}
+
+/// How files are laid out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Layout {
+    /// One file a migration.
+    Files {
+        /// Over the path below the folder; the group `key` is what the history calls it, `name` (or else the same) what people do.
+        pattern: String,
+        /// The key is made of its digits only.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        digits: bool,
+    },
+    /// `meta/_journal.json` lists the files, with the moments that are their keys.
+    Journal,
+    /// Python files that name themselves (`revision`) and what they come after (`down_revision`).
+    Revisions,
+    /// `APP/migrations/NAME.py` anywhere below the folder.
+    Apps,
+}
+
+/// A digest of a file's content, as a history records it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Digest {
+    /// SHA-256 in hex.
+    Sha256,
+    /// SHA-384 in hex.
+    Sha384,
+    /// CRC-32 over the lines without their ends, as a signed number.
+    Crc32Lines,
+}
+
+/// The table of a history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryTable {
+    /// Its name.
+    pub table: String,
+    /// What is selected from `{table}` in PostgreSQL: key, digest, state ("applied", "unfinished", "undone"), when it began, what it said.
+    pub postgres: String,
+    /// The same in MySQL and MariaDB.
+    pub mysql: String,
+}
+
+/// How the rows of a history are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reading {
+    /// A row for each migration that was begun.
+    Each,
+    /// A row for each, but the tool only looks at the newest: what is older and has no row is never applied.
+    Newest,
+    /// One row: the newest migration, and all before it are applied.
+    Last,
+    /// A row for each head: it and all that it comes after are applied.
+    Heads,
+}
+
+/// What a tool does with a migration that waits and is older than the newest that is applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Late {
+    /// Applies it.
+    Applies,
+    /// Passes it over in silence.
+    Skips,
+    /// Refuses to go on.
+    Refuses,
+}

@@ -1,0 +1,148 @@
+//! `landfall verify`: the migration files of this folder, compared with the database of each host. Changes nothing.
+
+mod judge;
+mod past;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::args::VerifyArgs;
+use super::{Context, Failure, check, exit, plan};
+use crate::action::{Action, Migrate, Model};
+use crate::facts::{Facts, History};
+use crate::history::{self, File, Known};
+use crate::name::{HostName, StepName};
+use crate::plan::Plan;
+use crate::playbook::{self, Inventory, Work};
+use crate::report::{Output, Paint, label};
+use judge::{Judged, judge};
+
+/// The most that is read of a folder of migrations.
+const LARGEST: u64 = 64 << 20;
+
+pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<u8, Failure> {
+    let inventory = Inventory::read(&context.inventory()?)?;
+    let resolved = playbook::named(&inventory, &args.playbook, &check::options(&args.selection))?;
+    let bare = Plan::new(&resolved, BTreeMap::new());
+    let mut steps: Vec<(HostName, StepName, Migrate)> = Vec::new();
+    for host in &resolved.hosts {
+        for step in host.steps.iter().filter(|step| matches!(step.work, Work::Host)) {
+            let migrations = step.step.actions.iter().filter_map(|action| match action {
+                Action::Migrate(migrate) => Some(migrate),
+                _ => None,
+            });
+            steps.extend(migrations.map(|migrate| (host.name.clone(), step.step.name.clone(), migrate.clone())));
+        }
+    }
+    if steps.is_empty() {
+        return Err(Failure::usage(format!("the playbook {} has no `migrate` step on these hosts", args.playbook))
+            .remedy("name the playbook that migrates: landfall verify PLAYBOOK"));
+    }
+    let (facts, code) = plan::ask(context, &resolved, &bare)?;
+    if let Some(code) = code {
+        return Ok(code);
+    }
+    let mut tables = Vec::new();
+    for (host, step, migrate) in steps {
+        let (model, folder, files) = local(&inventory.root, &migrate, args.files.as_deref())?;
+        let found = facts.get(&host).and_then(|facts: &Facts| facts.histories.get(&step).cloned());
+        let found = found.unwrap_or_else(|| History { not_known: Some("it was not looked at".to_owned()), ..History::default() });
+        let database = facts.get(&host).and_then(|facts| facts.database.clone());
+        let rows = judge(model, &files, &found, |known, digest| past::told(&folder, known, digest));
+        tables.push((host, step, folder, database, found.not_known, rows));
+    }
+    let wrong: usize = tables.iter().map(|(_, _, _, _, unknown, rows)| usize::from(unknown.is_some()) + wrong(rows)).sum();
+    let text = if context.output == Output::Json {
+        let hosts: Vec<_> = tables
+            .iter()
+            .map(|(host, step, folder, database, unknown, rows)| {
+                json!({ "host": host, "step": step, "folder": folder, "database": database, "not_known": unknown, "migrations": rows })
+            })
+            .collect();
+        format!("{}\n", serde_json::to_string_pretty(&json!({ "ready": wrong == 0, "hosts": hosts })).unwrap_or_default())
+    } else {
+        let paint = context.display_out();
+        let mut lines = Vec::new();
+        for (host, step, folder, database, unknown, rows) in &tables {
+            let server = database.as_ref().map(|found| format!("{} of {}", found.name, found.server)).unwrap_or_default();
+            lines.push(format!("{host}  {step}  {}  {server}", folder.display()).trim_end().to_owned());
+            match unknown {
+                Some(why) => lines.push(format!("  not known: {}", label(why))),
+                None => lines.extend(judge::table(rows, paint)),
+            }
+            lines.push(String::new());
+        }
+        lines.push(verdict(wrong, paint));
+        lines.join("\n") + "\n"
+    };
+    super::print(text.as_bytes())?;
+    Ok(if wrong == 0 { exit::DONE } else { exit::REFUSED })
+}
+
+fn wrong(rows: &[Judged]) -> usize {
+    rows.iter().filter(|row| row.wrong).count()
+}
+
+fn verdict(wrong: usize, paint: Paint) -> String {
+    use crate::report::Tone;
+    match wrong {
+        0 => paint.paint(Tone::Good, "READY TO MERGE"),
+        1 => paint.paint(Tone::Bad, "NOT READY: 1 thing is in the way"),
+        several => paint.paint(Tone::Bad, format!("NOT READY: {several} things are in the way")),
+    }
+}
+
+/// The migrations of the working folder, by the model that they are laid out for.
+fn local<'a>(root: &Path, migrate: &'a Migrate, named: Option<&Path>) -> Result<(&'a Model, PathBuf, Vec<Known>), Failure> {
+    let mut first: Option<(&Model, PathBuf, Vec<Known>)> = None;
+    for model in &migrate.models {
+        let usual = model.folders.iter().filter(|folder| !folder.starts_with('/')).map(|folder| root.join(folder));
+        let folders: Vec<PathBuf> = named.map_or_else(|| usual.collect(), |named| vec![named.to_path_buf()]);
+        for folder in folders.into_iter().filter(|folder| folder.is_dir()) {
+            let files = read(&folder)?;
+            let known = history::known(model, &files).map_err(|why| Failure::refused(format!("{}: {why}", folder.display())))?;
+            let fits = !known.is_empty();
+            if fits || first.is_none() {
+                first = Some((model, folder, known));
+            }
+            if fits {
+                return first.ok_or_else(|| Failure::refused("no migrations"));
+            }
+        }
+    }
+    first.ok_or_else(|| {
+        let usual: Vec<String> = migrate.models.iter().flat_map(|model| model.folders.clone()).collect();
+        if migrate.models.is_empty() {
+            return Failure::refused("Landfall does not know how this tool keeps its files").remedy("name a `tool` in the step");
+        }
+        Failure::refused(format!("there is no folder {} in {}", usual.join(" or "), root.display()))
+            .remedy("name the folder of the migrations here: --files DIR")
+    })
+}
+
+fn read(folder: &Path) -> Result<Vec<File>, Failure> {
+    let (mut files, mut folders, mut size) = (Vec::new(), vec![folder.to_path_buf()], 0);
+    let failed = |path: &Path, error: std::io::Error| Failure::refused(format!("{} cannot be read: {error}", path.display()));
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(&next).map_err(|error| failed(&next, error))? {
+            let path = entry.map_err(|error| failed(&next, error))?.path();
+            let metadata = path.symlink_metadata().map_err(|error| failed(&path, error))?;
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if metadata.is_dir() && !matches!(name.as_str(), ".git" | "node_modules" | ".venv" | "target") {
+                folders.push(path);
+            } else if metadata.is_file() {
+                size += metadata.len();
+                if size > LARGEST {
+                    return Err(Failure::refused(format!("{} holds more than {} MiB", folder.display(), LARGEST >> 20))
+                        .remedy("name the folder of the migrations alone: --files DIR"));
+                }
+                let bytes = std::fs::read(&path).map_err(|error| failed(&path, error))?;
+                files.push(File { path: path.strip_prefix(folder).unwrap_or(&path).display().to_string(), bytes });
+            }
+        }
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(files)
+}

@@ -1,0 +1,165 @@
+//! Files and history, compared: what is with each migration. Pure, and the same for every tool.
+
+use std::collections::BTreeSet;
+
+use super::layout::{Known, order};
+use crate::action::{Late, Layout, Model, Reading};
+use crate::facts::{Migration, MigrationState as State};
+
+/// A row of a history.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// The migration.
+    pub key: String,
+    /// Of the file that was applied.
+    pub digest: Option<String>,
+    /// How far it came.
+    pub state: Began,
+    /// When it began.
+    pub at: Option<String>,
+    /// What the tool wrote down of it.
+    pub told: Option<String>,
+}
+
+/// How far one came, by the history.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Began {
+    /// To its end.
+    #[default]
+    Applied,
+    /// It did not end, or not well.
+    Unfinished,
+    /// It was taken back.
+    Undone,
+}
+
+/// What is with each migration, in the tool's order; those without a file come last.
+pub fn compare(model: &Model, files: &[Known], rows: &[Recorded]) -> Vec<Migration> {
+    let begun: Vec<&Recorded> = rows.iter().filter(|row| row.state != Began::Undone).collect();
+    let mut found = match model.reading {
+        Reading::Each => files.iter().map(|file| of_rows(model, file, &begun)).collect::<Vec<_>>(),
+        Reading::Newest => files.iter().map(|file| of_newest(file, &begun)).collect(),
+        Reading::Last => files.iter().map(|file| of_last(file, &begun)).collect(),
+        Reading::Heads => {
+            let applied = ancestors(files, &begun);
+            let state = |file: &Known| if applied.contains(file.key.as_str()) { State::Applied } else { State::Pending };
+            files.iter().map(|file| migration(file, state(file), None)).collect()
+        }
+    };
+    if matches!(model.reading, Reading::Each) && !matches!(model.layout, Layout::Apps) {
+        mark_late(model, files, &begun, &mut found);
+    }
+    found.extend(begun.iter().filter(|row| is_missing(model, files, row)).map(|row| without_file(row)));
+    found
+}
+
+fn of_rows(model: &Model, file: &Known, begun: &[&Recorded]) -> Migration {
+    let own = || begun.iter().filter(|row| same(&row.key, &file.key));
+    if let Some(row) = own().find(|row| row.state == Began::Unfinished) {
+        return migration(file, State::Failed, Some(row));
+    }
+    let Some(row) = own().next_back() else { return migration(file, State::Pending, None) };
+    let edited =
+        model.digest.is_some() && row.digest.as_ref().zip(file.digest.as_ref()).is_some_and(|(a, b)| !a.eq_ignore_ascii_case(b));
+    migration(file, if edited { State::Edited } else { State::Applied }, Some(row))
+}
+
+fn of_newest(file: &Known, begun: &[&Recorded]) -> Migration {
+    let newest = begun.iter().map(|row| row.key.as_str()).max_by(|a, b| order(a, b));
+    let digest = |row: &&&Recorded| row.digest == file.digest;
+    if let Some(row) = begun.iter().find(|row| same(&row.key, &file.key)) {
+        return migration(file, if digest(&row) { State::Applied } else { State::Edited }, Some(row));
+    }
+    if let Some(row) = begun.iter().find(digest) {
+        return migration(file, State::Applied, Some(row));
+    }
+    let waits = newest.is_none_or(|newest| order(newest, &file.key).is_lt());
+    migration(file, if waits { State::Pending } else { State::Skipped }, None)
+}
+
+fn of_last(file: &Known, begun: &[&Recorded]) -> Migration {
+    let Some(row) = begun.last() else { return migration(file, State::Pending, None) };
+    let state = match order(&file.key, &row.key) {
+        std::cmp::Ordering::Greater => State::Pending,
+        std::cmp::Ordering::Equal if row.state == Began::Unfinished => State::Failed,
+        _ => State::Applied,
+    };
+    migration(file, state, Some(row).filter(|_| state == State::Failed).copied())
+}
+
+/// The heads that are applied, and all that they come after.
+fn ancestors<'a>(files: &'a [Known], heads: &[&'a Recorded]) -> BTreeSet<&'a str> {
+    let mut found: BTreeSet<&str> = BTreeSet::new();
+    let mut ahead: Vec<&str> = heads.iter().map(|row| row.key.as_str()).collect();
+    while let Some(key) = ahead.pop() {
+        if found.insert(key) {
+            ahead.extend(files.iter().filter(|file| file.key == key).flat_map(|file| file.after.iter().map(String::as_str)));
+        }
+    }
+    found
+}
+
+fn mark_late(model: &Model, files: &[Known], begun: &[&Recorded], found: &mut [Migration]) {
+    let newest = begun.iter().filter(|row| row.state == Began::Applied).map(|row| row.key.as_str()).max_by(|a, b| order(a, b));
+    for (file, migration) in files.iter().zip(found) {
+        if migration.state == State::Pending && newest.is_some_and(|newest| order(&file.key, newest).is_lt()) {
+            migration.late = true;
+            if model.late == Late::Skips {
+                migration.state = State::Skipped;
+            }
+        }
+    }
+}
+
+fn is_missing(model: &Model, files: &[Known], row: &Recorded) -> bool {
+    let named = files.iter().any(|file| same(&file.key, &row.key));
+    match (&model.layout, model.reading) {
+        // Applications that were installed with the framework have their files elsewhere.
+        (Layout::Apps, _) => {
+            let app = |key: &str| key.split_once('.').map(|(app, _)| app.to_owned());
+            !named && files.iter().any(|file| app(&file.key) == app(&row.key))
+        }
+        (_, Reading::Newest) => !named && !files.iter().any(|file| file.digest.is_some() && file.digest == row.digest),
+        _ => !named,
+    }
+}
+
+/// Numbers are the same whatever zeros they begin with, and versions whether their parts are told apart by `.` or `_`.
+fn same(a: &str, b: &str) -> bool {
+    a == b || order(a, b).is_eq() || (a.len() == b.len() && a.replace('.', "_") == b.replace('.', "_"))
+}
+
+fn migration(file: &Known, state: State, row: Option<&Recorded>) -> Migration {
+    let shown = matches!(state, State::Pending | State::Failed | State::Edited | State::Skipped);
+    Migration {
+        name: file.name.clone(),
+        state,
+        late: false,
+        sha256: Some(file.sha256.clone()),
+        recorded: row.and_then(|row| row.digest.clone()),
+        text: shown.then(|| String::from_utf8_lossy(&file.bytes).into_owned()),
+        cut: false,
+        told: row.filter(|_| state != State::Applied).and_then(told),
+    }
+}
+
+fn without_file(row: &Recorded) -> Migration {
+    let state = if row.state == Began::Unfinished { State::Failed } else { State::Missing };
+    Migration {
+        name: row.key.clone(),
+        state,
+        late: false,
+        sha256: None,
+        recorded: row.digest.clone(),
+        text: None,
+        cut: false,
+        told: told(row),
+    }
+}
+
+fn told(row: &Recorded) -> Option<String> {
+    let at = row.at.as_ref().map(|at| format!("it began at {at}"));
+    let said = row.told.as_ref().map(|said| said.trim().to_owned()).filter(|said| !said.is_empty());
+    let parts: Vec<String> = at.into_iter().chain(said).collect();
+    (!parts.is_empty()).then(|| parts.join(": "))
+}

@@ -1,0 +1,180 @@
+//! From files to migrations: keys, names, digests and order, by the layout that a model says. Pure.
+
+use regex_lite::Regex;
+use sha2::{Digest as _, Sha256, Sha384};
+
+use super::{File, hex};
+use crate::action::{Digest, Layout, Model};
+
+/// A migration that has a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// What the history calls it.
+    pub key: String,
+    /// What the tool and people call it.
+    pub name: String,
+    /// Of its file.
+    pub sha256: String,
+    /// The digest that the history would record.
+    pub digest: Option<String>,
+    /// Where its file is, below the folder.
+    pub path: String,
+    /// Its file.
+    pub bytes: Vec<u8>,
+    /// The keys that it comes after, where the files say.
+    pub after: Vec<String>,
+}
+
+/// The migrations of some files, in the tool's order. Paths are below the model's folder.
+pub fn known(model: &Model, files: &[File]) -> Result<Vec<Known>, String> {
+    let mut found = match &model.layout {
+        Layout::Files { pattern, digits } => {
+            let regex = Regex::new(pattern).map_err(|error| format!("the pattern of its files is none: {error}"))?;
+            let each = files.iter().filter_map(|file| {
+                let groups = regex.captures(&file.path)?;
+                let key = groups.name("key")?.as_str();
+                let name = groups.name("name").map_or(key, |name| name.as_str());
+                let key = if *digits { key.chars().filter(char::is_ascii_digit).collect() } else { key.to_owned() };
+                Some(of(model, key, name, file))
+            });
+            each.collect()
+        }
+        Layout::Journal => journal(model, files)?,
+        Layout::Revisions => files.iter().filter_map(|file| revision(model, file)).collect(),
+        Layout::Apps => {
+            let parts = |path: &str| -> Option<(String, String)> {
+                let (folder, file) = path.rsplit_once("/migrations/")?;
+                let name = file.strip_suffix(".py").filter(|name| !name.contains('/') && !name.starts_with('_'))?;
+                Some((folder.rsplit('/').next()?.to_owned(), name.to_owned()))
+            };
+            let each = files.iter().filter_map(|file| {
+                parts(&file.path).map(|(app, name)| {
+                    let key = format!("{app}.{name}");
+                    of(model, key.clone(), &key, file)
+                })
+            });
+            each.collect()
+        }
+    };
+    if !matches!(model.layout, Layout::Journal) {
+        found.sort_by(|a: &Known, b| order(&a.key, &b.key));
+    }
+    if matches!(model.layout, Layout::Revisions) {
+        found = by_descent(found);
+    }
+    if let Some(twice) = found.windows(2).find(|pair| pair[0].key == pair[1].key) {
+        return Err(format!("two files are the migration {}: {} and {}", twice[0].key, twice[0].name, twice[1].name));
+    }
+    Ok(found)
+}
+
+/// Numbers by their value, other keys as texts.
+pub(super) fn order(a: &str, b: &str) -> std::cmp::Ordering {
+    match (a.parse::<u128>(), b.parse::<u128>()) {
+        (Ok(a), Ok(b)) => a.cmp(&b),
+        _ => a.cmp(b),
+    }
+}
+
+fn of(model: &Model, key: String, name: &str, file: &File) -> Known {
+    Known {
+        key,
+        name: name.to_owned(),
+        sha256: hex(&Sha256::digest(&file.bytes)),
+        digest: model.digest.map(|digest| recorded(digest, &file.bytes)),
+        path: file.path.clone(),
+        bytes: file.bytes.clone(),
+        after: Vec::new(),
+    }
+}
+
+fn recorded(digest: Digest, bytes: &[u8]) -> String {
+    match digest {
+        Digest::Sha256 => hex(&Sha256::digest(bytes)),
+        Digest::Sha384 => hex(&Sha384::digest(bytes)),
+        Digest::Crc32Lines => {
+            let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+            let lines = bytes.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+            crc32(lines.flatten()).cast_signed().to_string()
+        }
+    }
+}
+
+fn crc32<'a>(bytes: impl Iterator<Item = &'a u8>) -> u32 {
+    !bytes.fold(!0u32, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 })
+    })
+}
+
+fn journal(model: &Model, files: &[File]) -> Result<Vec<Known>, String> {
+    let Some(journal) = files.iter().find(|file| file.path == "meta/_journal.json") else { return Ok(Vec::new()) };
+    let journal: serde_json::Value =
+        serde_json::from_slice(&journal.bytes).map_err(|error| format!("meta/_journal.json cannot be read: {error}"))?;
+    let entries = journal["entries"].as_array().ok_or("meta/_journal.json has no entries")?;
+    let mut found = Vec::new();
+    for entry in entries {
+        let (Some(tag), Some(when)) = (entry["tag"].as_str(), entry["when"].as_i64()) else {
+            return Err("an entry of meta/_journal.json has no `tag` or `when`".to_owned());
+        };
+        let file = files.iter().find(|file| file.path.strip_suffix(".sql") == Some(tag));
+        let file = file.ok_or_else(|| format!("meta/_journal.json names {tag}, and {tag}.sql is not there"))?;
+        found.push(of(model, when.to_string(), tag, file));
+    }
+    Ok(found)
+}
+
+fn revision(model: &Model, file: &File) -> Option<Known> {
+    let text = std::str::from_utf8(&file.bytes).ok()?;
+    if std::path::Path::new(&file.path).extension().is_none_or(|extension| extension != "py") {
+        return None;
+    }
+    // `revision = "…"`, `revision: str = "…"`; what it comes after may be None, one, or several in brackets.
+    let assigned = |name: &str| {
+        let regex = Regex::new(&format!(r"(?ms)^{name}(?:\s*:[^=\n]*)?\s*=\s*(\([^)]*\)|\[[^\]]*\]|[^\n]*)")).ok()?;
+        Some(regex.captures(text)?.get(1)?.as_str().to_owned())
+    };
+    let quoted = |value: &str| -> Vec<String> {
+        let Ok(regex) = Regex::new(r#"["']([^"']+)["']"#) else { return Vec::new() };
+        regex.captures_iter(value).map(|found| found[1].to_owned()).collect()
+    };
+    let key = quoted(&assigned("revision")?).into_iter().next()?;
+    let mut known = of(model, key.clone(), &key, file);
+    known.after =
+        ["down_revision", "depends_on"].iter().filter_map(|name| assigned(name)).flat_map(|value| quoted(&value)).collect();
+    Some(known)
+}
+
+/// Each after all that it comes after.
+fn by_descent(mut rest: Vec<Known>) -> Vec<Known> {
+    let mut sorted: Vec<Known> = Vec::new();
+    while !rest.is_empty() {
+        let waits = |known: &Known, rest: &[Known]| known.after.iter().any(|key| rest.iter().any(|other| other.key == *key));
+        // A circle has no order: it is taken as it stands.
+        let at = rest.iter().position(|known| !waits(known, &rest)).unwrap_or(0);
+        sorted.push(rest.remove(at));
+    }
+    sorted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_are_those_of_the_tools() {
+        assert_eq!(
+            recorded(Digest::Crc32Lines, b"\xef\xbb\xbf12345\r\n6789\n"),
+            crc32(b"123456789".iter()).cast_signed().to_string()
+        );
+        assert_eq!(crc32(b"123456789".iter()), 0xcbf4_3926);
+        assert!(recorded(Digest::Sha384, b"abc").starts_with("cb00753f45a35e8bb5a03d699ac65007272c32ab0eded163"));
+    }
+
+    #[test]
+    fn a_revision_tells_what_it_comes_after() {
+        let text = b"\"\"\"x\n\nRevision ID: 2222bbbb\n\"\"\"\nfrom typing import Union\nrevision: str = '2222bbbb'\ndown_revision: Union[str, None] = (\n    '1111aaaa',\n    \"0000\",\n)\ndepends_on = None\n";
+        let model = crate::history::tests::model(Layout::Revisions);
+        let known = revision(&model, &File { path: "2222bbbb_x.py".into(), bytes: text.to_vec() }).expect("revision");
+        assert_eq!((known.key.as_str(), known.after), ("2222bbbb", vec!["1111aaaa".to_owned(), "0000".to_owned()]));
+    }
+}

@@ -1,0 +1,28 @@
+//! Migration files and the history in a database, compared by the model of a tool: the same on a host, for the files that would run, and
+//! on the client, for those of a working folder. Pure; knows no tool by name.
+
+mod compare;
+mod layout;
+
+pub use compare::{Began, Recorded, compare};
+pub use layout::{Known, known};
+
+/// A file below a model's folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    /// Its path below the folder.
+    pub path: String,
+    /// Its content.
+    pub bytes: Vec<u8>,
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        use std::fmt::Write;
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+//! Files and history in, states out: each state of each reading.
+
+use super::{Began, File, Recorded, compare, known};
+use crate::action::{Digest, HistoryTable, Late, Layout, Model, Reading};
+use crate::facts::MigrationState as State;
+
+pub(super) fn model(layout: Layout) -> Model {
+    Model {
+        folders: vec!["migrations".into()],
+        layout,
+        digest: None,
+        history: HistoryTable { table: "t".into(), postgres: String::new(), mysql: String::new() },
+        reading: Reading::Each,
+        late: Late::Applies,
+        done: "say done {name}".into(),
+        undone: "say undone {name}".into(),
+    }
+}
+
+fn file(path: &str, text: &str) -> File {
+    File { path: path.into(), bytes: text.as_bytes().to_vec() }
+}
+
+fn row(key: &str) -> Recorded {
+    Recorded { key: key.into(), ..Recorded::default() }
+}
+
+fn states(model: &Model, files: &[File], rows: &[Recorded]) -> Vec<(String, State, bool)> {
+    let known = known(model, files).expect("files");
+    compare(model, &known, rows).into_iter().map(|found| (found.name, found.state, found.late)).collect()
+}
+
+fn told(found: &[(String, State, bool)]) -> String {
+    let each = found.iter().map(|(name, state, late)| format!("{name} {}{}", state.as_str(), if *late { " late" } else { "" }));
+    each.collect::<Vec<_>>().join(", ")
+}
+
+/// SHA-256 of "a", in the lowercase hex that Prisma and Drizzle record.
+const OF_A: &str = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb";
+
+fn folders() -> Model {
+    let layout = Layout::Files { pattern: r"^(?P<key>[^/]+)/migration\.sql$".into(), digits: false };
+    Model { digest: Some(Digest::Sha256), ..model(layout) }
+}
+
+#[test]
+fn every_state_where_each_migration_has_a_row() {
+    let files =
+        [file("1_a/migration.sql", "a"), file("2_b/migration.sql", "b"), file("3_c/migration.sql", "c"), file("lock.toml", "")];
+    let with = |key: &str, digest: &str, state| Recorded { digest: Some(digest.into()), state, ..row(key) };
+    let of = |rows: &[Recorded]| told(&states(&folders(), &files, rows));
+    assert_eq!(of(&[]), "1_a pending, 2_b pending, 3_c pending");
+    assert_eq!(of(&[with("1_a", OF_A, Began::Applied)]), "1_a applied, 2_b pending, 3_c pending");
+    assert_eq!(of(&[with("1_a", "0000", Began::Applied)]), "1_a edited, 2_b pending, 3_c pending");
+    assert_eq!(of(&[row("1_a"), with("2_b", "x", Began::Unfinished)]), "1_a applied, 2_b failed, 3_c pending");
+    let again = [with("2_b", "x", Began::Undone), row("2_b")];
+    assert_eq!(of(&again), "1_a pending late, 2_b applied, 3_c pending", "one that was rolled back and applied again is applied");
+    assert_eq!(of(&[row("1_a"), with("2_b", "x", Began::Undone)]), "1_a applied, 2_b pending, 3_c pending");
+    assert_eq!(of(&[row("1_a"), row("2_x")]), "1_a applied, 2_b pending late, 3_c pending, 2_x missing");
+    assert_eq!(of(&[with("2_x", "x", Began::Unfinished)]), "1_a pending, 2_b pending, 3_c pending, 2_x failed");
+}
+
+#[test]
+fn a_tool_that_looks_at_the_newest_only_skips_what_is_older() {
+    let journal = r#"{"entries":[{"idx":0,"when":100,"tag":"0000_a"},{"idx":1,"when":300,"tag":"0001_b"},{"idx":2,"when":200,"tag":"0002_c"}]}"#;
+    let files = [file("meta/_journal.json", journal), file("0000_a.sql", "a"), file("0001_b.sql", "b"), file("0002_c.sql", "c")];
+    let model = Model { digest: Some(Digest::Sha256), reading: Reading::Newest, ..model(Layout::Journal) };
+    let with = |key: &str, digest: &str| Recorded { digest: Some(digest.into()), ..row(key) };
+    let of_b = "3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d";
+    let of = |rows: &[Recorded]| told(&states(&model, &files, rows));
+    assert_eq!(of(&[]), "0000_a pending, 0001_b pending, 0002_c pending");
+    assert_eq!(of(&[with("100", OF_A)]), "0000_a applied, 0001_b pending, 0002_c pending");
+    assert_eq!(of(&[with("100", OF_A), with("300", of_b)]), "0000_a applied, 0001_b applied, 0002_c skipped");
+    assert_eq!(
+        of(&[with("100", "00"), with("300", of_b), with("50", "11")]),
+        "0000_a edited, 0001_b applied, 0002_c skipped, 50 missing"
+    );
+    assert!(known(&model, &[file("meta/_journal.json", journal)]).expect_err("no file").contains("0000_a.sql is not there"));
+}
+
+#[test]
+fn one_row_stands_for_all_before_it() {
+    let layout = Layout::Files { pattern: r"^(?P<key>\d+)_(?P<name>.*)\.up\.sql$".into(), digits: false };
+    let model = Model { reading: Reading::Last, ..model(layout) };
+    let files = [file("001_a.up.sql", ""), file("001_a.down.sql", ""), file("2_b.up.sql", ""), file("10_c.up.sql", "")];
+    let of = |rows: &[Recorded]| told(&states(&model, &files, rows));
+    assert_eq!(of(&[]), "a pending, b pending, c pending");
+    assert_eq!(of(&[row("2")]), "a applied, b applied, c pending");
+    assert_eq!(of(&[Recorded { state: Began::Unfinished, ..row("2") }]), "a applied, b failed, c pending");
+    assert_eq!(of(&[row("5")]), "a applied, b applied, c pending, 5 missing");
+}
+
+#[test]
+fn heads_stand_for_all_that_they_come_after() {
+    let model = Model { reading: Reading::Heads, ..model(Layout::Revisions) };
+    let version =
+        |own: &str, after: &str| file(&format!("{own}_x.py"), &format!("revision = '{own}'\ndown_revision = {after}\n"));
+    let files = [version("3c", "'2b'"), version("1a", "None"), version("2b", "'1a'"), file("__init__.py", "")];
+    let of = |rows: &[Recorded]| told(&states(&model, &files, rows));
+    assert_eq!(of(&[]), "1a pending, 2b pending, 3c pending");
+    assert_eq!(of(&[row("2b")]), "1a applied, 2b applied, 3c pending");
+    assert_eq!(of(&[row("9z")]), "1a pending, 2b pending, 3c pending, 9z missing");
+}
+
+#[test]
+fn applications_of_the_framework_are_not_missing() {
+    let model = model(Layout::Apps);
+    let files = [
+        file("shop/migrations/0001_initial.py", ""),
+        file("shop/migrations/__init__.py", ""),
+        file("src/a/migrations/0001_x.py", ""),
+    ];
+    let rows = [row("shop.0001_initial"), row("shop.0002_gone"), row("auth.0001_initial")];
+    assert_eq!(told(&states(&model, &files, &rows)), "a.0001_x pending, shop.0001_initial applied, shop.0002_gone missing");
+}

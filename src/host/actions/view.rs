@@ -1,0 +1,164 @@
+//! What a `migrate` step sees of its database: files and history, its lock there, and who works on it. Where the database cannot be
+//! reached only the tool's own word counts, and that is said.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::super::database::{Access, Held, Opening};
+use super::super::migrations::watch::{self, Watch};
+use super::super::migrations::{self, Sight, shown};
+use super::super::stage::{Outcome, Stage};
+use crate::action::Migrate;
+use crate::event::Body;
+use crate::facts::Migrations;
+use crate::name::StepName;
+use crate::protocol::{Engine, HostStep};
+use crate::secret::Value;
+
+/// How long the database may go on with what its client has left.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+/// The database of a step.
+pub(super) struct View {
+    access: Result<Arc<Access>, String>,
+    /// The inventory names one.
+    named: bool,
+}
+
+/// What the database still does when its client is gone.
+pub(super) enum Rest {
+    /// Nothing more.
+    Nothing,
+    /// It cannot be looked.
+    Unseen,
+    /// This, masked.
+    Goes(String),
+}
+
+impl View {
+    /// Opens the database, where there is one.
+    pub(super) fn open(stage: &mut Stage<'_>, step: &HostStep) -> Self {
+        let Some(database) = &stage.submission.database else {
+            return Self { access: Err("landfall.toml names no [database]".to_owned()), named: false };
+        };
+        let opening = Opening {
+            project: stage.submission.compose.as_ref(),
+            config: &stage.config,
+            secrets: &stage.secrets,
+            run: &stage.dir.run,
+        };
+        let access = Access::open(database, opening).map(Arc::new).map_err(|trouble| trouble.to_string());
+        if let Err(why) = &access {
+            let text =
+                format!("only the tool's own word counts, and this host's lock alone guards the database: {}", stage.masked(why));
+            stage.event(&step.name, Body::Warning { text });
+        }
+        Self { access, named: true }
+    }
+
+    /// Takes the lock in the database itself, so that no other host migrates the same one meanwhile.
+    pub(super) fn hold(&self, stage: &mut Stage<'_>, step: &HostStep) -> Result<Option<Held>, Outcome> {
+        let Ok(access) = &self.access else { return Ok(None) };
+        let name = format!("landfall {} on {}", stage.dir.run, stage.submission.host);
+        match access.hold(&name) {
+            Ok(Ok(held)) => Ok(Some(held)),
+            Ok(Err(holder)) => {
+                let holder = stage.masked(&holder);
+                Err(Outcome::failed(format!("nothing was applied: this database is being migrated already, by {holder}")))
+            }
+            Err(trouble) => {
+                let text = format!("this host's lock alone guards the database: {}", stage.masked(&trouble.to_string()));
+                stage.event(&step.name, Body::Warning { text });
+                Ok(None)
+            }
+        }
+    }
+
+    /// The verdict of files, history and what the tool says, masked; none where only the tool can tell.
+    pub(super) fn verdict(&self, stage: &Stage<'_>, migrate: &Migrate, told: Option<Migrations>) -> Option<Migrations> {
+        if !self.named || migrate.models.is_empty() {
+            return None;
+        }
+        let image = stage.images.get(&migrate.service)?;
+        let access = self.access.as_deref().map_err(String::as_str);
+        let sight = Sight { access, config: &stage.config, run: &stage.dir.run, migrate, image };
+        let own = migrations::look(sight);
+        if own.not_known.is_some() && told.is_none() && !migrate.status.is_empty() {
+            return None;
+        }
+        Some(shown::migrations(migrations::verdict(sight, &own, told), &|text| stage.masked(text)))
+    }
+
+    /// The environment of the tool: with a limit on waiting for locks, where its driver may heed one.
+    pub(super) fn env(&self, stage: &Stage<'_>, migrate: &Migrate) -> BTreeMap<String, Value> {
+        let mut env = migrate.env.clone();
+        let own =
+            stage.config.services.get(migrate.service.as_str()).is_some_and(|service| service.environment.contains_key(OPTIONS));
+        if let (Ok(access), Some(limit)) = (&self.access, migrate.lock_timeout_ms)
+            && access.engine() == Engine::Postgres
+            && !own
+        {
+            env.entry(OPTIONS.to_owned()).or_insert_with(|| Value::Plain(format!("-c lock_timeout={limit}")));
+        }
+        env
+    }
+
+    /// Begins to look who keeps the database waiting.
+    pub(super) fn watch(&self, step: &HostStep) -> Option<(Watch, StepName)> {
+        self.access.as_ref().ok().map(|access| (Watch::begin(access), step.name.clone()))
+    }
+
+    /// The moment by the database's clock.
+    pub(super) fn now(&self) -> Option<String> {
+        self.access.as_ref().ok().and_then(|access| watch::now(access))
+    }
+
+    /// Waits until nothing that began since then works on the database: a statement goes on when its client is gone.
+    pub(super) fn wait(&self, stage: &mut Stage<'_>, step: &HostStep, since: Option<&str>) -> Rest {
+        let (Ok(access), Some(since)) = (&self.access, since) else { return Rest::Unseen };
+        let end = Instant::now() + PATIENCE;
+        let mut told = false;
+        loop {
+            let Some(left) = watch::at_work(access, since) else { return Rest::Unseen };
+            if left.is_empty() {
+                return Rest::Nothing;
+            }
+            let left = stage.masked(&left.join("; "));
+            if !std::mem::replace(&mut told, true) {
+                let text = format!("its tool is gone, but the database still works on it; waiting for that to end: {left}");
+                stage.event(&step.name, Body::Warning { text });
+            }
+            // A cancel that ended the tool must not end this look, but nobody waits for ever.
+            if Instant::now() >= end {
+                return Rest::Goes(left);
+            }
+            let next = Instant::now() + Duration::from_secs(1);
+            if !stage.pause(next) && !stage.rest(next) {
+                return Rest::Goes(left);
+            }
+        }
+    }
+
+    /// What a status after a failure is worth saying.
+    pub(super) fn told(&self, stage: &mut Stage<'_>, step: &HostStep, after: Migrations) -> String {
+        match after {
+            Migrations::Failed { why, remedy } => {
+                advise(stage, step, remedy);
+                format!("; now {why}")
+            }
+            Migrations::Pending { names } if !names.is_empty() => format!("; still pending: {}", names.join(", ")),
+            Migrations::UpToDate if self.access.is_ok() => "; yet by files and history nothing is pending".to_owned(),
+            _ => String::new(),
+        }
+    }
+}
+
+/// Says what settles it, where that is known.
+pub(super) fn advise(stage: &mut Stage<'_>, step: &HostStep, remedy: Option<String>) {
+    if let Some(text) = remedy {
+        stage.event(&step.name, Body::Hint { text });
+    }
+}
+
+const OPTIONS: &str = "PGOPTIONS";

@@ -1,0 +1,166 @@
+//! Brings the migration files that would run: out of the image or the running container by `docker cp`, or from the folder of the host
+//! that is mounted there. Executes nothing of theirs, and keeps within bounds.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::tar;
+use crate::action::{Migrate, Model, Via};
+use crate::history::{self, File};
+use crate::host::compose::{Config, Mount};
+use crate::host::docker;
+use crate::host::kill::LABEL;
+use crate::host::process::{self, CAPTURE, Spawn};
+use crate::name::RunId;
+
+const COPY: Duration = Duration::from_mins(1);
+
+/// A place that files come from.
+pub(super) struct Place<'a> {
+    pub config: &'a Config,
+    pub run: &'a RunId,
+    pub migrate: &'a Migrate,
+    /// The id of the image that will run.
+    pub image: &'a str,
+}
+
+/// The files of the first model whose folder is there, with that folder.
+pub(super) fn fetch<'a>(place: &Place<'_>, models: &'a [Model]) -> Result<(&'a Model, String, Vec<File>), String> {
+    let service = place.config.services.get(place.migrate.service.as_str());
+    let mounts = service.map(|service| service.volumes.as_slice()).unwrap_or_default();
+    let work = match service.and_then(|service| service.working_dir.clone()) {
+        Some(dir) => dir,
+        None => docker::working_dir(place.image).map_err(|trouble| said(&trouble))?,
+    };
+    let source = Source::open(place)?;
+    let mut seen: BTreeMap<String, Option<Vec<File>>> = BTreeMap::new();
+    let mut there: Vec<(&Model, String)> = Vec::new();
+    for model in models {
+        for folder in model.folders.iter().map(|folder| absolute(&work, folder)) {
+            if !seen.contains_key(&folder) {
+                seen.insert(folder.clone(), source.files(mounts, &folder)?);
+            }
+            if seen.get(&folder).is_some_and(Option::is_some) {
+                there.push((model, folder));
+            }
+        }
+    }
+    // Of several layouts the one that the files have.
+    let fits = |(model, folder): &(&Model, String)| {
+        let files = seen.get(folder).and_then(Option::as_deref).unwrap_or_default();
+        history::known(model, files).map_or(true, |known| !known.is_empty())
+    };
+    let chosen = there.iter().position(fits).unwrap_or(0);
+    if there.is_empty() {
+        let tried: Vec<&str> = seen.keys().map(String::as_str).collect();
+        return Err(format!("the image has no folder {}: say `migrations = \"…\"` in the step", tried.join(" or ")));
+    }
+    let (model, folder) = there.swap_remove(chosen);
+    let files = seen.remove(&folder).flatten().unwrap_or_default();
+    Ok((model, folder, files))
+}
+
+fn absolute(work: &str, folder: &str) -> String {
+    let joined = Path::new(if work.is_empty() { "/" } else { work }).join(folder);
+    let path: PathBuf = joined.components().filter(|part| !matches!(part, std::path::Component::CurDir)).collect();
+    path.display().to_string()
+}
+
+enum Source {
+    /// A container that exists, running or never started.
+    Container(String),
+    /// The same, made for this alone: removed at the end.
+    Made(String),
+}
+
+impl Source {
+    fn open(place: &Place<'_>) -> Result<Self, String> {
+        if place.migrate.via == Via::Exec {
+            let services = docker::services(&place.config.name).map_err(|trouble| said(&trouble))?;
+            let container = services.get(&place.migrate.service);
+            return container
+                .map(|found| Self::Container(found.id.clone()))
+                .ok_or_else(|| "its container is not there".to_owned());
+        }
+        let label = format!("{LABEL}={}", place.run);
+        let words = ["create", "--pull", "never", "--network", "none", "--log-driver", "none", "--label", &label];
+        // It is never started, so the program that it names need not be there.
+        let words = [&words[..], &["--entrypoint", "/never-started", "--", place.image]].concat();
+        docker::run(&words).map(|id| Self::Made(id.trim().to_owned())).map_err(|trouble| said(&trouble))
+    }
+
+    /// The files below a folder; none where there is no such folder.
+    fn files(&self, mounts: &[Mount], folder: &str) -> Result<Option<Vec<File>>, String> {
+        let above =
+            mounts.iter().filter(|mount| Path::new(folder).starts_with(&mount.target)).max_by_key(|mount| mount.target.len());
+        if let Some(mount) = above {
+            let inside = Path::new(folder).strip_prefix(&mount.target).unwrap_or(Path::new(""));
+            return match mount.source.as_ref().filter(|_| mount.kind == "bind") {
+                Some(source) => of_host(&Path::new(source).join(inside)),
+                None => Err(format!("a volume covers the folder {folder}")),
+            };
+        }
+        let (Self::Container(id) | Self::Made(id)) = self;
+        let spawn = Spawn::new(["docker", "cp", "--", &format!("{id}:{folder}"), "-"]);
+        let (ended, kept) = process::capture(&spawn, COPY).map_err(|error| error.to_string())?;
+        if kept.stdout.len() >= CAPTURE {
+            return Err(format!("the folder {folder} holds more than {} MiB", CAPTURE >> 20));
+        }
+        if ended.code != Some(0) {
+            let text = String::from_utf8_lossy(&kept.stderr);
+            let low = text.to_lowercase();
+            let absent =
+                ["could not find the file", "no such file", "no such container:path"].iter().any(|sign| low.contains(sign));
+            return if absent { Ok(None) } else { Err(format!("the files in {folder} cannot be copied: {}", text.trim())) };
+        }
+        // The stream begins at the folder's own name.
+        let below = |file: File| Some(File { path: file.path.split_once('/')?.1.to_owned(), ..file });
+        Ok(Some(tar::files(&kept.stdout)?.into_iter().filter_map(below).collect()))
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        if let Self::Made(id) = self {
+            let _ = docker::remove(id);
+        }
+    }
+}
+
+/// The files below a folder of the host; none where there is no such folder. Links are not followed.
+pub(super) fn of_host(folder: &Path) -> Result<Option<Vec<File>>, String> {
+    if !folder.is_dir() {
+        return Ok(None);
+    }
+    let mut files = Vec::new();
+    let mut size = 0;
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(next) = folders.pop() {
+        let unread = |error: std::io::Error| format!("{} cannot be read: {error}", next.display());
+        for entry in std::fs::read_dir(&next).map_err(unread)? {
+            let entry = entry.map_err(unread)?;
+            let kind = entry.file_type().map_err(unread)?;
+            if kind.is_dir() {
+                folders.push(entry.path());
+            } else if kind.is_file() {
+                size += entry.metadata().map_err(unread)?.len();
+                if size > CAPTURE as u64 {
+                    return Err(format!("the folder {} holds more than {} MiB", folder.display(), CAPTURE >> 20));
+                }
+                let path = entry.path();
+                let bytes = std::fs::read(&path).map_err(unread)?;
+                files.push(File { path: path.strip_prefix(folder).unwrap_or(&path).display().to_string(), bytes });
+            }
+        }
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(Some(files))
+}
+
+fn said(trouble: &docker::Trouble) -> String {
+    match trouble {
+        docker::Trouble::Missing => "docker is not there".to_owned(),
+        docker::Trouble::Failed(said) => said.clone(),
+    }
+}

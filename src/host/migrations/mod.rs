@@ -1,0 +1,201 @@
+//! Landfall's own view of migrations: the files that would run and the history in the database, compared here. A tool's own status is
+//! a second witness; where the two disagree, nothing is applied. Knows no tool by name: all that tells them apart is in the model.
+
+mod evidence;
+mod files;
+pub(super) mod shown;
+mod tar;
+pub(super) mod watch;
+
+use std::collections::BTreeSet;
+
+use crate::action::{Layout, Migrate, Model};
+use crate::facts::{History, Migration, MigrationState as State, Migrations};
+use crate::history::{self, Began, Recorded};
+use crate::name::RunId;
+use crate::protocol::Engine;
+
+use super::compose::Config;
+use super::database::{Access, Row, Trouble};
+
+/// What is looked at.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sight<'a> {
+    /// The database; or why it cannot be asked.
+    pub access: Result<&'a Access, &'a str>,
+    /// The compose project.
+    pub config: &'a Config,
+    /// Whose containers are made.
+    pub run: &'a RunId,
+    /// The step's work.
+    pub migrate: &'a Migrate,
+    /// The id of the image that will run.
+    pub image: &'a str,
+}
+
+/// Files and history of a step's tool, compared. Its texts are unmasked.
+pub(super) fn look(sight: Sight<'_>) -> History {
+    seen(sight).unwrap_or_else(|why| History { not_known: Some(why), ..History::default() })
+}
+
+fn seen(sight: Sight<'_>) -> Result<History, String> {
+    let Sight { access, config, run, migrate, image } = sight;
+    if migrate.models.is_empty() {
+        return Err("Landfall does not know how this tool keeps its history".to_owned());
+    }
+    let access = access?;
+    let place = files::Place { config, run, migrate, image };
+    let (model, folder, files) = files::fetch(&place, &migrate.models)?;
+    let known = history::known(model, &files)?;
+    let rows = rows(access, model)?;
+    Ok(History { not_known: None, folder, migrations: history::compare(model, &known, &rows) })
+}
+
+/// The history as the database has it.
+fn rows(access: &Access, model: &Model) -> Result<Vec<Recorded>, String> {
+    let history = &model.history;
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
+    let table = quoted(&history.table);
+    let told = |trouble: Trouble| format!("its history cannot be read: {trouble}");
+    let (find, query) = match access.engine() {
+        Engine::Postgres => (
+            format!("SELECT schemaname FROM pg_catalog.pg_tables WHERE tablename = {table} ORDER BY schemaname"),
+            &history.postgres,
+        ),
+        Engine::Mysql => (
+            format!(
+                "SELECT table_schema FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = {table}"
+            ),
+            &history.mysql,
+        ),
+    };
+    let schemas: Vec<String> = access.query(&find).map_err(told)?.into_iter().flatten().flatten().collect();
+    let schema = match schemas.as_slice() {
+        // Nothing was ever applied.
+        [] => return Ok(Vec::new()),
+        [only] => only,
+        several => {
+            return Err(format!("several schemas hold a table {}: {}", history.table, several.join(", ")));
+        }
+    };
+    let whole = match access.engine() {
+        Engine::Postgres => format!("\"{}\".\"{}\"", schema.replace('"', "\"\""), history.table),
+        Engine::Mysql => format!("`{}`.`{}`", schema.replace('`', "``"), history.table),
+    };
+    let rows = access.query(&query.replace("{table}", &whole)).map_err(told)?;
+    rows.into_iter().map(recorded).collect()
+}
+
+fn recorded(row: Row) -> Result<Recorded, String> {
+    let [key, digest, state, at, told]: [Option<String>; 5] =
+        row.try_into().map_err(|_| "its history has other columns than are known".to_owned())?;
+    let state = match state.as_deref() {
+        Some("applied") => Began::Applied,
+        Some("unfinished") => Began::Unfinished,
+        Some("undone") => Began::Undone,
+        _ => return Err("its history has a row whose state is not understood".to_owned()),
+    };
+    Ok(Recorded { key: key.ok_or("its history has a row without a name")?, digest, state, at, told })
+}
+
+/// What files, history and the tool's own word come to. Both witnesses must say the same, and neither that something is wrong.
+pub(super) fn verdict(sight: Sight<'_>, own: &History, told: Option<Migrations>) -> Migrations {
+    if let Some(why) = &own.not_known {
+        return told.unwrap_or_else(|| Migrations::NotKnown { why: format!("the tool has no status of its own, and {why}") });
+    }
+    // A tool that could not be asked is no witness.
+    if let Some(unknown @ Migrations::NotKnown { .. }) = told {
+        return unknown;
+    }
+    if let Some(wrong) = wrong(sight, own, told.as_ref()) {
+        return wrong;
+    }
+    let pending: Vec<String> = of(own, State::Pending).map(|migration| migration.name.clone()).collect();
+    let disagree = |said: String| Migrations::Failed {
+        why: format!(
+            "the tool says that {said}, but by files and history {}",
+            if pending.is_empty() { "nothing is pending".to_owned() } else { format!("pending is {}", pending.join(", ")) }
+        ),
+        remedy: Some(
+            "find out which is right: is [database] the one that the tool uses, and `migrations` the folder that it reads?"
+                .to_owned(),
+        ),
+    };
+    match told {
+        Some(failed @ (Migrations::Failed { .. } | Migrations::NotKnown { .. })) => failed,
+        Some(Migrations::UpToDate) if !pending.is_empty() => disagree("nothing is pending".to_owned()),
+        Some(Migrations::Pending { names })
+            if !names.is_empty() && !names.iter().any(|name| is_ours(sight.migrate, own, name)) =>
+        {
+            if pending.is_empty() {
+                Migrations::Pending { names }
+            } else {
+                disagree(format!("pending is {}", names.join(", ")))
+            }
+        }
+        Some(Migrations::Pending { names }) if pending.is_empty() => disagree(match names.as_slice() {
+            [] => "something is pending".to_owned(),
+            names => format!("pending is {}", names.join(", ")),
+        }),
+        Some(Migrations::Pending { names }) if !names.is_empty() => {
+            let set = |names: &[String]| {
+                names.iter().filter(|name| is_ours(sight.migrate, own, name)).cloned().collect::<BTreeSet<String>>()
+            };
+            if set(&names) == set(&pending) {
+                Migrations::Pending { names }
+            } else {
+                disagree(format!("pending is {}", names.join(", ")))
+            }
+        }
+        _ if pending.is_empty() => Migrations::UpToDate,
+        _ => Migrations::Pending { names: pending },
+    }
+}
+
+/// Whether files could tell of a migration that the tool names: those of a framework's own applications are elsewhere.
+fn is_ours(migrate: &Migrate, own: &History, name: &str) -> bool {
+    let apps = migrate.models.first().is_some_and(|model| model.layout == Layout::Apps);
+    let app = |name: &str| name.split_once('.').map(|(app, _)| app.to_owned());
+    !apps || own.migrations.iter().any(|migration| app(&migration.name) == app(name))
+}
+
+fn of(own: &History, state: State) -> impl Iterator<Item = &Migration> {
+    own.migrations.iter().filter(move |migration| migration.state == state)
+}
+
+/// What is wrong with files and history, whatever the tool says.
+fn wrong(sight: Sight<'_>, own: &History, told: Option<&Migrations>) -> Option<Migrations> {
+    let names = |state| of(own, state).map(|migration| migration.name.as_str()).collect::<Vec<_>>().join(", ");
+    let model = sight.migrate.models.first()?;
+    if let Some(failed) = of(own, State::Failed).next() {
+        let what = failed.told.as_ref().map(|told| format!(" ({told})")).unwrap_or_default();
+        let own_words = match told {
+            Some(Migrations::Failed { why, .. }) => format!("{why}; "),
+            _ => String::new(),
+        };
+        let why = format!("{own_words}{} began and did not finish{what}", failed.name);
+        return Some(Migrations::Failed { why, remedy: Some(evidence::remedy(sight.access.ok(), model, failed)) });
+    }
+    let edited = names(State::Edited);
+    if !edited.is_empty() {
+        return Some(Migrations::Failed {
+            why: format!("drift: what was applied is not what the files say now: {edited} (the digest in the history is another one)"),
+            remedy: Some(
+                "bring the file back as it was applied (`landfall verify` looks for it in the git history), and put the change into a new migration"
+                    .to_owned(),
+            ),
+        });
+    }
+    let missing = names(State::Missing);
+    if !missing.is_empty() {
+        return Some(Migrations::Failed {
+            why: format!("drift: applied, but not among the files of the image: {missing}"),
+            remedy: Some("the image is older than the database, or the file was deleted: bring it back".to_owned()),
+        });
+    }
+    let skipped = names(State::Skipped);
+    (!skipped.is_empty()).then(|| Migrations::Failed {
+        why: format!("never applied, and the tool would pass it over in silence: {skipped}"),
+        remedy: Some("give it a date after the newest applied one, or apply it by hand".to_owned()),
+    })
+}

@@ -1,0 +1,98 @@
+//! Who works on a database while a migration goes on, and after it broke off: who keeps it waiting, and what of it still runs there
+//! though its tool is gone.
+
+use std::collections::BTreeSet;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::host::database::Access;
+use crate::protocol::Engine;
+
+/// How often it is looked.
+const EVERY: Duration = Duration::from_secs(5);
+/// A statement that waits longer for a lock is told of.
+const WAITS: u32 = 10;
+
+/// Looks while it is kept, and tells what a person should know; ends when it is dropped.
+pub(in crate::host) struct Watch {
+    /// A stage may be looked at from several threads.
+    told: Mutex<Receiver<String>>,
+    _ends: Sender<()>,
+}
+
+impl Watch {
+    /// Begins to look.
+    pub(in crate::host) fn begin(access: &Arc<Access>) -> Self {
+        let (tell, told) = channel();
+        let (ends, end) = channel::<()>();
+        let access = Arc::clone(access);
+        std::thread::spawn(move || {
+            let mut known = BTreeSet::new();
+            while matches!(end.recv_timeout(EVERY), Err(RecvTimeoutError::Timeout)) {
+                for text in waiting(&access) {
+                    if known.insert(text.clone()) && tell.send(text).is_err() {
+                        return;
+                    }
+                }
+            }
+        });
+        Self { told: Mutex::new(told), _ends: ends }
+    }
+
+    /// What was seen since the last time, unmasked.
+    pub(in crate::host) fn told(&self) -> Vec<String> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).try_iter().collect()
+    }
+}
+
+/// Statements that wait for a lock, and who holds it.
+fn waiting(access: &Access) -> Vec<String> {
+    let query = match access.engine() {
+        Engine::Postgres => format!(
+            "SELECT w.pid, left(w.query, 120), string_agg('backend ' || b.pid || ' (' || coalesce(nullif(b.application_name, ''), b.usename, '?') \
+             || ', ' || b.state || ' since ' || date_trunc('second', b.state_change) || '): ' || left(b.query, 120), '; ') \
+             FROM pg_stat_activity w JOIN LATERAL unnest(pg_blocking_pids(w.pid)) p ON true JOIN pg_stat_activity b ON b.pid = p \
+             WHERE w.datname = current_database() AND w.wait_event_type = 'Lock' AND now() - w.query_start > interval '{WAITS} s' \
+             GROUP BY w.pid, w.query"
+        ),
+        Engine::Mysql => format!(
+            "SELECT id, LEFT(info, 120), 'look at SHOW PROCESSLIST for who has used the table and not ended' FROM information_schema.processlist \
+             WHERE db = DATABASE() AND state LIKE 'Waiting for %lock%' AND time > {WAITS}"
+        ),
+    };
+    let rows = access.query(&query).unwrap_or_default();
+    let text = |row: Vec<Option<String>>| {
+        let [_, waits, by] = <[Option<String>; 3]>::try_from(row).ok()?;
+        Some(format!("a statement has waited for a lock for more than {WAITS} s: {}; held by {}", waits?.trim(), by?))
+    };
+    rows.into_iter().filter_map(text).collect()
+}
+
+/// The moment by the database's own clock, before a migration begins.
+pub(in crate::host) fn now(access: &Access) -> Option<String> {
+    let query = match access.engine() {
+        Engine::Postgres => "SELECT now()::text",
+        Engine::Mysql => "SELECT CAST(COALESCE(MAX(id), 0) AS CHAR) FROM information_schema.processlist",
+    };
+    access.query(query).ok()?.into_iter().next()?.into_iter().next()?
+}
+
+/// Sessions that began since then and still do something: a statement goes on in the server when its client is gone.
+pub(in crate::host) fn at_work(access: &Access, since: &str) -> Option<Vec<String>> {
+    let since = since.replace('\'', "");
+    let query = match access.engine() {
+        Engine::Postgres => format!(
+            "SELECT 'backend ' || pid || ' (' || state || '): ' || left(query, 120) FROM pg_stat_activity \
+             WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend' \
+             AND backend_start >= '{since}'::timestamptz AND state IN ('active', 'idle in transaction') \
+             AND application_name NOT LIKE 'landfall%'"
+        ),
+        Engine::Mysql => format!(
+            "SELECT CONCAT('connection ', id, ': ', LEFT(info, 120)) FROM information_schema.processlist \
+             WHERE db = DATABASE() AND id > {since} AND id <> CONNECTION_ID() AND command <> 'Sleep' AND info IS NOT NULL"
+        ),
+    };
+    let rows = access.query(&query).ok()?;
+    Some(rows.into_iter().flatten().flatten().collect())
+}

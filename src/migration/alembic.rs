@@ -1,0 +1,43 @@
+//! Alembic. Its history keeps the current heads only; the order is in the files. `current --check-heads` is known since 1.17.1.
+
+use super::{Kept, Shape, Tool};
+use crate::action::{Late, Reading};
+
+/// Alembic.
+pub(super) const ALEMBIC: Tool = Tool {
+    name: "alembic",
+    status: &["alembic", "current", "--check-heads"],
+    apply: &["alembic", "upgrade", "heads"],
+    failed: &[(r"Can't locate revision identified by", "the database is at a revision that is not among the files")],
+    pending: (&[255, 1], r"Database is not on all head revisions"),
+    up_to_date: (0, r"\(head\)"),
+    names: (r"", r"^\b$"),
+    success: r"",
+    failure: r"^FAILED:",
+    kept: &[Kept {
+        folders: &["migrations/versions", "alembic/versions", "versions"],
+        shape: Shape::Revisions,
+        digest: None,
+        table: "alembic_version",
+        postgres: "SELECT version_num, NULL::text, 'applied', NULL::text, NULL::text FROM {table}",
+        mysql: "SELECT version_num, NULL, 'applied', NULL, NULL FROM {table}",
+        reading: Reading::Heads,
+        late: Late::Applies,
+        done: "alembic stamp {name}",
+        undone: "take back what is left of it, then run again",
+    }],
+    hints: &[
+        (
+            r"Multiple head revisions are present",
+            "two branches of migrations were never merged: `alembic merge heads` on a development machine",
+        ),
+        (
+            r"Can't locate revision identified by",
+            "the image is older than the database, or a migration file was deleted: bring it back",
+        ),
+        (
+            r"unrecognized arguments: --check-heads",
+            "Alembic before 1.17.1 does not know `--check-heads`: update it, or say `status` yourself",
+        ),
+    ],
+};

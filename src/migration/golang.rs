@@ -1,0 +1,31 @@
+//! golang-migrate, from its source. Its history is one row: all that is older is taken for applied. Its commands hold the URL, so a playbook
+//! says them: `["sh", "-c", …]` with the variable of the image.
+
+use super::{Kept, Shape, Tool};
+use crate::action::{Late, Reading};
+
+/// golang-migrate.
+pub(super) const GOLANG: Tool = Tool {
+    name: "golang-migrate",
+    status: &[],
+    apply: &[],
+    failed: &[(r"^error: Dirty database version", "a migration failed, and the database is marked dirty")],
+    pending: (&[0], r""),
+    up_to_date: (0, r""),
+    names: (r"", r""),
+    success: r"",
+    failure: r"^error: ",
+    kept: &[Kept {
+        folders: &["migrations", "db/migrations"],
+        shape: Shape::Files(r"^(?P<name>(?P<key>\d+)_[^/]*)\.up\.sql$"),
+        digest: None,
+        table: "schema_migrations",
+        postgres: "SELECT version::text, NULL::text, CASE WHEN dirty THEN 'unfinished' ELSE 'applied' END, NULL::text, NULL::text FROM {table}",
+        mysql: "SELECT version, NULL, CASE WHEN dirty THEN 'unfinished' ELSE 'applied' END, NULL, NULL FROM {table}",
+        reading: Reading::Last,
+        late: Late::Skips,
+        done: "migrate force VERSION, with the version of {name}",
+        undone: "migrate force VERSION, with the version before {name}",
+    }],
+    hints: &[(r"^error: Dirty database version", "a migration failed: look at what it left, then `migrate force VERSION`")],
+};

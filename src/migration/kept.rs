@@ -1,0 +1,94 @@
+//! How a tool keeps its files and its history, as data that a tool's file spells out.
+
+use crate::action::{Digest, HistoryTable, Late, Layout, Model, Reading};
+
+/// How a tool keeps its files and its history.
+#[derive(Debug)]
+pub struct Kept {
+    /// Where its files usually are, in the image, relative to its working folder.
+    pub folders: &'static [&'static str],
+    /// How they are laid out.
+    pub shape: Shape,
+    /// What the history records of a file's content.
+    pub digest: Option<Digest>,
+    /// The table of the history.
+    pub table: &'static str,
+    /// What is selected from `{table}` in PostgreSQL: key, digest, state, when it began, what it said.
+    pub postgres: &'static str,
+    /// The same in MySQL and MariaDB.
+    pub mysql: &'static str,
+    /// How its rows are meant.
+    pub reading: Reading,
+    /// What becomes of a migration that is older than the newest applied one.
+    pub late: Late,
+    /// How the tool is told that an unfinished one is done.
+    pub done: &'static str,
+    /// How it is told that nothing of it is left.
+    pub undone: &'static str,
+}
+
+/// How files are laid out; a pattern's group `key` is what the history calls one, `name` what people do.
+#[derive(Debug, Clone, Copy)]
+pub enum Shape {
+    /// One file a migration.
+    Files(&'static str),
+    /// The same; the key is made of its digits only.
+    Digits(&'static str),
+    /// By `meta/_journal.json`.
+    Journal,
+    /// Python files with `revision` and `down_revision`.
+    Revisions,
+    /// `APP/migrations/NAME.py`.
+    Apps,
+}
+
+impl Kept {
+    /// As it travels.
+    pub(super) fn model(&self, folder: Option<&str>) -> Model {
+        let text = |text: &str| text.to_owned();
+        Model {
+            folders: folder.map_or_else(|| self.folders.iter().map(|folder| text(folder)).collect(), |folder| vec![text(folder)]),
+            layout: match self.shape {
+                Shape::Files(pattern) => Layout::Files { pattern: text(pattern), digits: false },
+                Shape::Digits(pattern) => Layout::Files { pattern: text(pattern), digits: true },
+                Shape::Journal => Layout::Journal,
+                Shape::Revisions => Layout::Revisions,
+                Shape::Apps => Layout::Apps,
+            },
+            digest: self.digest,
+            history: HistoryTable { table: text(self.table), postgres: text(self.postgres), mysql: text(self.mysql) },
+            reading: self.reading,
+            late: self.late,
+            done: text(self.done),
+            undone: text(self.undone),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use regex_lite::Regex;
+
+    use crate::action::Layout;
+    use crate::migration::{BY_FILES, TOOLS};
+
+    #[test]
+    fn every_pattern_is_one_and_has_a_key() {
+        for tool in TOOLS.into_iter().chain(BY_FILES) {
+            let lines = tool.failed.iter().chain(tool.hints).map(|(regex, _)| *regex);
+            for regex in lines.chain([tool.pending.1, tool.up_to_date.1, tool.names.0, tool.names.1, tool.success, tool.failure])
+            {
+                assert!(Regex::new(regex).is_ok(), "{}: {regex}", tool.name);
+            }
+            for kept in tool.kept {
+                if let Layout::Files { pattern, .. } = kept.model(None).layout {
+                    let regex = Regex::new(&pattern).expect("regex");
+                    assert!(regex.capture_names().flatten().any(|name| name == "key"), "{}", tool.name);
+                }
+                for query in [kept.postgres, kept.mysql] {
+                    assert!(query.starts_with("SELECT ") && query.contains("FROM {table}"), "{}: {query}", tool.name);
+                }
+            }
+        }
+    }
+}

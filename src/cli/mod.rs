@@ -12,6 +12,7 @@ mod exit;
 mod failure;
 mod found;
 mod init;
+mod logs;
 mod man;
 mod plan;
 mod reach;
@@ -66,6 +67,7 @@ fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
         Command::Attach(args) => attach::run(context, args),
         Command::Cancel(args) => act::cancel(context, args),
         Command::Resolve(args) => act::resolve(context, args),
+        Command::Logs(args) => logs::run(context, args),
         Command::Runs(args) => runs::run(context, args),
         Command::Lock(LockCommand::Status(args)) => runs::lock_status(context, args),
         Command::Lock(LockCommand::Break(args)) => act::break_lock(context, args),

@@ -18,6 +18,7 @@ mod ledger;
 mod literals;
 mod lock;
 mod log;
+mod logs;
 mod look;
 pub mod mask;
 mod owner;
@@ -59,6 +60,7 @@ pub fn main() -> ExitCode {
             close_inherited();
             supervise::main(root, run)
         }
+        [_, "leash", parent, command @ ..] => logs::leash(parent, command),
         [_, "errand"] => look::errand(),
         [_, "hunt", run, signal] => inside::hunt(run, signal),
         [_, "--version"] => {

@@ -26,6 +26,7 @@ mod host_submit;
 mod hosts;
 mod inputs;
 mod local;
+mod logs;
 mod masking;
 mod once;
 mod output;

@@ -119,16 +119,16 @@ pub fn fetch(probe: &HttpProbe, headers: &[(String, String)]) -> Result<Answer, 
 /// Asks through the proxy that the environment names (`HTTPS_PROXY`, `NO_PROXY`, …), as other programs of the operator do.
 #[cfg(feature = "client")]
 pub fn fetch_by_environment(probe: &HttpProbe, headers: &[(String, String)]) -> Result<Answer, FetchError> {
-    exchanges(probe, headers, ureq::Proxy::try_from_env())
+    exchanges(probe, headers, ureq::Proxy::try_from_env().as_ref())
 }
 
 /// As many exchanges as are asked for, or until one is not answered as it should be.
-fn exchanges(probe: &HttpProbe, headers: &[(String, String)], proxy: Option<ureq::Proxy>) -> Result<Answer, FetchError> {
-    let mut answer = exchange(probe, headers, proxy.clone())?;
+fn exchanges(probe: &HttpProbe, headers: &[(String, String)], proxy: Option<&ureq::Proxy>) -> Result<Answer, FetchError> {
+    let mut answer = exchange(probe, headers, proxy.cloned())?;
     let Some(wanted) = probe.expect.percentile else { return Ok(answer) };
     let mut latencies = vec![answer.latency];
     while latencies.len() < wanted.samples as usize && status_fits(answer.status, &probe.expect) {
-        answer = exchange(probe, headers, proxy.clone())?;
+        answer = exchange(probe, headers, proxy.cloned())?;
         latencies.push(answer.latency);
     }
     Ok(Answer { latencies, ..answer })

@@ -97,6 +97,8 @@ pub(super) enum Command {
     Lock(LockCommand),
     /// Record the keys of a host, after showing their fingerprints
     Trust(TrustArgs),
+    /// Read the log of a service on the hosts, masked
+    Logs(LogsArgs),
     /// Tell what the hosts and this machine lack, each with its remedy
     Doctor(DoctorArgs),
     /// Print the JSON Schema of playbooks and inventory
@@ -391,6 +393,29 @@ pub(super) struct TrustArgs {
     /// Go without asking
     #[arg(long)]
     pub(super) yes: bool,
+}
+
+/// `landfall logs`
+#[derive(Debug, Args)]
+pub(super) struct LogsArgs {
+    /// The compose service
+    pub(super) service: ServiceName,
+    /// Go on with what comes, until Ctrl-C
+    #[arg(long, short)]
+    pub(super) follow: bool,
+    /// Only what was written in so long: 10m
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(super) since: Option<Duration>,
+    /// Only so many of the last lines of each container
+    #[arg(long, value_name = "N")]
+    pub(super) tail: Option<u32>,
+    /// Show when each line was written
+    #[arg(long, short)]
+    pub(super) timestamps: bool,
+    #[command(flatten)]
+    pub(super) on: On,
+    #[command(flatten)]
+    pub(super) reconnect: Reconnect,
 }
 
 /// `landfall doctor`

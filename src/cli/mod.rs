@@ -13,6 +13,7 @@ mod failure;
 mod found;
 mod init;
 mod lint;
+mod logs;
 mod man;
 mod plan;
 mod reach;
@@ -69,6 +70,7 @@ fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
         Command::Attach(args) => attach::run(context, args),
         Command::Cancel(args) => act::cancel(context, args),
         Command::Resolve(args) => act::resolve(context, args),
+        Command::Logs(args) => logs::run(context, args),
         Command::Runs(args) => runs::run(context, args),
         Command::Lock(LockCommand::Status(args)) => runs::lock_status(context, args),
         Command::Lock(LockCommand::Break(args)) => act::break_lock(context, args),

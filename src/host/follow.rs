@@ -37,7 +37,7 @@ impl Credit {
     }
 
     /// Takes up to `most`, waiting until there is any.
-    fn take(&self, most: usize) -> usize {
+    pub(super) fn take(&self, most: usize) -> usize {
         let mut credit = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
         while *credit == 0 {
             credit = self.more.wait(credit).unwrap_or_else(PoisonError::into_inner);

@@ -12,21 +12,39 @@ use crate::action::{Action, Probe, Via};
 use crate::facts::Refusal;
 use crate::name::ServiceName;
 use crate::protocol::{ComposeProject, Submission};
+use crate::secret::SecretSources;
 
 /// All of them, and the look at the project that some came from.
 pub(super) fn all(submission: &Submission) -> Result<(Loaded, Option<Look>), Refusal> {
-    let mut collection = files(submission)?;
+    let mut collection = files(&submission.secrets, submission.compose.as_ref())?;
     let look = submission.compose.as_ref().map(project::look);
     if let Some(config) = look.as_ref().and_then(Look::config) {
         of_project(config, &mut collection)?;
-        of_containers(config, submission, &mut collection)?;
+        of_containers(config, &entered(submission), &mut collection)?;
     }
     Ok((collection.finish()?, look))
 }
 
+/// All that a service's log may hold, and the project.
+pub(super) fn of_service(
+    project: &ComposeProject,
+    secrets: &SecretSources,
+    service: &ServiceName,
+) -> Result<(Loaded, Config), Refusal> {
+    let mut collection = files(secrets, Some(project))?;
+    let look = project::look(project);
+    if let Some(config) = look.config() {
+        of_project(config, &mut collection)?;
+        of_containers(config, &BTreeSet::from([service]), &mut collection)?;
+    }
+    let loaded = collection.finish()?;
+    let (_, config) = look.facts(project, &loaded)?;
+    Ok((loaded, config))
+}
+
 /// Those that are in files, for when nothing else may be asked.
 pub(super) fn of_files(submission: &Submission) -> Result<Loaded, Refusal> {
-    Ok(files(submission)?.finish()?)
+    Ok(files(&submission.secrets, submission.compose.as_ref())?.finish()?)
 }
 
 impl From<SourceError> for Refusal {
@@ -35,10 +53,10 @@ impl From<SourceError> for Refusal {
     }
 }
 
-fn files(submission: &Submission) -> Result<Collection, SourceError> {
-    let mut collection = submission.secrets.read()?;
+fn files(secrets: &SecretSources, project: Option<&ComposeProject>) -> Result<Collection, SourceError> {
+    let mut collection = secrets.read()?;
     collection.heed_policy()?;
-    if let Some(project) = &submission.compose {
+    if let Some(project) = project {
         for path in env_files(project) {
             collection.read_file(&path)?;
         }
@@ -84,10 +102,10 @@ fn of_project(config: &Config, collection: &mut Collection) -> Result<(), Source
     Ok(())
 }
 
-/// What a running container was started with may be older than what Compose says now.
-fn of_containers(config: &Config, submission: &Submission, collection: &mut Collection) -> Result<(), Refusal> {
+/// The services whose running containers a submission has to do with.
+fn entered(submission: &Submission) -> BTreeSet<&ServiceName> {
     let actions = submission.steps.iter().flat_map(|step| &step.actions);
-    let entered: BTreeSet<&ServiceName> = actions
+    actions
         .filter_map(|action| match action {
             Action::Service(command) if command.via == Via::Exec => Some(&command.service),
             Action::Migrate(migrate) if migrate.via == Via::Exec => Some(&migrate.service),
@@ -96,7 +114,11 @@ fn of_containers(config: &Config, submission: &Submission, collection: &mut Coll
             Action::Probe(Probe::Logs(logs)) => Some(&logs.service),
             _ => None,
         })
-        .collect();
+        .collect()
+}
+
+/// What a running container was started with may be older than what Compose says now.
+fn of_containers(config: &Config, entered: &BTreeSet<&ServiceName>, collection: &mut Collection) -> Result<(), Refusal> {
     if entered.is_empty() {
         return Ok(());
     }
@@ -119,7 +141,6 @@ fn of_containers(config: &Config, submission: &Submission, collection: &mut Coll
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::SecretSources;
 
     #[test]
     fn what_compose_hands_to_containers_is_a_source() {

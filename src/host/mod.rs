@@ -20,6 +20,7 @@ mod ledger;
 mod literals;
 mod lock;
 mod log;
+mod logs;
 mod look;
 pub mod mask;
 mod migrations;
@@ -62,6 +63,7 @@ pub fn main() -> ExitCode {
             close_inherited();
             supervise::main(root, run)
         }
+        [_, "leash", parent, command @ ..] => logs::leash(parent, command),
         [_, "errand"] => look::errand(),
         [_, "hunt", run, signal] => inside::hunt(run, signal),
         [_, "--version"] => {

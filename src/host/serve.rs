@@ -21,6 +21,7 @@ use super::kept;
 use super::kill;
 use super::ledger::{self, hex};
 use super::lock;
+use super::logs;
 use super::owner::{Owner, boot_id, machine_id};
 use super::process;
 use super::state::{RunDir, State};
@@ -166,6 +167,22 @@ fn answer(shared: &Shared, stream: u32, request: Request) -> Result<Option<Reply
         Request::Cancel { state, run, who, again } => cancel(&state, &run, &who, again)?,
         Request::Runs { state } => {
             Reply::Runs { runs: State::look(&state)?.map(|state| status::list(&state)).unwrap_or_default() }
+        }
+        Request::Logs { compose, secrets, service, follow, since, tail } => {
+            let credit = shared.credit(stream);
+            let asked = logs::Asked { compose, secrets, service, follow, since, tail };
+            logs::read(&asked, &|bytes| {
+                let mut rest = bytes;
+                while !rest.is_empty() {
+                    let (now, later) = rest.split_at(credit.take(rest.len()));
+                    if !shared.send(Kind::Data, stream, now) {
+                        return false;
+                    }
+                    rest = later;
+                }
+                true
+            })?;
+            Reply::Done
         }
         Request::Lock { state } => Reply::Lock { holder: State::look(&state)?.as_ref().and_then(lock::holder) },
         Request::BreakLock { state, run, who } => break_lock(&state, &run, &who)?,

@@ -108,7 +108,7 @@ impl Outcome {
     }
 }
 
-impl<'a> Stage<'a> {
+impl Stage<'_> {
     /// The same, for a step that runs beside others.
     pub(super) fn beside(&self, step: &StepName) -> io::Result<Self> {
         Ok(Self {

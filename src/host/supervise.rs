@@ -305,6 +305,7 @@ fn await_approval<'a>(mut stage: Stage<'a>, survey: &Survey) -> Result<Stage<'a>
 
 /// How far a run has come, and what it will end with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that do not hang together")]
 struct Progress {
     /// Nothing of the run has effects: then all that is wrong is told, not only what is found first.
     looks_only: bool,

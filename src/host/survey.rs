@@ -105,7 +105,7 @@ fn free_at(folder: &Path) -> u64 {
     stat.map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-fn unknown_service(name: &ServiceName, config: &Config) -> Refusal {
+pub(super) fn unknown_service(name: &ServiceName, config: &Config) -> Refusal {
     let known = config.services.keys();
     let near = known.clone().map(|known| (strsim::jaro_winkler(known, name.as_str()), known)).filter(|(score, _)| *score > 0.7);
     let near = near.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, known)| format!("did you mean {known:?}? "));

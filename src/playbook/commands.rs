@@ -120,6 +120,16 @@ pub fn exec(
     finish(sink, resolved)
 }
 
+/// `landfall logs SERVICE`: the hosts, with what reading a service's log needs to know of them.
+pub fn logs(inventory: &Inventory, service: &str, options: &Options) -> Result<ResolvedPlaybook, Diags> {
+    let text = |text: &str| Node::Text(text.to_owned());
+    let table = Table::made_of([("kind", text("container")), ("service", text(service))]);
+    let sink = Sink::default();
+    let options = Options { everywhere: options.on.is_empty(), ..options.clone() };
+    let resolved = made_up("logs", table).map(|playbook| resolve(inventory, &playbook, &options, &sink));
+    finish(sink, resolved)
+}
+
 fn made_up(name: &str, step: Table) -> Option<Playbook> {
     Some(Playbook::made_up(name.parse::<PlaybookName>().ok()?, step))
 }

@@ -16,7 +16,7 @@ pub use crate::source::{
     diag::{Diag, Diags},
 };
 pub use crate::steps::{ClientSecret, ClientValue, DriverWork, HereHttp, HereLook, HereProbe, LocalCommand};
-pub use commands::{check, exec, hosts, named, open, production, seeds};
+pub use commands::{check, exec, hosts, logs, named, open, production, seeds};
 pub use inventory::Inventory;
 pub use parse::{Playbook, RawStep, Var, all, locate};
 pub use resolve::{Options, resolve};

@@ -3,6 +3,7 @@
 
 mod database;
 mod frame;
+mod log_line;
 mod submission;
 
 use std::time::Duration;
@@ -11,10 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Event, Status};
 use crate::facts::{Facts, LockHolder};
-use crate::name::RunId;
+use crate::name::{RunId, ServiceName};
+use crate::secret::SecretSources;
 
 pub use database::{Database, Engine, Way};
 pub use frame::{Decoder, FrameError, Kind, MAX_PAYLOAD, Message, encode};
+pub use log_line::LogLine;
 pub use submission::{Approval, ComposeProject, Hint, HostStep, LedgerKey, Retention, Seen, StateDir, Submission, When, Who};
 
 /// The version of the protocol. The host program is uploaded by its client, so the two always agree.
@@ -118,6 +121,23 @@ pub enum Request {
     Lock {
         /// Where the state is.
         state: StateDir,
+    },
+    /// Read the log of a service's containers, masked: data in lines of [`LogLine`], then [`Reply::Done`].
+    Logs {
+        /// The compose project.
+        compose: ComposeProject,
+        /// What must never leave the host.
+        secrets: SecretSources,
+        /// Whose log.
+        service: ServiceName,
+        /// Go on with what comes.
+        follow: bool,
+        /// From when on, as Docker understands it; nothing: from the beginning.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<String>,
+        /// Only so many of the last lines of each container.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tail: Option<u32>,
     },
     /// Take the lock away from a run of which nothing lives any more.
     BreakLock {

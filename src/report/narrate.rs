@@ -11,6 +11,9 @@ use crate::event::{Body, Event, Status};
 use crate::facts::{Facts, LockHolder, Migrations};
 use crate::name::{HostName, StepName};
 
+/// A step of a host.
+type Place = (Option<HostName>, Option<StepName>);
+
 /// Tells what happens, one or more lines an event.
 #[derive(Debug)]
 pub(super) struct Narrator {
@@ -19,9 +22,9 @@ pub(super) struct Narrator {
     hosts: Vec<HostName>,
     began: bool,
     /// What each check saw last: a repeated answer is not told again.
-    seen: HashMap<(Option<HostName>, Option<StepName>, String), (bool, String)>,
+    seen: HashMap<(Place, String), (bool, String)>,
     /// The steps that run now.
-    open: BTreeSet<(Option<HostName>, Option<StepName>)>,
+    open: BTreeSet<Place>,
 }
 
 impl Narrator {
@@ -69,7 +72,7 @@ impl Narrator {
     fn words(&mut self, event: &Event) -> Vec<String> {
         let place = (event.host.clone(), event.step.clone());
         match event.body {
-            Body::StepStarted { .. } => _ = self.open.insert(place),
+            Body::StepStarted { .. } => _ = self.open.insert(place.clone()),
             Body::StepFinished { .. } => _ = self.open.remove(&place),
             _ => {}
         }
@@ -102,7 +105,7 @@ impl Narrator {
             Body::StepStarted { command, .. } => self.step_started(&step, command),
             Body::Check { kind, side, ok, observed, expected } => {
                 let now = (*ok, observed.clone());
-                if self.seen.insert((event.host.clone(), event.step.clone(), side.clone()), now.clone()) == Some(now) {
+                if self.seen.insert((place, side.clone()), now.clone()) == Some(now) {
                     return Vec::new();
                 }
                 let whose = self.whose(event, &step);

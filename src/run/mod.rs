@@ -9,6 +9,7 @@ mod flight;
 mod here;
 mod host;
 pub mod journal;
+mod logs;
 mod outcome;
 mod signals;
 mod stop;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant, SystemTime};
 pub use attach::{Past, attach, drive};
 pub use contact::{Contact, Reach, ssh_target};
 pub use journal::{Entry, Journal};
+pub use logs::{LogNews, LogsWanted, read_logs};
 pub use outcome::worst;
 pub use stop::Stop;
 

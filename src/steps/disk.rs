@@ -30,6 +30,7 @@ const UNITS: [(&str, u64); 8] = [
     ("TB", 1_000_000_000_000),
 ];
 
+#[expect(clippy::unnecessary_wraps, reason = "the shape of every kind's reader")]
 pub(super) fn read(reader: &Reader<'_>, cx: &Cx<'_>) -> Option<Vec<Lowered>> {
     let path = reader.text("path");
     if let Some(path) = path.as_ref().filter(|path| !path.value.starts_with('/') && !path.value.contains("{{ ")) {

@@ -130,7 +130,7 @@ pub(super) fn read(reader: &Reader<'_>, cx: &Cx<'_>) -> Option<Vec<Lowered>> {
     let probe = if here {
         let http = http(From::Here)?;
         let shown = shown_here(&http, &here_headers);
-        let look = HereLook::Http(HereHttp { http, headers: here_headers, certificate_ms });
+        let look = HereLook::Http(Box::new(HereHttp { http, headers: here_headers, certificate_ms }));
         Some((HereProbe { look, beside: !of.is_empty(), retry: None, watch: None }, shown))
     } else {
         None

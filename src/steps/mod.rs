@@ -140,8 +140,8 @@ impl Body {
     /// How long it watches something.
     pub fn watches_for_ms(&self) -> Option<u64> {
         match self {
-            Self::Host(Action::Probe(Probe::Watch { watch, .. })) => Some(watch.for_ms),
-            Self::Driver(DriverWork::Here(HereProbe { watch: Some(watch), .. })) => Some(watch.for_ms),
+            Self::Host(Action::Probe(Probe::Watch { watch, .. }))
+            | Self::Driver(DriverWork::Here(HereProbe { watch: Some(watch), .. })) => Some(watch.for_ms),
             _ => None,
         }
     }

@@ -49,7 +49,7 @@ pub struct HereProbe {
 #[serde(tag = "look", rename_all = "snake_case")]
 pub enum HereLook {
     /// A request.
-    Http(HereHttp),
+    Http(Box<HereHttp>),
     /// A connection that must stand.
     Open(TcpProbe),
     /// One that must not.

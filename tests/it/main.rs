@@ -28,6 +28,7 @@ mod hosts;
 mod inputs;
 mod lint;
 mod local;
+mod logs;
 mod masking;
 mod once;
 mod output;

@@ -62,7 +62,7 @@ fn judge(probe: &DatabaseProbe, answer: Result<Vec<Row>, Trouble>) -> (bool, Str
 fn fits(op: Compare, value: &str, wanted: &serde_json::Value) -> bool {
     use serde_json::Value;
     let value = match wanted {
-        Value::Number(_) => serde_json::from_str::<serde_json::Number>(value.trim()).map(Value::Number).unwrap_or(Value::Null),
+        Value::Number(_) => serde_json::from_str::<serde_json::Number>(value.trim()).map_or(Value::Null, Value::Number),
         Value::Bool(_) => match value {
             "t" | "true" | "1" => Value::Bool(true),
             "f" | "false" | "0" => Value::Bool(false),

@@ -16,15 +16,14 @@ struct Room {
 
 pub(super) fn look(probe: &DiskProbe) -> Sight {
     let expected = expectation(probe);
-    let path = match &probe.path {
-        Some(path) => path.clone(),
-        None => match docker::run(&["info", "--format", "{{.DockerRootDir}}"]) {
-            Ok(root) => root.trim().to_owned(),
-            Err(_) => {
-                let observed = "Docker does not say where its folder is".to_owned();
-                return Seen { ok: false, observed, expected }.into();
-            }
-        },
+    let path = if let Some(path) = &probe.path {
+        path.clone()
+    } else {
+        let Ok(root) = docker::run(&["info", "--format", "{{.DockerRootDir}}"]) else {
+            let observed = "Docker does not say where its folder is".to_owned();
+            return Seen { ok: false, observed, expected }.into();
+        };
+        root.trim().to_owned()
     };
     let room = match rustix::fs::statvfs(path.as_str()) {
         Ok(found) => Room {
@@ -68,7 +67,7 @@ fn size(bytes: u64) -> String {
     unit.map_or_else(
         || format!("{bytes} B"),
         |(unit, shift)| {
-            let tenths = u128::from(bytes) * 10 >> shift;
+            let tenths = (u128::from(bytes) * 10) >> shift;
             format!("{}.{} {unit}", tenths / 10, tenths % 10)
         },
     )

@@ -35,7 +35,7 @@ fn listeners(table: &str) -> Vec<(IpAddr, u16)> {
         let (local, _, state) = (words.next()?, words.next()?, words.next()?);
         let (address, port) = local.split_once(':').filter(|_| state == "0A")?;
         // Words of 32 bits, each in the order of the machine.
-        let words: Vec<u32> = address.as_bytes().chunks(8).map_while(|word| hex(word)).collect();
+        let words: Vec<u32> = address.as_bytes().chunks(8).map_while(hex).collect();
         let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
         let address = match bytes.len() {
             4 => IpAddr::from(<[u8; 4]>::try_from(bytes).ok()?),

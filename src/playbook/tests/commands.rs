@@ -90,6 +90,14 @@ fn check_tells_everything_of_all_files() {
       | ^^^^
       |
       = help: did you mean `name`?
+
+    error: a `container` step needs Docker Compose, and landfall.toml says nothing about it
+      --> DIR/playbooks/validate.toml:21:1
+       |
+    21 | [[steps]]
+       | ^^^^^^^^^
+       |
+       = help: add a [compose] table with `dir` and `files`
     "#);
     let json = serde_json::to_string(&diags.to_json()[0]).expect("json");
     insta::assert_snapshot!(json.replace(&*folder.path().to_string_lossy(), "DIR"), @r#"{"code":2,"file":"DIR/landfall.toml","line":2,"column":1,"message":"unknown key `production` in landfall.toml","help":"its keys are compose, database, groups, hosts, project, secrets, seeds, ssh, state, vars"}"#);

@@ -1,11 +1,14 @@
 //! The command line as clap reads it: every command and option, with the words that explain them. Decides nothing.
 
+mod lint;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+pub(super) use self::lint::LintArgs;
 use super::exit;
 use crate::action::Via;
 use crate::name::{HostName, ServiceName};
@@ -77,6 +80,8 @@ pub(super) enum Command {
     Exec(ExecArgs),
     /// Run only the read-only steps of a playbook: its checks
     Validate(ValidateArgs),
+    /// Find what makes migrations dangerous: lost data, locks, what the running version does not know yet, names
+    Lint(LintArgs),
     /// Watch a run from its first byte, from any machine
     Attach(AttachArgs),
     /// Stop a run, in its containers too

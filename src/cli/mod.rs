@@ -12,6 +12,7 @@ mod exit;
 mod failure;
 mod found;
 mod init;
+mod lint;
 mod man;
 mod plan;
 mod reach;
@@ -63,6 +64,7 @@ fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
         Command::Seed(args) => start::seed(context, args),
         Command::Exec(args) => start::exec(context, args),
         Command::Validate(args) => start::validate(context, args),
+        Command::Lint(args) => lint::run(context, args),
         Command::Attach(args) => attach::run(context, args),
         Command::Cancel(args) => act::cancel(context, args),
         Command::Resolve(args) => act::resolve(context, args),

@@ -24,6 +24,7 @@ mod host_stop;
 mod host_submit;
 mod hosts;
 mod inputs;
+mod lint;
 mod local;
 mod masking;
 mod once;

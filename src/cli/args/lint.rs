@@ -1,0 +1,56 @@
+//! The options of `landfall lint`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::migration::lint::{Dialect, Waiver};
+
+/// `landfall lint`
+#[derive(Debug, Args)]
+pub(in crate::cli) struct LintArgs {
+    /// Files and folders [default: what lies in well-known layouts of migration tools below the inventory's folder, or below here]
+    #[arg(value_name = "PATH")]
+    pub(in crate::cli) paths: Vec<PathBuf>,
+    /// Whose SQL it is [default: what the tool's own files say, else postgres]
+    #[arg(long, value_name = "DIALECT")]
+    pub(in crate::cli) dialect: Option<DialectArg>,
+    /// Approve for once what a rule has found in a file (repeatable)
+    #[arg(long, value_name = "RULE@FILE")]
+    pub(in crate::cli) approve: Vec<Waiver>,
+    /// Refuse (exit code 7) for warnings and stale approvals as well
+    #[arg(long)]
+    pub(in crate::cli) strict: bool,
+    /// Write an approval into landfall-approvals.toml, bound to the file as it is now
+    #[arg(long, value_name = "RULE@FILE", requires_all = ["by", "reason"])]
+    pub(in crate::cli) write_approval: Option<Waiver>,
+    /// Who approves it
+    #[arg(long, value_name = "NAME", requires = "write_approval")]
+    pub(in crate::cli) by: Option<String>,
+    /// Why it may be done
+    #[arg(long, value_name = "TEXT", requires = "write_approval")]
+    pub(in crate::cli) reason: Option<String>,
+    /// The fingerprint of the SSH key of who approves it
+    #[arg(long, value_name = "SHA256:…", requires = "write_approval")]
+    pub(in crate::cli) key: Option<String>,
+    /// List the rules, each with its reason and the safe way
+    #[arg(long)]
+    pub(in crate::cli) rules: bool,
+}
+
+/// `--dialect`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum DialectArg {
+    Postgres,
+    /// MariaDB too
+    Mysql,
+}
+
+impl From<DialectArg> for Dialect {
+    fn from(dialect: DialectArg) -> Self {
+        match dialect {
+            DialectArg::Postgres => Self::Postgres,
+            DialectArg::Mysql => Self::Mysql,
+        }
+    }
+}

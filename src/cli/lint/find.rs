@@ -1,0 +1,141 @@
+//! Finds the files that `landfall lint` looks at, and what their surroundings tell: the dialect, the tool. Judges nothing.
+
+use std::path::{Path, PathBuf};
+
+use super::super::Failure;
+use crate::migration::lint::{Dialect, Layout, Source, guess, is_down, well_known};
+
+/// Larger than any migration.
+const MOST_BYTES: u64 = 64 * 1024 * 1024;
+/// How deep folders are searched.
+const DEEPEST: usize = 12;
+
+/// A file that was found.
+#[derive(Debug)]
+pub(super) struct File {
+    /// As it is shown.
+    pub(super) name: String,
+    pub(super) text: String,
+    dialect: Dialect,
+    layout: Layout,
+    /// Whether nothing told the dialect.
+    guessed: bool,
+}
+
+/// All of them.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) files: Vec<File>,
+}
+
+impl Found {
+    pub(super) fn sources(&self) -> Vec<Source<'_>> {
+        let source = |file: &'_ File| Source {
+            name: "",
+            text: "",
+            dialect: file.dialect,
+            tool: file.layout.tool,
+            in_transaction: file.layout.in_transaction,
+        };
+        self.files.iter().map(|file| Source { name: &file.name, text: &file.text, ..source(file) }).collect()
+    }
+
+    /// How many were taken for PostgreSQL because nothing says otherwise.
+    pub(super) fn guessed(&self) -> usize {
+        self.files.iter().filter(|file| file.guessed).count()
+    }
+}
+
+/// The files that were named, or those of the well-known layouts below the root.
+pub(super) fn files(root: &Path, paths: &[PathBuf], dialect: Option<Dialect>) -> Result<Found, Failure> {
+    let mut found: Vec<PathBuf> = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            walk(path, 0, &mut found, &|path| has_extension(path) && !is_down(&slashed(path)))?;
+        } else {
+            found.push(path.clone());
+        }
+    }
+    if paths.is_empty() {
+        walk(root, 0, &mut found, &|path| well_known(&slashed(path.strip_prefix(root).unwrap_or(path))))?;
+    }
+    found.sort();
+    found.dedup();
+    if found.is_empty() {
+        let what = if paths.is_empty() {
+            format!("no migrations were found below {}", root.display())
+        } else {
+            "there are no .sql files there".to_owned()
+        };
+        return Err(Failure::usage(what).remedy("name files or folders: landfall lint db/migrations"));
+    }
+    let files = found.iter().map(|path| read(root, path, dialect)).collect::<Result<_, _>>()?;
+    Ok(Found { files })
+}
+
+fn has_extension(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("sql"))
+}
+
+fn slashed(path: &Path) -> String {
+    path.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
+}
+
+/// Files below a folder. Links are not followed, and nothing hidden is entered.
+fn walk(folder: &Path, depth: usize, found: &mut Vec<PathBuf>, wanted: &dyn Fn(&Path) -> bool) -> Result<(), Failure> {
+    let unread = |error: std::io::Error| Failure::usage(format!("{} cannot be read: {error}", folder.display()));
+    if depth > DEEPEST {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(folder).map_err(unread)? {
+        let entry = entry.map_err(unread)?;
+        let kind = entry.file_type().map_err(unread)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let path = entry.path();
+        if kind.is_dir() && !name.starts_with('.') && !matches!(name.as_str(), "node_modules" | "target") {
+            walk(&path, depth + 1, found, wanted)?;
+        } else if (kind.is_file() || kind.is_symlink() && path.is_file()) && wanted(&path) {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn read(root: &Path, path: &Path, dialect: Option<Dialect>) -> Result<File, Failure> {
+    let unread = |error: std::io::Error| Failure::usage(format!("{} cannot be read: {error}", path.display()));
+    let full = std::path::absolute(path).map_err(unread)?;
+    let size = std::fs::metadata(&full).map_err(unread)?.len();
+    if size > MOST_BYTES {
+        return Err(Failure::usage(format!("{} has {size} bytes: no migration is that large", path.display())));
+    }
+    let bytes = std::fs::read(&full).map_err(unread)?;
+    let text = String::from_utf8(bytes).map_err(|_| {
+        Failure::usage(format!("{} is not UTF-8: what it says cannot be judged", path.display()))
+            .remedy("write it as UTF-8, without NUL bytes")
+    })?;
+    let told = dialect.or_else(|| beside(&full));
+    let dialect = told.unwrap_or(Dialect::Postgres);
+    let metadata = full.parent().and_then(|folder| std::fs::read_to_string(folder.join("metadata.toml")).ok());
+    let layout = guess(&slashed(&full), &text, dialect, metadata.as_deref());
+    let name = full.strip_prefix(root).map_or_else(|_| path.display().to_string(), slashed);
+    Ok(File { name, text, dialect, layout, guessed: told.is_none() })
+}
+
+/// The dialect that Prisma's or Drizzle's own files say.
+fn beside(path: &Path) -> Option<Dialect> {
+    let folder = path.parent()?;
+    let lock = folder.parent().map(|above| above.join("migration_lock.toml"));
+    let texts = [lock, Some(folder.join("meta/_journal.json"))];
+    let word = |text: String| {
+        let value = text.lines().find_map(|line| {
+            let line = line.trim();
+            line.strip_prefix("provider").or_else(|| line.strip_prefix("\"dialect\"")).map(str::to_lowercase)
+        })?;
+        match () {
+            () if value.contains("mysql") => Some(Dialect::Mysql),
+            () if value.contains("postgres") => Some(Dialect::Postgres),
+            () => None,
+        }
+    };
+    texts.into_iter().flatten().find_map(|path| std::fs::read_to_string(path).ok().and_then(word))
+}

@@ -77,7 +77,7 @@ fn log(root: &Path, args: &[&str]) -> Option<String> {
     let off =
         ["core.fsmonitor=false", "core.hooksPath=/dev/null", "core.pager=cat", "log.showSignature=false", "protocol.allow=never"];
     let mut git = Command::new("git");
-    git.arg("--no-pager").arg("-C").arg(root);
+    git.args(["--no-pager", "--literal-pathspecs"]).arg("-C").arg(root);
     for setting in off {
         git.args(["-c", setting]);
     }

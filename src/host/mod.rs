@@ -32,6 +32,9 @@ mod status;
 mod supervise;
 mod survey;
 
+#[cfg(test)]
+pub(crate) use judge::read_status;
+
 use std::process::ExitCode;
 
 /// The whole program.

@@ -26,6 +26,7 @@ mod hosts;
 mod inputs;
 mod local;
 mod masking;
+mod migrations;
 mod once;
 mod output;
 mod program;

@@ -134,14 +134,15 @@ fn look(line: &str, lists: [&mut Vec<(Option<Regex>, String, bool)>; 2]) {
 }
 
 /// What a status command's answer means. Anything that is not understood is not known, never good.
-pub(super) fn read_status(reading: &StatusReading, code: Option<i32>, stdout: &[u8], stderr: &[u8]) -> Migrations {
+pub(crate) fn read_status(reading: &StatusReading, code: Option<i32>, stdout: &[u8], stderr: &[u8]) -> Migrations {
     let text = [plain(stdout), plain(stderr)].join("\n");
     let lines: Vec<&str> = text.lines().collect();
     let matches = |pattern: &str| Regex::new(pattern).is_ok_and(|regex| lines.iter().any(|line| regex.is_match(line)));
     let fits = |signs: &Signs| code.is_some_and(|code| signs.codes.contains(&code)) && signs.line.as_deref().is_none_or(matches);
     if let Some(sign) = reading.failed.iter().find(|pattern| matches(&pattern.regex)) {
         // Some tools list right below it what they mean.
-        let names = reading.names.as_ref().map(|list| items(&lines, &sign.regex, &list.item)).unwrap_or_default();
+        let below = reading.names.as_ref().filter(|list| !list.begin.is_empty());
+        let names = below.map(|list| items(&lines, &sign.regex, &list.item)).unwrap_or_default();
         let names = if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) };
         return Migrations::Failed { why: format!("{}{names}", sign.means), remedy: None };
     }

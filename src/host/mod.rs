@@ -38,6 +38,9 @@ mod supervise;
 mod survey;
 mod together;
 
+#[cfg(test)]
+pub(crate) use judge::read_status;
+
 use std::process::ExitCode;
 
 /// The whole program.

@@ -129,6 +129,9 @@ impl Tool {
     }
 }
 
+#[cfg(all(test, target_os = "linux"))]
+mod recorded;
+
 fn hints(table: &[(&str, &str)]) -> Vec<Hint> {
     table.iter().map(|(regex, text)| Hint { regex: (*regex).to_owned(), text: (*text).to_owned() }).collect()
 }

@@ -30,6 +30,7 @@ mod lint;
 mod local;
 mod logs;
 mod masking;
+mod migrations;
 mod once;
 mod output;
 mod program;

@@ -1,0 +1,117 @@
+//! Each tool's status as it was recorded from the tool itself, read as a host reads it.
+
+use std::collections::BTreeMap;
+
+use super::{PRISMA, Start, Tool, alembic, dbmate, diesel, django, flyway, knex, rails, sqlx};
+use crate::action::Via;
+use crate::facts::Migrations;
+use crate::host::read_status;
+
+fn read(tool: &Tool, code: i32, stdout: &str, stderr: &str) -> String {
+    let start = Start {
+        service: "api".parse().expect("name"),
+        via: Via::Run,
+        env: BTreeMap::new(),
+        status: None,
+        apply: None,
+        folder: None,
+        lock_timeout_ms: None,
+    };
+    match read_status(&tool.action(start).reading, Some(code), stdout.as_bytes(), stderr.as_bytes()) {
+        Migrations::UpToDate => "up to date".to_owned(),
+        Migrations::Pending { names } => format!("pending {}", names.join(" ")),
+        Migrations::Failed { why, .. } => format!("failed: {why}"),
+        Migrations::NotKnown { .. } => "not known".to_owned(),
+    }
+}
+
+#[test]
+fn prisma() {
+    let read = |code, out: &str, err: &str| read(&PRISMA, code, out, err);
+    assert_eq!(read(0, "2 migrations found in prisma/migrations\n\nDatabase schema is up to date!\n", ""), "up to date");
+    let pending = "2 migrations found in prisma/migrations\nFollowing migration have not yet been applied:\n20240102000000_add_name\n\nTo apply migrations in development run prisma migrate dev.\n";
+    assert_eq!(read(1, pending, ""), "pending 20240102000000_add_name");
+    let failed = "Following migration have failed:\n20240103000000_bad\n\n";
+    assert_eq!(read(1, "", failed), "failed: a migration failed earlier: 20240103000000_bad");
+    assert_eq!(read(0, "3 migrations found in prisma/migrations\n", ""), "not known", "its engine was killed");
+    assert_eq!(read(1, "", "Error: P1001: Can't reach database server\n"), "not known");
+}
+
+#[test]
+fn alembic() {
+    let read = |code, out: &str, err: &str| read(&alembic::ALEMBIC, code, out, err);
+    assert_eq!(read(0, "1111aaaa (head)\n", "INFO  [alembic.runtime.migration] Context impl PostgresqlImpl.\n"), "up to date");
+    assert_eq!(read(255, "FAILED: Database is not on all head revisions\n", ""), "pending ");
+    let deleted = "FAILED: Can't locate revision identified by '2222bbbb'\n";
+    assert_eq!(read(255, deleted, ""), "failed: the database is at a revision that is not among the files");
+    assert_eq!(read(0, "", ""), "not known");
+    assert_eq!(read(1, "", "Traceback (most recent call last):\n"), "not known");
+}
+
+#[test]
+fn django() {
+    let read = |code, out: &str| read(&django::DJANGO, code, out, "");
+    assert_eq!(read(0, "[X]  auth.0001_initial\n[X]  shop.0001_initial\n"), "up to date");
+    assert_eq!(read(0, "[X]  shop.0001_initial\n[ ]  shop.0002_bad ... (shop.0001_initial)\n"), "pending shop.0002_bad");
+    assert_eq!(read(1, ""), "not known");
+}
+
+#[test]
+fn knex() {
+    let read = |code, out: &str, err: &str| read(&knex::KNEX, code, out, err);
+    let done = "Found 1 Completed Migration file/files.\n20240101000000_init.js\n";
+    assert_eq!(read(0, &format!("{done}No Pending Migration files Found.\n"), ""), "up to date");
+    let pending = format!("{done}Found 1 Pending Migration file/files.\n20240102000000_bad.js\n");
+    assert_eq!(read(0, &pending, ""), "pending 20240102000000_bad.js");
+    let corrupt = "Error: The migration directory is corrupt, the following files are missing: 20240102000000_bad.js\n";
+    assert_eq!(read(1, "", corrupt), "failed: an applied migration is not among the files");
+}
+
+#[test]
+fn dbmate() {
+    let read = |code, out: &str| read(&dbmate::DBMATE, code, out, "");
+    assert_eq!(read(0, "[X] 20240101000000_init.sql\n\nApplied: 1\nPending: 0\n"), "up to date");
+    assert_eq!(
+        read(1, "[X] 20240101000000_init.sql\n[ ] 20240102000000_bad.sql\n\nApplied: 1\nPending: 1\n"),
+        "pending 20240102000000_bad.sql"
+    );
+    assert_eq!(read(2, ""), "not known");
+}
+
+#[test]
+fn sqlx() {
+    let read = |code, out: &str| read(&sqlx::SQLX, code, out, "");
+    assert_eq!(read(0, "20240101000000/installed init\n"), "up to date");
+    assert_eq!(read(0, "20240101000000/installed init\n20240102000000/pending bad\n"), "pending 20240102000000");
+    let edited = "20240101000000/installed (different checksum) init\n";
+    assert_eq!(read(0, edited), "failed: an applied migration was edited");
+    assert_eq!(read(1, "error: error returned from database\n"), "not known");
+}
+
+#[test]
+fn diesel_and_rails() {
+    let own = |code, out: &str| read(&diesel::DIESEL, code, out, "");
+    assert_eq!(own(0, "Migrations:\n  [X] 2024-01-01-000000_init\n"), "up to date");
+    assert_eq!(
+        own(0, "Migrations:\n  [X] 2024-01-01-000000_init\n  [ ] 2024-01-02-000000_bad\n"),
+        "pending 2024-01-02-000000_bad"
+    );
+    let own = |code, out: &str| read(&rails::RAILS, code, out, "");
+    let head = "\n Status   Migration ID    Migration Name\n--------------------------------------------------\n";
+    assert_eq!(own(0, &format!("{head}   up     20240101000000  Create users\n")), "up to date");
+    let pending = format!("{head}   up     20240101000000  Create users\n  down    20240102000000  Bad\n");
+    assert_eq!(own(0, &pending), "pending 20240102000000");
+    assert_eq!(own(1, "Schema migrations table does not exist yet.\n"), "pending ");
+    let gone = format!("{head}   up     20240102000000  ********** NO FILE **********\n");
+    assert_eq!(own(0, &gone), "failed: an applied migration is not among the files");
+}
+
+/// From its source: it was not run.
+#[test]
+fn flyway() {
+    let row = |state: &str| format!("| Versioned | 2 | b | SQL | | {state} | No |\n");
+    let read = |states: &[&str]| read(&flyway::FLYWAY, 0, &states.iter().map(|state| row(state)).collect::<String>(), "");
+    assert_eq!(read(&["Success"]), "up to date");
+    assert_eq!(read(&["Success", "Pending"]), "pending 2");
+    assert_eq!(read(&["Missing", "Pending"]), "failed: a migration failed, or files and history have parted");
+}

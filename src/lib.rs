@@ -95,6 +95,8 @@
 //! | [`ssh`] | connections; all of russh is behind it |
 //! | [`runtime`] | the host program's other end: upload, link |
 //! | [`report`] | what a user sees: from plan and events only |
+//! | [`history`] | this machine's own copies of runs |
+//! | [`notify`] | tells others that a run began or ended |
 //! | [`run`] | one run, from submission to outcome |
 //! | [`cli`] | arguments, confirmation, exit codes; a file a subcommand |
 //!
@@ -168,6 +170,12 @@ pub mod runtime;
 
 #[cfg(feature = "client")]
 pub mod report;
+
+#[cfg(feature = "client")]
+pub mod history;
+
+#[cfg(feature = "client")]
+pub mod notify;
 
 #[cfg(feature = "client")]
 pub mod run;

@@ -13,8 +13,10 @@ mod failure;
 mod found;
 mod init;
 mod man;
+mod past;
 mod plan;
 mod reach;
+mod report;
 mod runs;
 mod schema;
 mod start;
@@ -67,6 +69,7 @@ fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
         Command::Cancel(args) => act::cancel(context, args),
         Command::Resolve(args) => act::resolve(context, args),
         Command::Runs(args) => runs::run(context, args),
+        Command::Report(args) => report::run(context, args),
         Command::Lock(LockCommand::Status(args)) => runs::lock_status(context, args),
         Command::Lock(LockCommand::Break(args)) => act::break_lock(context, args),
         Command::Trust(args) => trust::run(context, args),

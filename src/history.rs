@@ -79,7 +79,16 @@ impl History {
     /// A reporter that copies a run.
     pub fn recorder(&self, project: &str, config: &Path) -> Recorder {
         let header = Header { v: VERSION, project: project.to_owned(), config: config.to_owned() };
-        let recorder = Recorder { history: self.clone(), header, file: None, output: 0, size: 0, cut: false, failed: None };
+        let recorder = Recorder {
+            history: self.clone(),
+            header,
+            file: None,
+            open: Vec::new(),
+            output: 0,
+            size: 0,
+            cut: false,
+            failed: None,
+        };
         self.keep(SystemTime::now());
         recorder
     }
@@ -179,6 +188,8 @@ pub struct Recorder {
     history: History,
     header: Header,
     file: Option<Draft>,
+    /// Hosts that have not told their end.
+    open: Vec<HostName>,
     output: u64,
     size: u64,
     cut: bool,
@@ -208,8 +219,13 @@ impl Recorder {
     }
 
     fn take(&mut self, event: &Event) -> io::Result<()> {
-        if self.cut && matches!(event.body, Body::Output { .. }) {
-            return Ok(());
+        match &event.body {
+            Body::Output { .. } if self.cut => return Ok(()),
+            Body::RunStarted { hosts, .. } => self.open.clone_from(hosts),
+            Body::HostFinished { .. } => self.open.retain(|host| Some(host) != event.host.as_ref()),
+            // It was handed over, and this client does not see its end.
+            Body::RunFinished { status: Status::Ok, .. } if !self.open.is_empty() => return Ok(()),
+            _ => {}
         }
         let text = serde_json::to_string(event)?;
         let length = text.len() as u64 + 1;
@@ -351,6 +367,20 @@ mod tests {
         copy(&history, &[start(2), end(2)]);
         assert!(history.runs().iter().all(|run| run.end.is_some()));
         assert_eq!(modes(temp.path()).len(), 3);
+    }
+
+    #[test]
+    fn what_was_handed_over_has_no_end_here() {
+        let temp = tempfile::tempdir().unwrap();
+        let history = History::at(temp.path()).unwrap();
+        let (plan, who, hosts) = (String::new(), String::new(), vec!["web-1".parse().unwrap()]);
+        let start = event(1, Body::RunStarted { playbook: "release".into(), hosts, plan, who, note: None });
+        let finished = event(1, Body::RunFinished { status: Status::Ok, exit_code: 0, duration_ms: 1 });
+        copy(&history, &[start.clone(), finished.clone()]);
+        assert_eq!(history.runs()[0].end, None);
+        let host = event(1, Body::HostFinished { status: Status::Ok, exit_code: 0, duration_ms: 1 });
+        copy(&history, &[start, Event { host: "web-1".parse().ok(), ..host }, finished]);
+        assert_eq!(history.runs()[0].end, Some((Status::Ok, 0)));
     }
 
     #[test]

@@ -139,33 +139,43 @@ impl Spool {
         tape.written.min(self.region)
     }
 
-    /// What a step printed: the last `limit` bytes of what is kept.
+    /// What a step printed: about the last `limit` bytes of what is kept, and what it is printing now.
     pub(super) fn read(&self, tape: &Tape, limit: u64) -> Tail {
-        let (Some(file), Some(region)) = (&self.file, tape.region) else { return Tail { lines: Vec::new(), cut: tape.lines } };
         let length = self.size(tape).min(limit);
-        let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+        let Some(mut bytes) = self.written(tape, length) else { return Tail { lines: Vec::new(), cut: tape.lines } };
+        if length < tape.written {
+            // The first line is rarely a whole one.
+            let whole = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |end| end + 1);
+            bytes.drain(..whole);
+        }
+        bytes.extend_from_slice(&tape.buffer);
+        let mut lines: Vec<Line> = bytes.split(|byte| *byte == b'\n').filter_map(line).collect();
+        let cut = tape.lines.saturating_sub(lines.len() as u64);
+        let ms = lines.last().map_or(0, |line| line.ms);
+        for (stream, open) in [Stream::Stdout, Stream::Stderr].into_iter().zip(&tape.open) {
+            let text = last_state(&open.text).to_vec();
+            lines.extend(open.began.then_some(Line { stream, ms, text, left_out: open.left_out }));
+        }
+        Tail { lines, cut }
+    }
+
+    /// The last `length` bytes of a region.
+    fn written(&self, tape: &Tape, length: u64) -> Option<Vec<u8>> {
+        let Some(region) = tape.region else { return Some(Vec::new()) };
+        let mut bytes = vec![0; usize::try_from(length).ok()?];
         let from = (tape.written - length) % self.region;
         let first = usize::try_from(self.region - from).map_or(bytes.len(), |room| room.min(bytes.len()));
         let (head, tail) = bytes.split_at_mut(first);
-        let base = region * self.region;
-        if file.read_exact_at(head, base + from).and_then(|()| file.read_exact_at(tail, base)).is_err() {
-            return Tail { lines: Vec::new(), cut: tape.lines };
-        }
-        let mut whole = bytes.as_slice();
-        if length < tape.written {
-            // The first line is rarely a whole one.
-            whole = whole.iter().position(|byte| *byte == b'\n').map_or(&[], |end| &whole[end + 1..]);
-        }
-        let lines: Vec<Line> = whole.split(|byte| *byte == b'\n').filter_map(line).collect();
-        let cut = tape.lines.saturating_sub(lines.len() as u64);
-        Tail { lines, cut }
+        let (file, base) = (self.file.as_ref()?, region * self.region);
+        file.read_exact_at(head, base + from).and_then(|()| file.read_exact_at(tail, base)).ok()?;
+        Some(bytes)
     }
 }
 
 impl Tape {
     /// Whether nothing was printed.
     pub(super) fn is_empty(&self) -> bool {
-        self.lines == 0
+        self.lines == 0 && !self.open.iter().any(|open| open.began)
     }
 }
 
@@ -227,6 +237,8 @@ mod tests {
         spool.push(&mut tape, Stream::Stderr, 2, b"two\nthree", false);
         spool.push(&mut tape, Stream::Stdout, 3, b"line", false);
         spool.push(&mut tape, Stream::Stdout, 4, b"10%\r50%\r100%", true);
+        let under_way = spool.read(&tape, u64::MAX);
+        assert_eq!(texts(&under_way), ["two", "three", "one line", "100%"]);
         spool.close(&mut tape, 5);
         let tail = spool.read(&tape, u64::MAX);
         assert_eq!(texts(&tail), ["two", "three", "one line", "100%"]);

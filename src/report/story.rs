@@ -358,7 +358,7 @@ impl Part {
                 let ms = at.saturating_sub(self.began.unwrap_or(at));
                 spool.push(&mut self.tape, *stream, ms, &exact(text, bytes.as_deref()), *partial);
             }
-            Body::Check { kind, side, ok, observed, expected } => {
+            Body::Check { kind, side, ok, observed, expected, .. } => {
                 self.looked = (self.looked.0 + 1, self.looked.1 + u64::from(*ok));
                 if self.looks.len() == LOOKS {
                     self.thin_out();

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::droplet::droplet;
+use crate::droplet::{droplet, eventually};
 use crate::project::Project;
 use browser::Browser;
 
@@ -434,4 +434,24 @@ fn a_release_is_reported_from_the_host_that_did_it() {
     let replayed = project.events(&["attach", &id, "--replay", "--speed", "1"]);
     assert_eq!((replayed.code, replayed.printed().as_str()), (1, "said\nagain\nwhy\n"));
     assert!(began.elapsed() >= std::time::Duration::from_secs(1), "with its pause");
+}
+
+#[test]
+fn a_run_that_goes_on_is_reported_as_far_as_it_has_come() {
+    let droplets = droplet();
+    let project = Project::on(&droplets);
+    project.playbook("long", "[[steps]]\nkind = \"shell\"\nname = \"wait\"\ncommand = \"echo begun; exec sleep 600\"\n");
+    let id = project.events(&["run", "long", "--yes", "--detach", "--report", "json=own.json"]).expect(0, &[]).run();
+    let own: Value = serde_json::from_slice(&std::fs::read(project.path("own.json")).unwrap()).unwrap();
+    assert_eq!(own["outcome"], "handed over");
+    let mut report = Value::Null;
+    eventually("its output is reported", || {
+        let output = project.landfall(&["report", &id, "--format", "json", "--report-output", "all"]);
+        report = serde_json::from_str(&output.expect(0, &[]).stdout).unwrap();
+        report["hosts"][0]["steps"][0]["output"][0]["text"] == "begun"
+    });
+    assert_eq!((&report["outcome"], &report["exit_code"]), (&json!("still running"), &Value::Null));
+    project.landfall(&["cancel", &id, "--yes"]).expect(0, &["stopped; nothing of it is left"]);
+    let over = project.landfall(&["report", &id]);
+    over.expect(0, &[": cancelled\n"]);
 }

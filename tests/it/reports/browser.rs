@@ -123,11 +123,21 @@ impl Browser {
         self.call("Input.insertText", &json!({ "text": text }));
     }
 
-    /// Clicks into the middle of an element.
+    /// Clicks into the middle of an element, once it stands still and nothing is before it.
     pub(super) fn click(&mut self, selector: &str) {
         let at = self.eval(&format!(
-            "(() => {{ const e = document.querySelector({selector:?}); e.scrollIntoView({{block: 'center', behavior: 'instant'}}); \
-             const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; }})()"
+            "new Promise(done => {{
+               const e = document.querySelector({selector:?});
+               e.scrollIntoView({{ block: 'center', behavior: 'instant' }});
+               let last = '', still = 0;
+               const look = () => {{
+                 const r = e.getBoundingClientRect(), at = [r.x + r.width / 2, r.y + r.height / 2];
+                 still = String(at) === last && e.contains(document.elementFromPoint(...at)) ? still + 1 : 0;
+                 last = String(at);
+                 if (still > 3) done(at); else requestAnimationFrame(look);
+               }};
+               look();
+             }})"
         ));
         for kind in ["mousePressed", "mouseReleased"] {
             let params = json!({ "type": kind, "x": at[0], "y": at[1], "button": "left", "clickCount": 1 });

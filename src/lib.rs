@@ -96,6 +96,8 @@
 //! | [`ssh`] | connections; all of russh is behind it |
 //! | [`runtime`] | the host program's other end: upload, link |
 //! | [`report`] | what a user sees: from plan and events only |
+//! | [`copies`] | this machine's own copies of runs |
+//! | [`notify`] | tells others that a run began or ended |
 //! | [`run`] | one run, from submission to outcome |
 //! | [`cli`] | arguments, confirmation, exit codes; a file a subcommand |
 //!
@@ -171,6 +173,12 @@ pub mod runtime;
 
 #[cfg(feature = "client")]
 pub mod report;
+
+#[cfg(feature = "client")]
+pub mod copies;
+
+#[cfg(feature = "client")]
+pub mod notify;
 
 #[cfg(feature = "client")]
 pub mod run;

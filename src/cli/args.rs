@@ -1,6 +1,7 @@
 //! The command line as clap reads it: every command and option, with the words that explain them. Decides nothing.
 
 mod lint;
+mod reports;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +10,8 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub(super) use self::lint::LintArgs;
+use self::reports::speed;
+pub(super) use self::reports::{ReportArgs, Reports, RunsArgs, RunsCommand, RunsDiffArgs, Speed};
 use super::exit;
 use crate::action::Via;
 use crate::name::{HostName, ServiceName};
@@ -90,8 +93,10 @@ pub(super) enum Command {
     Cancel(CancelArgs),
     /// Settle a run whose end is not known; until then it blocks the next one
     Resolve(ResolveArgs),
-    /// List the runs of the hosts, newest first
+    /// List the runs of the hosts, newest first; compare two of them
     Runs(RunsArgs),
+    /// Make a report of a run: JUnit, HTML, Markdown or JSON
+    Report(ReportArgs),
     /// See who holds a host's lock, or take it from a dead run
     #[command(subcommand)]
     Lock(LockCommand),
@@ -166,6 +171,8 @@ pub(super) struct Start {
     /// Stop the run when this program gets SIGTERM (CI), instead of leaving it to the hosts
     #[arg(long, help_heading = THIS_RUN)]
     pub(super) cancel_on_term: bool,
+    #[command(flatten)]
+    pub(super) reports: Reports,
 }
 
 /// How long a lost connection is sought again.
@@ -286,6 +293,7 @@ pub(super) struct ValidateArgs {
 
 /// `landfall attach`
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(super) struct AttachArgs {
     /// The run, or as much of its id as tells it apart [default: the newest]
     #[arg(value_parser = run_prefix)]
@@ -299,10 +307,18 @@ pub(super) struct AttachArgs {
     /// Take over without asking
     #[arg(long, requires = "drive", help_heading = THIS_RUN)]
     pub(super) yes: bool,
+    /// Show what is recorded with its pauses, as it happened
+    #[arg(long, conflicts_with_all = ["from_now", "drive"], help_heading = THIS_RUN)]
+    pub(super) replay: bool,
+    /// So many times as fast, or `max` for no pauses [default: 1 on a terminal, max elsewhere]
+    #[arg(long, value_name = "N", requires = "replay", value_parser = speed, help_heading = THIS_RUN)]
+    pub(super) speed: Option<Speed>,
     #[command(flatten)]
     pub(super) selection: Selection,
     #[command(flatten)]
     pub(super) reconnect: Reconnect,
+    #[command(flatten)]
+    pub(super) reports: Reports,
 }
 
 /// `landfall cancel`
@@ -344,13 +360,6 @@ pub(super) enum Settled {
     Done,
     /// It is not done: the next run does it again
     NotDone,
-}
-
-/// `landfall runs`
-#[derive(Debug, Args)]
-pub(super) struct RunsArgs {
-    #[command(flatten)]
-    pub(super) on: On,
 }
 
 /// `landfall lock`
@@ -531,6 +540,14 @@ mod tests {
             "landfall attach kl --on a",
             "landfall cancel klm --yes",
             "landfall runs --on a --output json",
+            "landfall runs --all",
+            "landfall runs diff klm nop",
+            "landfall run release --report junit=x.xml --report html=a=b.html --report-output all --metrics m.prom",
+            "landfall attach klm --report json=x",
+            "landfall attach klm --replay --speed 2.5",
+            "landfall attach --replay --speed max",
+            "landfall report klm --format html --out x.html",
+            "landfall report --report-output none",
             "landfall lock status",
             "landfall lock break klm --yes",
             "landfall trust droplet-1",
@@ -554,7 +571,13 @@ mod tests {
             "landfall run release --frob",
             "landfall run release --var x",
             "landfall run release --lock-wait soon",
-            "landfall run release --report junit=x",
+            "landfall run release --report pdf=x",
+            "landfall run release --report junit=",
+            "landfall run release --report junit",
+            "landfall attach klm --speed 2",
+            "landfall attach klm --replay --speed 0",
+            "landfall attach klm --replay --drive",
+            "landfall runs diff klm",
             "landfall seed",
             "landfall exec api ls",
             "landfall attach abc",

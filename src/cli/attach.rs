@@ -1,22 +1,28 @@
 //! `landfall attach`: watches a run from its first byte, from any machine, with the same exit code; or takes it over.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::args::AttachArgs;
 use super::confirm::Question;
 use super::desk::Terminal;
 use super::found::{self, Found, HostRuns};
-use super::{Context, Failure, check, exit, reach, who};
+use super::{Context, Failure, check, exit, past, reach, report, who};
 use crate::name::HostName;
 use crate::playbook::{self, Inventory, ResolvedPlaybook};
-use crate::report::{Reporter, Reporters};
-use crate::run::{self, Finished, Past, Reach};
+use crate::report::Reporters;
+use crate::run::{self, Finished, Past, Reach, Watch};
 
 pub(super) fn run(context: &Context, args: &AttachArgs) -> Result<u8, Failure> {
+    if args.replay {
+        return past::replay(context, args);
+    }
     let hosts = found::hosts(context, &args.selection.on)?;
-    let mut display = context.display.clone();
-    display.replay = true;
-    let mut reporters = Reporters::for_display(&display);
+    let inventory = Inventory::read(&context.inventory()?)?;
+    let mut reporters = report::of_watching(context, &args.reports, Some(&inventory))?;
+    if !args.from_now {
+        report::copy(&mut reporters, &inventory);
+    }
     let finished = reach::block_on(async {
         let reach = reach::reach()?;
         let (known, stops) = found::ask(&reach, &hosts).await;
@@ -26,13 +32,13 @@ pub(super) fn run(context: &Context, args: &AttachArgs) -> Result<u8, Failure> {
             return Err(Failure::from(stop.clone()));
         }
         let mut finished = if args.drive {
-            let inventory = Inventory::read(&context.inventory()?)?;
             let taken = TakenOver { playbook: same_playbook(&inventory, args, &run, &of)?, run, of };
             taken.drive(context, &inventory, args, &reach, &mut reporters).await?
         } else {
             let of = of.into_iter().map(|host| (host.at, host.contact)).collect();
             let past = if args.from_now { Past::Steps } else { Past::Whole };
-            run::attach(&reach, &run, of, past, args.reconnect.reconnect_for, &mut reporters).await
+            let watch = Watch { past, leave: BTreeSet::new(), reconnect_for: args.reconnect.reconnect_for };
+            run::attach(&reach, &run, of, &watch, &mut reporters).await
         };
         if !unasked.is_empty() {
             finished.code = exit::UNKNOWN;
@@ -40,7 +46,7 @@ pub(super) fn run(context: &Context, args: &AttachArgs) -> Result<u8, Failure> {
         }
         Ok::<_, Failure>(finished)
     })??;
-    reporters.finish();
+    report::finish(&mut reporters, &finished);
     Ok(context.end(finished))
 }
 

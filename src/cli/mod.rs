@@ -15,8 +15,10 @@ mod init;
 mod lint;
 mod logs;
 mod man;
+mod past;
 mod plan;
 mod reach;
+mod report;
 mod runs;
 mod schema;
 mod start;
@@ -72,6 +74,7 @@ fn dispatch(context: &Context, command: &Command) -> Result<u8, Failure> {
         Command::Resolve(args) => act::resolve(context, args),
         Command::Logs(args) => logs::run(context, args),
         Command::Runs(args) => runs::run(context, args),
+        Command::Report(args) => report::run(context, args),
         Command::Lock(LockCommand::Status(args)) => runs::lock_status(context, args),
         Command::Lock(LockCommand::Break(args)) => act::break_lock(context, args),
         Command::Trust(args) => trust::run(context, args),

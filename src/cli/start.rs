@@ -5,11 +5,10 @@ use std::sync::Arc;
 use super::args::{ExecArgs, RunArgs, SeedArgs, Start, ValidateArgs};
 use super::confirm::Asking;
 use super::desk::Terminal;
-use super::{Context, Failure, check, exit, reach, who};
+use super::{Context, Failure, check, exit, reach, report, who};
 use crate::action::Via;
 use crate::command::quoted;
 use crate::playbook::{self, Inventory, Options, ResolvedPlaybook};
-use crate::report::{Reporter, Reporters};
 use crate::run;
 
 pub(super) fn playbook(context: &Context, args: &RunArgs) -> Result<u8, Failure> {
@@ -66,9 +65,10 @@ fn start(context: &Context, inventory: &Inventory, resolved: &ResolvedPlaybook, 
         config: inventory.path.clone(),
     };
     let desk = Arc::new(Terminal { mode: context.display.mode, paint: context.paint(), action, database });
-    let mut reporters = Reporters::for_display(&context.display);
-    let finished = reach::block_on(run::run(resolved, &options, &reach::reach()?, desk, &mut reporters))?;
-    reporters.finish();
+    let reach = reach::reach()?;
+    let mut reporters = report::of_run(context, inventory, resolved, &start.reports, &reach.vault)?;
+    let finished = reach::block_on(run::run(resolved, &options, &reach, desk, &mut reporters))?;
+    report::finish(&mut reporters, &finished);
     Ok(context.end(finished))
 }
 

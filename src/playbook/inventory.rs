@@ -11,6 +11,8 @@ use crate::protocol::{Database, Retention};
 use crate::source::{Diags, Node, Placed, Reader, Sink, Table, is_var_name, parse, refuse_literals};
 use crate::steps::Seed;
 
+use super::notify::{self, Notify};
+
 /// The file's name.
 pub const FILE_NAME: &str = "landfall.toml";
 
@@ -42,6 +44,10 @@ pub struct Inventory {
     pub seeds: Vec<(SeedName, Seed)>,
     /// What hosts keep of runs, and where.
     pub state: State,
+    /// Who else is told of runs, in the order of the text.
+    pub notify: Vec<Notify>,
+    /// Where metrics of the last run go, absolute.
+    pub metrics: Option<PathBuf>,
     /// Of all hosts.
     pub vars: Vars,
 }
@@ -214,6 +220,8 @@ impl Inventory {
             groups: named(&reader, "groups", group).into_iter().collect(),
             seeds: named(&reader, "seeds", seed),
             state: reader.table("state", "[state]").map(state).unwrap_or_default(),
+            notify: named(&reader, "notify", notify::read),
+            metrics: reader.table("metrics", "[metrics]").and_then(|table| metrics(table, &root)),
             vars: vars(&reader),
             root,
         };
@@ -356,6 +364,15 @@ fn secrets(reader: Reader<'_>) -> Secrets {
     }
     reader.finish();
     secrets
+}
+
+fn metrics(reader: Reader<'_>, root: &Path) -> Option<PathBuf> {
+    let file = reader.text("file");
+    if reader.entry("file").is_none() {
+        reader.missing("file", "say where: file = \"/var/lib/prometheus/node-exporter/landfall.prom\"");
+    }
+    reader.finish();
+    file.map(|file| local_path(&file.value, root))
 }
 
 fn ssh(reader: Reader<'_>, root: &Path) -> Ssh {

@@ -4,6 +4,7 @@ mod commands;
 mod database;
 pub mod inventory;
 mod lower;
+pub mod notify;
 mod parse;
 mod resolve;
 mod resolved;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 
 use crate::action::Action;
-use crate::name::{HostName, SeedName, ServiceName};
+use crate::name::{HostName, SeedName, ServiceName, StepName};
 use crate::protocol::HostStep;
 use crate::source::{Place, Sink, nearest};
 use crate::steps::{Body, DriverWork, Once};
@@ -55,6 +55,7 @@ pub fn resolve(inventory: &Inventory, playbook: &Playbook, options: &Options, si
         name: playbook.name.clone(),
         description: playbook.description.clone(),
         path: playbook.path.clone(),
+        lines: lines(playbook, &views),
         digest: digest(playbook, &views),
         project: inventory.project.clone(),
         production: select::production(inventory, &hosts, &options.on),
@@ -262,6 +263,14 @@ fn resolve_step(draft: &Draft, host: &HostName, views: &[HostView]) -> ResolvedS
 fn timeout_ms(draft: &Draft) -> Option<u64> {
     let watched = draft.lowered.body.watches_for_ms().filter(|_| draft.common.timeout.is_none());
     watched.map_or_else(|| draft.common.timeout_ms(draft.kind), |for_ms| Some(for_ms.saturating_add(30_000)))
+}
+
+fn lines(playbook: &Playbook, views: &[HostView]) -> BTreeMap<StepName, usize> {
+    if playbook.path.is_none() {
+        return BTreeMap::new();
+    }
+    let line = |draft: &Draft| 1 + playbook.text.bytes().take(draft.place.span.start).filter(|byte| *byte == b'\n').count();
+    views.iter().flat_map(|view| &view.drafts).map(|draft| (draft.name.clone(), line(draft))).collect()
 }
 
 /// What makes two resolved playbooks the same: the text, and the values of the vars.

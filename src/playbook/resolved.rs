@@ -1,6 +1,6 @@
 //! A playbook after everything that can be known without contacting a host: which hosts, which steps, with which values.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -21,6 +21,9 @@ pub struct ResolvedPlaybook {
     /// Its file; none for one made up by a subcommand.
     #[serde(skip)]
     pub path: Option<PathBuf>,
+    /// Where its steps stand in its file: the line of each. Of no meaning for what runs.
+    #[serde(skip)]
+    pub lines: BTreeMap<StepName, usize>,
     /// SHA-256 over the text of its file and the values of its vars, in hex.
     pub digest: String,
     /// Names the lock.

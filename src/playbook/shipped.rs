@@ -207,6 +207,9 @@ struct Inventory {
     /// Seeds, by name.
     seeds: Option<std::collections::BTreeMap<String, Seed>>,
     state: Option<State>,
+    /// Who is told of runs, by name.
+    notify: Option<std::collections::BTreeMap<String, super::notify::NotifyWords>>,
+    metrics: Option<super::notify::MetricsWords>,
     /// Vars of all hosts; those of groups, hosts and --var are above them.
     vars: Option<Vars>,
 }

@@ -1,16 +1,26 @@
 //! What a user sees of a run: reporters that are fed from one linear stream of events, live, attached later or replayed.
 //! Reporters hold the display settings, events do not. Knows nothing of connections, of hosts or of how a run is carried out.
 
+mod difference;
 mod display;
+mod document;
 mod failure;
+mod files;
+mod github;
+mod html;
 mod json;
+mod junit;
 mod lines;
+mod markdown;
+mod metrics;
 mod narrate;
 mod plain;
 mod plan;
 mod sanitize;
 mod screen;
 mod sink;
+mod spool;
+mod story;
 mod style;
 mod summary;
 mod terminal;
@@ -18,15 +28,22 @@ mod terminal;
 #[cfg(test)]
 mod samples;
 
-use crate::event::Event;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::event::Event;
+use crate::name::HostName;
+
+pub use difference::{Account, difference_json, difference_text};
 pub use display::{Colours, Display, Environment, Face, Mode, Output};
 pub use failure::closing;
+pub use files::{Files, Form, Unwritable, Wanted};
+pub use github::{GitHub, Line as PlaybookLine, Workflow};
 pub use json::Json;
 pub use plain::Plain;
 pub use plan::{plan_json, plan_markdown, plan_text};
 pub use sanitize::{label, line, text};
 pub use sink::Sink;
+pub use story::Printed;
 pub use style::{Paint, Tone, duration};
 pub use summary::{Part, Step, Summary};
 pub use terminal::Terminal;
@@ -39,8 +56,30 @@ pub trait Reporter: Send {
     /// Takes live lines off the screen, so that something else may write there. The next event brings them back.
     fn pause(&mut self) {}
 
+    /// The command ends without having done its work, and tells why by itself: for those who keep what was told.
+    fn stopped(&mut self, _host: Option<&HostName>, _message: &str, _remedy: Option<&str>) {}
+
     /// Nothing follows: the run is over, or this client's part in it.
     fn finish(&mut self);
+}
+
+/// A reporter that somebody else holds, too, for what it has when the run is over.
+impl<R: Reporter> Reporter for Arc<Mutex<R>> {
+    fn event(&mut self, event: &Event) {
+        self.lock().unwrap_or_else(PoisonError::into_inner).event(event);
+    }
+
+    fn pause(&mut self) {
+        self.lock().unwrap_or_else(PoisonError::into_inner).pause();
+    }
+
+    fn stopped(&mut self, host: Option<&HostName>, message: &str, remedy: Option<&str>) {
+        self.lock().unwrap_or_else(PoisonError::into_inner).stopped(host, message, remedy);
+    }
+
+    fn finish(&mut self) {
+        self.lock().unwrap_or_else(PoisonError::into_inner).finish();
+    }
 }
 
 /// All reporters of a run, in the order in which they are called.
@@ -80,6 +119,12 @@ impl Reporter for Reporters {
     fn pause(&mut self) {
         for reporter in &mut self.0 {
             reporter.pause();
+        }
+    }
+
+    fn stopped(&mut self, host: Option<&HostName>, message: &str, remedy: Option<&str>) {
+        for reporter in &mut self.0 {
+            reporter.stopped(host, message, remedy);
         }
     }
 

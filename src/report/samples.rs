@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
+use super::story::{Printed, Story};
 use crate::event::{Body, Event, Status, Stream, VERSION, timestamp};
 use crate::facts::{Facts, LockHolder, Migrations, Refusal, ServiceFacts};
 use crate::name::RunId;
@@ -246,4 +247,57 @@ pub(super) fn lost_connection() -> Vec<Event> {
     events.push(at.event(Body::ConnectionLost { cause: "no answer for 15 s".into() }));
     events.push(finished(Status::Unknown, 6));
     events
+}
+
+/// One check that looks from three sides, of which one disagrees.
+pub(super) fn sides() -> Vec<Event> {
+    let at = At::host("droplet-1").step("api answers");
+    let look = |side: &str, ok, observed: &str| {
+        let (kind, expected) = ("health".to_owned(), "200".to_owned());
+        at.event(Body::Check { kind, side: side.into(), ok, observed: observed.into(), expected })
+    };
+    let mut events = vec![started(&["droplet-1"])];
+    events.extend(ready("droplet-1"));
+    events.push(begin(at, "health", "GET http://127.0.0.1:3000/health"));
+    events.extend([look("host", true, "200 in 4 ms"), look("container", true, "200 in 3 ms")]);
+    events.push(look("here", false, "203.0.113.10:3000 refused the connection"));
+    events.push(at.event(Body::Hint { text: "it listens on 127.0.0.1 only, or a firewall is in the way".into() }));
+    events.push(end(at, Status::Failed, 4, 10_000));
+    events.extend([host_finished("droplet-1", Status::Failed, 4), finished(Status::Failed, 4)]);
+    events
+}
+
+/// Output that wants to be obeyed, in every language that a report is written in.
+pub(super) fn hostile() -> Vec<Event> {
+    let step = At::host("droplet-1").step("a <b> `c` | ::error::d");
+    let mut events = vec![started(&["droplet-1"])];
+    events.extend(ready("droplet-1"));
+    events.push(begin(step, "shell", "echo '</script><script>alert(1)</script>' ]]> | cat"));
+    let lines = [
+        "::error::owned ]]></system-out>",
+        "\0 \u{ffff} \u{202e} \u{1b}]0;title\u{7}",
+        "<script>alert(1)</script><!-- </textarea> --> &lt;",
+        "```",
+        "````",
+        "##[error]owned",
+    ];
+    events.extend(lines.map(|line| step.event(output(line))));
+    let bytes = Some("/wD+".into());
+    events.push(step.event(Body::Output { stream: Stream::Stderr, text: "?".into(), bytes, partial: false }));
+    let text = "x".repeat(32 << 10);
+    events.extend((0..320).map(|_| step.event(piece(&text))));
+    events.push(step.event(Body::Warning { text: "<img src=x onerror=alert(1)>\n::error::w".into() }));
+    events.push(step.event(Body::Hint { text: "::error::hint\n::set-output name=x::y".into() }));
+    events.push(end(step, Status::Failed, 1, 2_150));
+    events.extend([host_finished("droplet-1", Status::Failed, 1), finished(Status::Failed, 1)]);
+    events
+}
+
+/// What reports make of events.
+pub(super) fn told(events: &[Event]) -> Story {
+    let mut story = Story::new(Printed::default());
+    for event in events {
+        story.push(event);
+    }
+    story
 }

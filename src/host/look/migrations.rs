@@ -48,7 +48,7 @@ mod tests {
             (Migrations::UpToDate, true, "nothing pending"),
             (Migrations::Pending { names }, false, "2 pending: 20260101_orders, 20260102_index"),
             (Migrations::Pending { names: Vec::new() }, false, "migrations are pending"),
-            (Migrations::Failed { why: "it failed".into() }, false, "it failed"),
+            (Migrations::Failed { why: "it failed".into(), remedy: None }, false, "it failed"),
             (Migrations::NotKnown { why: "no network".into() }, false, "not known: no network"),
         ] {
             let (good, seen, _) = judge(found);

@@ -120,7 +120,7 @@ mod tests {
         let killed = r#""State":{"Status":"exited","ExitCode":137,"OOMKilled":true}"#;
         let sick = r#""State":{"Status":"running","Health":{"Status":"unhealthy"}}"#;
         let asked =
-            |restarts, uptime_ms, deployed, healthy| ContainerProbe { restarts, uptime_ms, deployed, healthy, ..wanted() };
+            |restarts, uptime_ms, deployed, healthy| ContainerProbe { healthy, restarts, uptime_ms, deployed, ..wanted() };
         for (text, wanted, deployed, ok, observed) in [
             (running, wanted(), None, true, "running (healthy), restarted 2 times"),
             (running, asked(Some(1), None, false, true), None, false, "running (healthy), restarted 2 times"),

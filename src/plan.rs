@@ -9,6 +9,8 @@ use sha2::{Digest, Sha256};
 
 use crate::action::Action;
 use crate::facts::{DatabaseFacts, Facts, History, LockHolder, Migrations, Refusal, ServiceFacts, Story};
+use crate::migration::findings;
+use crate::migration::lint::Dialect;
 use crate::name::{GroupName, HostName, PlaybookName, ProjectName, RunId, ServiceName, StepName};
 use crate::playbook::{LocalStep, ResolvedHost, ResolvedPlaybook, ResolvedStep, Serial, Work, hex};
 use crate::protocol::{Approval, Seen, Submission, VERSION, When, Who};
@@ -313,6 +315,7 @@ fn host_plan(host: &ResolvedHost, facts: Option<Facts>) -> HostPlan {
         let text = format!("a run begins by pulling {services}: what that brings, and what is then pending, is not known before");
         warnings.push(text);
     }
+    warnings.extend(host.steps.iter().flat_map(|step| dangers(step, &facts)));
     HostPlan {
         host: host.name.clone(),
         address: host.target.address.clone(),
@@ -326,6 +329,18 @@ fn host_plan(host: &ResolvedHost, facts: Option<Facts>) -> HostPlan {
         warnings,
         refusals,
     }
+}
+
+/// What is dangerous in the migrations that wait, as far as their text was seen.
+fn dangers(step: &ResolvedStep, facts: &Facts) -> Vec<String> {
+    let Some(history) = facts.histories.get(&step.step.name) else { return Vec::new() };
+    let tool = step.step.actions.iter().find_map(|action| match action {
+        Action::Migrate(migrate) => Some(migrate.tool.as_str()),
+        _ => None,
+    });
+    let server = facts.database.as_ref().map_or("", |database| database.server.as_str());
+    let dialect = if server.starts_with("PostgreSQL") { Dialect::Postgres } else { Dialect::Mysql };
+    tool.map(|tool| findings(tool, history, dialect)).unwrap_or_default()
 }
 
 fn images(host: &ResolvedHost, facts: &Facts) -> Vec<ImageChange> {

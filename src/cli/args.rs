@@ -2,6 +2,7 @@
 
 mod lint;
 mod reports;
+mod verify;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use clap_complete::Shell;
 pub(super) use self::lint::LintArgs;
 use self::reports::speed;
 pub(super) use self::reports::{ReportArgs, Reports, RunsArgs, RunsCommand, RunsDiffArgs, Speed};
+pub(super) use self::verify::VerifyArgs;
 use super::exit;
 use crate::action::Via;
 use crate::name::{HostName, ServiceName};
@@ -112,19 +114,6 @@ pub(super) enum Command {
     Completions(CompletionsArgs),
     /// Print a manual page, or write all of them
     Man(ManArgs),
-}
-
-/// `landfall verify`.
-#[derive(Debug, Args)]
-pub(super) struct VerifyArgs {
-    /// The playbook whose `migrate` steps say tool, service and folder
-    #[arg(value_name = "PLAYBOOK", default_value = "release")]
-    pub(super) playbook: String,
-    /// The folder of the migrations here [default: the tool's usual one, beside the inventory]
-    #[arg(long, value_name = "DIR", help_heading = WHERE)]
-    pub(super) files: Option<PathBuf>,
-    #[command(flatten)]
-    pub(super) selection: Selection,
 }
 
 /// Which hosts, and values for the playbook's vars.

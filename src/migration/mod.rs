@@ -13,6 +13,7 @@ mod hints;
 mod kept;
 mod knex;
 pub mod lint;
+mod pending;
 mod prisma;
 mod rails;
 mod sqlx;
@@ -26,6 +27,7 @@ use crate::secret::Value;
 
 pub use custom::Custom;
 pub use kept::{Kept, Shape};
+pub use pending::findings;
 pub use prisma::PRISMA;
 
 /// The tools that a `migrate` step may name.

@@ -16,7 +16,7 @@ use super::{Cx, Lowered, migrate};
 pub(super) struct MigrateStatus {
     /// "status": only asks.
     mode: StatusWord,
-    /// The tool: "prisma". Without it `status` is needed.
+    /// The tool: "prisma", "drizzle", "alembic", … Without it `status` is needed.
     tool: Option<String>,
     /// The command that asks what is pending and changes nothing; in place of the tool's own.
     status: Option<Vec<String>>,
@@ -28,6 +28,8 @@ pub(super) struct MigrateStatus {
     up_to_date: Option<String>,
     /// Without a tool: one for a line of `status` that tells of a failed migration.
     failed: Option<String>,
+    /// The folder of the migrations in the image; default: where the tool looks.
+    migrations: Option<String>,
     /// Whose image holds tool and migrations; default: the `service` of [compose].
     service: Option<String>,
     /// "run" (default): in a one-off container of the service's image; "exec": in its running container.
@@ -44,7 +46,7 @@ enum StatusWord {
 }
 
 pub(super) fn read(reader: &Reader<'_>, cx: &Cx<'_>) -> Option<Vec<Lowered>> {
-    for key in ["apply", "success"] {
+    for key in ["apply", "success", "lock_timeout"] {
         if let Some(entry) = reader.entry(key) {
             let help = "leave it out: with `mode = \"status\"` nothing is applied";
             reader.error(&entry.key.place, format!("`{key}` cannot go with `mode = \"status\"`"), help);

@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::compose::{self, Config};
+use super::compose::Config;
+use super::docker;
 use super::kill::LABEL;
 use super::ledger::hex;
 use super::process::{self, Spawn};
@@ -47,7 +48,7 @@ pub(super) struct Access {
 }
 
 enum Reached {
-    Service { project: ComposeProject, service: ServiceName },
+    Service { service: ServiceName, container: String },
     Url { parts: Parts, image: String, ca: Option<String>, network: Option<String>, run: RunId },
 }
 
@@ -184,15 +185,16 @@ impl Access {
     /// comes behind what it must know.
     pub(super) fn client(&self, words: &[&str], input: &[u8]) -> Spawn {
         match &self.way {
-            Reached::Service { project, service } => {
+            Reached::Service { container, .. } => {
                 let script = match self.engine {
                     Engine::Postgres => prelude::POSTGRES_INSIDE,
                     Engine::Mysql => prelude::MYSQL_INSIDE,
                 };
                 let password = if self.password.load(Ordering::Relaxed) { "password" } else { "" };
-                let mut all = vec!["exec", "-T", service.as_str(), "sh", "-c", script, "sh", &self.user, &self.name, password];
+                // Docker's own exec: Compose would read its files again for each question.
+                let mut all = vec!["docker", "exec", "-i", container, "sh", "-c", script, "sh", &self.user, &self.name, password];
                 all.extend(words);
-                Spawn { input: Some(input.to_vec()), ..compose::command(project, &all) }
+                Spawn { input: Some(input.to_vec()), ..Spawn::new(all) }
             }
             Reached::Url { parts, image, ca, network, run } => {
                 let user = if self.user.is_empty() { &parts.user } else { &self.user };
@@ -240,15 +242,15 @@ fn asked_of_mysql(queries: &[&str]) -> String {
 fn reached(database: &Database, opening: Opening<'_>) -> Result<(Reached, Engine), Trouble> {
     match &database.way {
         Way::Service(service) => {
-            let project = opening.project.ok_or_else(|| Trouble::Way("there is no compose project".to_owned()))?;
             if !opening.config.services.contains_key(service.as_str()) {
                 return Err(Trouble::Way(format!("the compose project has no service {:?}", service.as_str())));
             }
+            let container = running(opening.config, service)?;
             let engine = match database.engine.or_else(|| by_environment(opening.config, service)) {
                 Some(engine) => engine,
-                None => by_programs(project, service)?,
+                None => by_programs(&container, service)?,
             };
-            Ok((Reached::Service { project: project.clone(), service: service.clone() }, engine))
+            Ok((Reached::Service { service: service.clone(), container }, engine))
         }
         Way::Url { secret, client_image } => {
             let url = opening.secrets.resolve(&Value::Secret(secret.clone())).map_err(Trouble::Way)?;
@@ -282,6 +284,16 @@ fn reached(database: &Database, opening: Opening<'_>) -> Result<(Reached, Engine
     }
 }
 
+/// The id of the container that a service runs in.
+fn running(config: &Config, service: &ServiceName) -> Result<String, Trouble> {
+    let found = docker::services(&config.name).map_err(|trouble| match trouble {
+        docker::Trouble::Missing => Trouble::Client("docker is not installed".to_owned()),
+        docker::Trouble::Failed(said) => Trouble::Client(said),
+    })?;
+    let container = found.into_iter().find(|(name, container)| name == service && container.state.status == "running");
+    container.map(|(_, container)| container.id).ok_or_else(|| Trouble::NotRunning(service.to_string()))
+}
+
 /// Which server a service is, by what its environment is called.
 fn by_environment(config: &Config, service: &ServiceName) -> Option<Engine> {
     let keys: Vec<&String> = config.services.get(service.as_str())?.environment.keys().collect();
@@ -294,9 +306,9 @@ fn by_environment(config: &Config, service: &ServiceName) -> Option<Engine> {
 }
 
 /// The same by what is installed there.
-fn by_programs(project: &ComposeProject, service: &ServiceName) -> Result<Engine, Trouble> {
+fn by_programs(container: &str, service: &ServiceName) -> Result<Engine, Trouble> {
     let script = "for p in psql mariadb mysql; do command -v $p >/dev/null 2>&1 && echo $p; done; true";
-    let spawn = compose::command(project, &["exec", "-T", service.as_str(), "sh", "-c", script]);
+    let spawn = Spawn::new(["docker", "exec", container, "sh", "-c", script]);
     let (ended, kept) = process::capture(&spawn, LOOK).map_err(|error| Trouble::Client(error.to_string()))?;
     if let Some(trouble) = Trouble::of(&ended, &kept, service.as_str()) {
         return Err(trouble);

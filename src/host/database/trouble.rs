@@ -70,7 +70,7 @@ impl Trouble {
         Some(match ended.code {
             Some(126 | 127) => Self::NoClient(place.to_owned()),
             _ if any(&["executable file not found", "psql: not found", "mysql: not found"]) => Self::NoClient(place.to_owned()),
-            _ if any(&["is not running", "no container found"]) && !any(&["is the server running"]) => {
+            _ if any(&["is not running", "no such container"]) && !any(&["is the server running"]) => {
                 Self::NotRunning(place.to_owned())
             }
             _ if any(&["no such image", "unable to find image"]) => {

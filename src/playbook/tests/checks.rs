@@ -285,7 +285,7 @@ name = "k"
         "`apply` cannot go with `mode = \"status\"`",
         "`tables` cannot go with `query`",
         "`query` holds more than one statement",
-        "landfall.toml does not say where the database is",
+        "this step needs [database] in landfall.toml",
         "unknown comparison `above`",
         "needs `query`",
         "did you mean \"container\"?",

@@ -104,7 +104,7 @@ file = ["y"]
     15 | port = 5432
        | ^^^^
        |
-       = help: its keys are ca, client_image, engine, name, service, url, user
+       = help: its keys are backups, ca, client_image, engine, name, service, url, user
 
     error: unknown key `file` in [seeds.x]
       --> landfall.toml:18:1

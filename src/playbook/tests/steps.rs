@@ -36,7 +36,7 @@ kind = "pull"
     4 | kind = "migrations"
       |        ^^^^^^^^^^^^
       |
-      = help: the kinds are pull, up, migrate, seed, exec, shell, local, health, container, logs, tcp, port_closed, database, disk, watch
+      = help: the kinds are pull, up, migrate, seed, exec, backup, restore, shell, local, health, container, logs, tcp, port_closed, database, disk, watch
 
     error: unknown kind "healt"
      --> playbooks/release.toml:6:8
@@ -52,7 +52,7 @@ kind = "pull"
     8 | kind = "firewall"
       |        ^^^^^^^^^^
       |
-      = help: the kinds are pull, up, migrate, seed, exec, shell, local, health, container, logs, tcp, port_closed, database, disk, watch
+      = help: the kinds are pull, up, migrate, seed, exec, backup, restore, shell, local, health, container, logs, tcp, port_closed, database, disk, watch
 
     error: a step needs `kind`
      --> playbooks/release.toml:9:1
@@ -60,7 +60,7 @@ kind = "pull"
     9 | [[steps]]
       | ^^^^^^^^^
       |
-      = help: say which: kind = "…", one of pull, up, migrate, seed, exec, shell, local, health, container, logs, tcp, port_closed, database, disk, watch
+      = help: say which: kind = "…", one of pull, up, migrate, seed, exec, backup, restore, shell, local, health, container, logs, tcp, port_closed, database, disk, watch
 
     error: `tool` cannot be "prizma"
       --> playbooks/release.toml:13:8

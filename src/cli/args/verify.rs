@@ -1,0 +1,20 @@
+//! `landfall verify`, as clap reads it.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Selection, WHERE};
+
+/// `landfall verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// The playbook whose `migrate` steps say tool, service and folder
+    #[arg(value_name = "PLAYBOOK", default_value = "release")]
+    pub(crate) playbook: String,
+    /// The folder of the migrations here [default: the tool's usual one, beside the inventory]
+    #[arg(long, value_name = "DIR", help_heading = WHERE)]
+    pub(crate) files: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) selection: Selection,
+}

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 /// Until something holds, or a generous time is over.
 pub(crate) fn eventually(what: &str, holds: impl FnMut() -> bool) {
-    within(Duration::from_mins(1), what, holds);
+    within(Duration::from_mins(3), what, holds);
 }
 
 /// Until something holds that takes its time.

@@ -12,7 +12,7 @@ use crate::project::Project;
 use crate::proxy::Proxy;
 
 /// Longer than any part of a release takes, on a busy machine too.
-const RELEASE: Duration = Duration::from_mins(3);
+const RELEASE: Duration = Duration::from_mins(10);
 
 /// Holds every migration up from its first write on, until it is dropped.
 struct Held<'a>(&'a Droplet);

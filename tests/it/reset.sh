@@ -11,7 +11,8 @@ for place in /root /home/deploy /var/lib/landfall/etally /var/lib/landfall /var/
 done
 rm -rf /etc/landfall /root/.docker
 rm -f /opt/etally/{odd,long,other}.env /opt/etally/secrets/key.pem
-rm -f /tmp/it-* /etc/ssh/sshd_config.d/it.conf /etc/sudoers.d/it
+umount /tmp/it-small 2>/dev/null || true
+rm -rf /tmp/it-* /etc/ssh/sshd_config.d/it.conf /etc/sudoers.d/it
 if [ -e /run/it-sshd ]; then
   kill -HUP "$(cat /run/sshd.pid)"
   rm /run/it-sshd

@@ -20,7 +20,7 @@ struct Held<'a>(&'a Droplet);
 impl<'a> Held<'a> {
     fn on(droplet: &'a Droplet) -> Self {
         droplet.sh("docker exec -d deployment-postgres-1 psql -U etally etally \
-             -c 'BEGIN; LOCK TABLE _prisma_migrations IN EXCLUSIVE MODE; SELECT pg_sleep(300); COMMIT'");
+             -c 'BEGIN; LOCK TABLE _prisma_migrations IN EXCLUSIVE MODE; SELECT pg_sleep(1800); COMMIT'");
         let held = "SELECT count(*) FROM pg_locks WHERE relation = '_prisma_migrations'::regclass AND mode = 'ExclusiveLock'";
         eventually("migrations are held", || droplet.sql(held) == "1");
         Self(droplet)
@@ -29,7 +29,7 @@ impl<'a> Held<'a> {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        let holder = "query LIKE '%pg_sleep(300)%' AND pid <> pg_backend_pid()";
+        let holder = "query LIKE '%pg_sleep(1800)%' AND pid <> pg_backend_pid()";
         self.0.sql(&format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {holder}"));
     }
 }

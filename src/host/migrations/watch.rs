@@ -10,7 +10,7 @@ use crate::host::database::Access;
 use crate::protocol::Engine;
 
 /// How often it is looked.
-const EVERY: Duration = Duration::from_secs(5);
+const EVERY: Duration = Duration::from_secs(10);
 /// A statement that waits longer for a lock is told of.
 const WAITS: u32 = 10;
 

@@ -57,8 +57,7 @@ fn file_of(tool: Tool, folder: &str, name: &str) -> String {
     match tool {
         Tool::Prisma => format!("{folder}/{name}/migration.sql"),
         Tool::Diesel => format!("{folder}/{name}/up.sql"),
-        _ if name.ends_with(".sql") => format!("{folder}/{name}"),
-        _ => format!("{folder}/{name}.sql"),
+        _ => format!("{folder}/{}.sql", name.strip_suffix(".sql").unwrap_or(name)),
     }
 }
 

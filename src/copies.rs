@@ -64,31 +64,20 @@ struct Header {
 impl Copies {
     /// Opens it in the user's state folder.
     pub fn open() -> io::Result<Self> {
-        use etcetera::BaseStrategy;
-        let base = etcetera::choose_base_strategy().map_err(|error| io::Error::other(error.to_string()))?;
-        let state = base.state_dir().unwrap_or_else(|| base.data_dir());
-        Self::at(&state.join("landfall").join("runs"))
+        Self::at(&state_folder("runs")?)
     }
 
     /// Opens it elsewhere.
     pub fn at(dir: &Path) -> io::Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        make_private(dir)?;
         Ok(Self { dir: dir.to_owned() })
     }
 
     /// A reporter that copies a run.
     pub fn recorder(&self, project: &str, config: &Path) -> Recorder {
         let header = Header { v: VERSION, project: project.to_owned(), config: config.to_owned() };
-        let recorder = Recorder {
-            history: self.clone(),
-            header,
-            file: None,
-            open: Vec::new(),
-            output: 0,
-            size: 0,
-            cut: false,
-            failed: None,
-        };
+        let recorder =
+            Recorder { copies: self.clone(), header, file: None, open: Vec::new(), output: 0, size: 0, cut: false, failed: None };
         self.keep(SystemTime::now());
         recorder
     }
@@ -185,7 +174,7 @@ fn last_event(file: &mut File) -> Option<Event> {
 /// Copies a run.
 #[derive(Debug)]
 pub struct Recorder {
-    history: Copies,
+    copies: Copies,
     header: Header,
     file: Option<Draft>,
     /// Hosts that have not told their end.
@@ -208,7 +197,7 @@ impl Recorder {
     fn begin(&mut self, run: &RunId) -> io::Result<Draft> {
         // A run that was watched before is copied anew beside its copy.
         let new = |end: &str| {
-            let path = self.history.dir.join(format!("{run}.{end}"));
+            let path = self.copies.dir.join(format!("{run}.{end}"));
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map(|file| (file, path))
         };
         let (file, path) = new("jsonl").or_else(|_| new(&format!("{}.again", std::process::id())))?;
@@ -270,7 +259,7 @@ impl Recorder {
     fn end(&mut self) -> io::Result<()> {
         let Some(mut draft) = self.file.take() else { return Ok(()) };
         draft.out.flush()?;
-        let place = self.history.dir.join(format!("{}.jsonl", draft.run));
+        let place = self.copies.dir.join(format!("{}.jsonl", draft.run));
         if draft.path == place {
             return Ok(());
         }
@@ -293,6 +282,19 @@ impl Reporter for Recorder {
             Sink::stderr().line(&format!("warning: this machine has no whole copy of the run, its hosts have: {error}"));
         }
     }
+}
+
+/// A folder of this user's own for what outlives a command (the XDG base directory for state).
+pub fn state_folder(name: &str) -> io::Result<PathBuf> {
+    use etcetera::BaseStrategy;
+    let base = etcetera::choose_base_strategy().map_err(|error| io::Error::other(error.to_string()))?;
+    let state = base.state_dir().unwrap_or_else(|| base.data_dir());
+    Ok(state.join("landfall").join(name))
+}
+
+/// Makes a folder that nobody else may look into, where there is none.
+pub fn make_private(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
 #[cfg(test)]
@@ -320,8 +322,8 @@ mod tests {
         event(run, Body::Output { stream: Stream::Stdout, text, bytes: None, partial: false })
     }
 
-    fn copy(history: &Copies, events: &[Event]) {
-        let mut recorder = history.recorder("etally", Path::new("landfall.toml"));
+    fn copy(copies: &Copies, events: &[Event]) {
+        let mut recorder = copies.recorder("etally", Path::new("landfall.toml"));
         for event in events {
             recorder.event(event);
         }
@@ -339,10 +341,10 @@ mod tests {
     fn a_run_comes_back_as_it_was_told() {
         let temp = tempfile::tempdir().unwrap();
         let dir = temp.path().join("a/runs");
-        let history = Copies::at(&dir).unwrap();
+        let copies = Copies::at(&dir).unwrap();
         let events = [start(1), line(1, "x".into()), end(1)];
-        copy(&history, &events);
-        let runs = history.runs();
+        copy(&copies, &events);
+        let runs = copies.runs();
         assert_eq!((runs.len(), runs[0].end, runs[0].project.as_str()), (1, Some((Status::Failed, 4)), "etally"));
         let mut again = Vec::new();
         runs[0].play(|event| again.push(event)).unwrap();
@@ -354,55 +356,55 @@ mod tests {
     #[test]
     fn of_two_copies_the_one_that_knows_the_end_stays() {
         let temp = tempfile::tempdir().unwrap();
-        let history = Copies::at(temp.path()).unwrap();
-        copy(&history, &[start(1), end(1)]);
-        copy(&history, &[start(1), line(1, "watched for a while".into())]);
+        let copies = Copies::at(temp.path()).unwrap();
+        copy(&copies, &[start(1), end(1)]);
+        copy(&copies, &[start(1), line(1, "watched for a while".into())]);
         let earlier = Event { time: "2026-05-04T09:00:00.000Z".into(), ..line(1, "watched to its end".into()) };
-        copy(&history, &[start(1), earlier.clone(), end(1)]);
-        assert!(history.runs()[0].end.is_some() && history.runs()[0].since.contains("T10:00"));
-        copy(&history, &[start(3), Event { run: start(3).run, ..earlier }, end(3)]);
-        assert!(history.runs().iter().any(|run| run.since.contains("T09:00")));
-        copy(&history, &[start(2)]);
-        assert_eq!(history.runs().iter().find(|run| run.run == RunId::from_random([2; 6])).unwrap().end, None);
-        copy(&history, &[start(2), end(2)]);
-        assert!(history.runs().iter().all(|run| run.end.is_some()));
+        copy(&copies, &[start(1), earlier.clone(), end(1)]);
+        assert!(copies.runs()[0].end.is_some() && copies.runs()[0].since.contains("T10:00"));
+        copy(&copies, &[start(3), Event { run: start(3).run, ..earlier }, end(3)]);
+        assert!(copies.runs().iter().any(|run| run.since.contains("T09:00")));
+        copy(&copies, &[start(2)]);
+        assert_eq!(copies.runs().iter().find(|run| run.run == RunId::from_random([2; 6])).unwrap().end, None);
+        copy(&copies, &[start(2), end(2)]);
+        assert!(copies.runs().iter().all(|run| run.end.is_some()));
         assert_eq!(modes(temp.path()).len(), 3);
     }
 
     #[test]
     fn what_was_handed_over_has_no_end_here() {
         let temp = tempfile::tempdir().unwrap();
-        let history = Copies::at(temp.path()).unwrap();
+        let copies = Copies::at(temp.path()).unwrap();
         let (plan, who, hosts) = (String::new(), String::new(), vec!["web-1".parse().unwrap()]);
         let start = event(1, Body::RunStarted { playbook: "release".into(), hosts, plan, who, note: None });
         let finished = event(1, Body::RunFinished { status: Status::Ok, exit_code: 0, duration_ms: 1 });
-        copy(&history, &[start.clone(), finished.clone()]);
-        assert_eq!(history.runs()[0].end, None);
+        copy(&copies, &[start.clone(), finished.clone()]);
+        assert_eq!(copies.runs()[0].end, None);
         let host = event(1, Body::HostFinished { status: Status::Ok, exit_code: 0, duration_ms: 1 });
-        copy(&history, &[start, Event { host: "web-1".parse().ok(), ..host }, finished]);
-        assert_eq!(history.runs()[0].end, Some((Status::Ok, 0)));
+        copy(&copies, &[start, Event { host: "web-1".parse().ok(), ..host }, finished]);
+        assert_eq!(copies.runs()[0].end, Some((Status::Ok, 0)));
     }
 
     #[test]
     fn one_that_waited_for_a_lock_is_known_by_its_last_name() {
         let temp = tempfile::tempdir().unwrap();
-        let history = Copies::at(temp.path()).unwrap();
-        copy(&history, &[start(1), line(2, "x".into()), end(2)]);
-        assert_eq!(history.runs()[0].run, RunId::from_random([2; 6]));
+        let copies = Copies::at(temp.path()).unwrap();
+        copy(&copies, &[start(1), line(2, "x".into()), end(2)]);
+        assert_eq!(copies.runs()[0].run, RunId::from_random([2; 6]));
         assert_eq!(modes(temp.path())[0].0, format!("{}.jsonl", RunId::from_random([2; 6])));
     }
 
     #[test]
     fn much_output_is_cut_and_its_end_is_told() {
         let temp = tempfile::tempdir().unwrap();
-        let history = Copies::at(temp.path()).unwrap();
-        let mut recorder = history.recorder("etally", Path::new("landfall.toml"));
+        let copies = Copies::at(temp.path()).unwrap();
+        let mut recorder = copies.recorder("etally", Path::new("landfall.toml"));
         recorder.event(&start(1));
         let long = line(1, "x".repeat(1 << 20));
         (0..40).for_each(|_| recorder.event(&long));
         recorder.event(&end(1));
         recorder.finish();
-        let run = &history.runs()[0];
+        let run = &copies.runs()[0];
         assert!(run.end.is_some() && fs::metadata(&run.path).unwrap().len() < OUTPUT + (1 << 16));
         let mut warned = 0;
         run.play(|event| warned += usize::from(matches!(event.body, Body::Warning { .. }))).unwrap();
@@ -412,12 +414,12 @@ mod tests {
     #[test]
     fn old_copies_go() {
         let temp = tempfile::tempdir().unwrap();
-        let history = Copies::at(temp.path()).unwrap();
-        copy(&history, &[start(1), end(1)]);
-        copy(&history, &[start(2), end(2)]);
+        let copies = Copies::at(temp.path()).unwrap();
+        copy(&copies, &[start(1), end(1)]);
+        copy(&copies, &[start(2), end(2)]);
         let old = SystemTime::now() - KEPT.1 - Duration::from_mins(1);
-        File::options().write(true).open(&history.runs()[1].path).unwrap().set_modified(old).unwrap();
-        history.keep(SystemTime::now());
-        assert_eq!(history.runs().len(), 1);
+        File::options().write(true).open(&copies.runs()[1].path).unwrap().set_modified(old).unwrap();
+        copies.keep(SystemTime::now());
+        assert_eq!(copies.runs().len(), 1);
     }
 }

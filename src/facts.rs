@@ -251,3 +251,25 @@ impl Refusal {
         Self { code: 7, message: message.into(), remedy: Some(remedy.into()) }
     }
 }
+
+/// A number of bytes, for people.
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    const UNITS: [(u64, &str); 4] = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    let Some((unit, word)) = UNITS.into_iter().find(|(unit, _)| bytes >= *unit) else { return format!("{bytes} bytes") };
+    let tenths = u128::from(bytes) * 10 / u128::from(unit);
+    format!("{}.{} {word}", tenths / 10, tenths % 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_short() {
+        let table = [(0, "0 bytes"), (1023, "1023 bytes"), (1536, "1.5 KiB"), (5 << 30, "5.0 GiB"), (u64::MAX, "16777215.9 TiB")];
+        for (bytes, shown) in table {
+            assert_eq!(size(bytes), shown);
+        }
+    }
+}

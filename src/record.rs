@@ -115,6 +115,11 @@ pub fn write_end(log: &mut Vec<u8>, code: u8, status: Status) {
     log.extend_from_slice(format!("X{code} {}\n", status.as_str()).as_bytes());
 }
 
+/// The event of a line that is one. Output is not looked into: it may be long.
+pub fn event(line: &[u8]) -> Option<Event> {
+    serde_json::from_slice(line.strip_prefix(b"J")?).ok()
+}
+
 fn parse(line: &[u8], at: u64) -> Result<Frame, RecordError> {
     let damaged = || RecordError::Damaged(at);
     let (kind, rest) = line.split_first().ok_or_else(damaged)?;
@@ -124,7 +129,7 @@ fn parse(line: &[u8], at: u64) -> Result<Frame, RecordError> {
         Some((number, &rest[blank + 1..]))
     };
     match kind {
-        b'J' => serde_json::from_slice(rest).map(|event| Frame::Event(Box::new(event))).map_err(|_| damaged()),
+        b'J' => event(line).map(|event| Frame::Event(Box::new(event))).ok_or_else(damaged),
         b'O' | b'o' | b'E' | b'e' => {
             let (ms, text) = number_and_text().ok_or_else(damaged)?;
             let stream = if kind.eq_ignore_ascii_case(&b'o') { Stream::Stdout } else { Stream::Stderr };

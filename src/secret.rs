@@ -39,6 +39,19 @@ pub struct SecretSources {
     pub accept_short: Vec<String>,
     /// Words that Landfall itself is configured with (project, services, hosts, folders): never secret.
     pub known_plain: Vec<String>,
+    /// Personal data that is masked wherever it is printed.
+    #[serde(default)]
+    pub patterns: Vec<Pattern>,
+}
+
+/// What personal data looks like: no value is known before it is printed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pattern {
+    /// E-mail addresses.
+    Email,
+    /// What a regular expression finds, within a line.
+    Regex(String),
 }
 
 /// A value that a host looked at, for `doctor` to list. Never holds the value.

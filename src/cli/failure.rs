@@ -120,7 +120,7 @@ impl From<Stop> for Failure {
 
 impl From<Failure> for Stop {
     fn from(failure: Failure) -> Self {
-        Self { code: failure.code, message: failure.message, remedy: failure.remedy, host: None }
+        Self { remedy: failure.remedy, ..Self::new(failure.code, failure.message) }
     }
 }
 

@@ -19,7 +19,7 @@ use crate::run::{self, Past, Stop, Watch};
 
 /// Tells all that is recorded of a run, as far as it has come. The code is 0, or 6 where not all of its hosts could be asked.
 pub(super) fn tell(context: &Context, on: &On, prefix: Option<&str>, reporters: &mut Reporters) -> Result<u8, Failure> {
-    let own = Copies::open().map(|history| history.runs()).unwrap_or_default();
+    let own = Copies::open().map(|copies| copies.runs()).unwrap_or_default();
     let copy = |run: &str| {
         let mut matching = own.iter().filter(|told| told.run.as_str().starts_with(run));
         matching.next().filter(|_| matching.next().is_none())

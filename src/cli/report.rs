@@ -45,7 +45,7 @@ pub(super) fn of_watching(context: &Context, wanted: &Reports, inventory: Option
 /// Has this machine keep its own copy of the run. That it cannot is no reason not to run.
 pub(super) fn copy(reporters: &mut Reporters, inventory: &Inventory) {
     match Copies::open() {
-        Ok(history) => reporters.add(history.recorder(inventory.project.as_str(), &inventory.path)),
+        Ok(copies) => reporters.add(copies.recorder(inventory.project.as_str(), &inventory.path)),
         Err(error) => super::say(&format!("warning: no copy of the run will be kept here: {error}")),
     }
 }

@@ -45,7 +45,7 @@ struct Row {
 
 /// Who released what where: what the hosts know, and beside it what this machine has a copy of.
 fn all(context: &Context, args: &RunsArgs) -> Result<u8, Failure> {
-    let own = Copies::open().map(|history| history.runs()).unwrap_or_default();
+    let own = Copies::open().map(|copies| copies.runs()).unwrap_or_default();
     let asked = found::hosts(context, &args.on).and_then(|hosts| {
         let reach = reach::reach()?;
         reach::block_on(async { found::ask(&reach, &hosts).await })

@@ -1,27 +1,34 @@
-//! What can still be found out about a run whose supervisor died: the step that was under way, and what became of its containers.
+//! What can still be found out about a run whose supervisor died: the step that was under way, what became of its containers, and
+//! whether the database still works on it.
 //! Looks, and concludes nothing: how the run ended is for a person to say.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 
 use super::docker::{self, Container};
+use super::gather;
+use super::guard::mask_text;
 use super::kill;
+use super::migrations::watch;
 use super::state::{RunDir, State};
-use super::status;
-use crate::event::{Body, Event};
+use super::{status, survey};
+use crate::event::Body;
 use crate::facts::{LockHolder, Refusal};
 use crate::name::StepName;
 use crate::protocol::RunState;
+use crate::record;
 
 /// What is known, a sentence each, in words that may leave the host.
 pub(super) fn known(dir: &RunDir) -> Vec<String> {
-    let mut known = vec![match under_way(dir) {
+    let under_way = under_way(dir);
+    let mut known = vec![match &under_way {
         Some(Seen { step, time }) => format!("step {step} was under way, since {time}"),
         None => "no step was under way".to_owned(),
     }];
     if dir.submission().map_or(true, |submission| submission.compose.is_some()) {
         known.extend(containers(dir));
     }
+    known.extend(under_way.and_then(|seen| in_database(dir, &seen.time)));
     known
 }
 
@@ -52,8 +59,7 @@ fn under_way(dir: &RunDir) -> Option<Seen> {
     let mut log = BufReader::new(File::open(dir.log()).ok()?);
     let mut line = Vec::new();
     while log.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
-        // Output is no event, and may be long: only what can be one is read as one.
-        if let Some(event) = line.strip_prefix(b"J").and_then(|text| serde_json::from_slice::<Event>(text).ok()) {
+        if let Some(event) = record::event(&line) {
             match event.body {
                 Body::StepStarted { .. } => last = event.step.map(|step| Seen { step, time: event.time }),
                 Body::StepFinished { .. } => last = None,
@@ -72,6 +78,21 @@ fn containers(dir: &RunDir) -> Vec<String> {
         Err(_) => return vec!["Docker does not answer: what became of its containers is not known".to_owned()],
     };
     found.iter().filter_map(|id| docker::container(id).ok().flatten()).map(|container| told(&container)).collect()
+}
+
+/// What the database does that began after a moment: a statement goes on there when its client is gone. None where the inventory names
+/// no database.
+fn in_database(dir: &RunDir, since: &str) -> Option<String> {
+    let submission = dir.submission().ok().filter(|submission| submission.database.is_some())?;
+    let unseen = || Some("whether its database still works on it is not known: it cannot be asked".to_owned());
+    let Ok((secrets, look)) = gather::all(&submission) else { return unseen() };
+    let survey = survey::basics(&submission, None, &secrets, look);
+    let access = survey.database.open(&submission, &survey.config, &secrets);
+    match access.ok().and_then(|access| watch::at_work_since(&access, since)) {
+        None => unseen(),
+        Some(left) if left.is_empty() => Some("its database works on nothing that began since then".to_owned()),
+        Some(left) => Some(mask_text(&secrets.needles, &format!("its database still works: {}", left.join("; ")))),
+    }
 }
 
 /// Docker's word on one container. Its own error text is left out: it may quote what nobody masked.

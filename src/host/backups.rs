@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::ledger::hex;
 use super::state::{State, sync_dir};
+use super::survey::free_at;
 use crate::facts::DatabaseFacts;
 use crate::name::RunId;
 use crate::protocol::{Database, Engine};
@@ -92,7 +93,7 @@ impl Backups {
 
     /// Free bytes for this user.
     pub(super) fn room(&self) -> u64 {
-        rustix::fs::statvfs(&self.dir).map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
+        free_at(&self.dir)
     }
 
     /// Where a file of it is.
@@ -176,27 +177,41 @@ impl Backups {
     }
 }
 
-/// Length, SHA-256, how many lines begin with `mark`, and the last bytes of a file, in one reading.
-pub(super) fn read_back(path: &Path, mark: &[u8]) -> io::Result<(u64, String, u64, Vec<u8>)> {
+/// What one reading of a whole file tells.
+#[derive(Debug)]
+pub(super) struct Content {
+    /// Its length.
+    pub bytes: u64,
+    /// Its digest.
+    pub sha256: String,
+    /// How many lines begin as the definition of a table does in a dump of text.
+    pub tables: u64,
+    /// Its last bytes.
+    pub tail: Vec<u8>,
+}
+
+/// Reads a whole file.
+pub(super) fn read_back(path: &Path) -> io::Result<Content> {
+    const MARK: &[u8] = b"CREATE TABLE ";
     const TAIL: usize = 256;
     let (mut file, mut hash) = (File::open(path)?, Sha256::new());
-    let (mut length, mut found, mut tail) = (0, 0, Vec::new());
+    let (mut length, mut tables, mut tail) = (0, 0, Vec::new());
     let mut buffer = vec![0; 1 << 20];
     // What was read of the line that is not over yet, as far as the mark goes.
     let mut line: Option<Vec<u8>> = Some(Vec::new());
     loop {
         let read = file.read(&mut buffer)?;
         if read == 0 {
-            return Ok((length, hex(&hash.finalize()), found, tail));
+            return Ok(Content { bytes: length, sha256: hex(&hash.finalize()), tables, tail });
         }
         let bytes = &buffer[..read];
         length += read as u64;
         hash.update(bytes);
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
             if let Some(begun) = &mut line {
-                begun.extend_from_slice(&part[..part.len().min(mark.len() - begun.len())]);
-                if begun.len() >= mark.len() {
-                    found += u64::from(begun == mark);
+                begun.extend_from_slice(&part[..part.len().min(MARK.len() - begun.len())]);
+                if begun.len() >= MARK.len() {
+                    tables += u64::from(begun == MARK);
                     line = None;
                 }
             }
@@ -207,17 +222,6 @@ pub(super) fn read_back(path: &Path, mark: &[u8]) -> io::Result<(u64, String, u6
         tail.extend_from_slice(&bytes[read.saturating_sub(TAIL)..]);
         tail.drain(..tail.len().saturating_sub(TAIL));
     }
-}
-
-/// A length for people.
-pub(super) fn size(bytes: u64) -> String {
-    let mut shown = (bytes, "bytes");
-    for (unit, step) in [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1u64 << 30)] {
-        if bytes >= step {
-            shown = (bytes / step, unit);
-        }
-    }
-    format!("{} {}", shown.0, shown.1)
 }
 
 #[cfg(test)]
@@ -303,12 +307,11 @@ mod tests {
     fn a_file_is_read_back_in_one_go() {
         let temp = tempfile::tempdir().expect("folder");
         let path = temp.path().join("dump");
-        let text = format!("CREATE TABLE a\n{}\nCREATE TABLE b\nxCREATE TABLE\nCREA", "x".repeat(3 << 20));
+        let text = format!("CREATE TABLE a\n{}\nCREATE TABLE b\nxCREATE TABLE c\nCREA", "x".repeat(3 << 20));
         fs::write(&path, &text).expect("write");
-        let (length, sha256, found, tail) = read_back(&path, b"CREATE TABLE").expect("read");
-        assert_eq!((length, found), (text.len() as u64, 2));
-        assert_eq!(sha256, hex(&Sha256::digest(text.as_bytes())));
-        assert!(tail.ends_with(b"\nCREA") && tail.len() == 256);
-        assert_eq!((size(12), size(5 << 20)), ("12 bytes".to_owned(), "5 MiB".to_owned()));
+        let content = read_back(&path).expect("read");
+        assert_eq!((content.bytes, content.tables), (text.len() as u64, 2));
+        assert_eq!(content.sha256, hex(&Sha256::digest(text.as_bytes())));
+        assert!(content.tail.ends_with(b"\nCREA") && content.tail.len() == 256);
     }
 }

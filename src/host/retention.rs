@@ -122,6 +122,17 @@ mod tests {
         }
     }
 
+    /// What is kept of a submission without a compose project: nobody asks Docker about such a run.
+    fn submitted(dir: &RunDir, key: Option<&str>) -> String {
+        let submission = serde_json::json!({
+            "v": 1, "run": dir.run, "key": key, "project": "etally", "state": { "path": "/var/lib/landfall/etally" },
+            "host": "prod-1", "hosts": ["prod-1"], "playbook": "release", "plan": "", "who": { "user": "me", "machine": "here" },
+            "secrets": crate::secret::SecretSources::default(), "effects": true, "approval": "given", "answer_within_ms": 0,
+            "approve_within_ms": 0, "steps": [],
+        });
+        submission.to_string()
+    }
+
     /// Makes a file or mark of a run so many hours old.
     fn age(dir: &RunDir, name: &str, hours: u64) {
         let then = SystemTime::now() - Duration::from_secs(hours * 3600);
@@ -135,9 +146,9 @@ mod tests {
     fn what_never_ended_by_itself_goes_too_once_nobody_needs_it() {
         let case = Case::new();
         let never = case.state.run(&RunId::from_random([1; 6]));
-        never.write_submission("{}").expect("submission");
+        never.write_submission(&submitted(&never, None)).expect("submission");
         let settled = case.state.run(&RunId::from_random([2; 6]));
-        settled.write_submission("{}").expect("submission");
+        settled.write_submission(&submitted(&settled, None)).expect("submission");
         fs::write(settled.log(), "").expect("log");
         settled.mark("owner", "1:1:another boot").expect("mark");
         settled.mark("effects", "yes").expect("mark");
@@ -159,13 +170,7 @@ mod tests {
     fn number_alone_does_not_remove_a_run_that_its_key_must_find() {
         let case = Case::new();
         let dir = case.run(1, 34 * 24, "0 ok");
-        let submission = serde_json::json!({
-            "v": 1, "run": dir.run, "key": "release-7", "project": "etally", "state": { "path": "/var/lib/landfall/etally" },
-            "host": "prod-1", "hosts": ["prod-1"], "playbook": "release", "plan": "", "who": { "user": "me", "machine": "here" },
-            "secrets": crate::secret::SecretSources::default(), "effects": true, "approval": "given", "answer_within_ms": 0,
-            "approve_within_ms": 0, "steps": [],
-        });
-        dir.replace_submission(&submission.to_string()).expect("submission");
+        dir.replace_submission(&submitted(&dir, Some("release-7"))).expect("submission");
         case.sweep(0, 365 * 24);
         assert!(dir.path.exists());
         age(&dir, "rc", 36 * 24);

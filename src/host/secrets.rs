@@ -10,8 +10,8 @@ mod policy;
 
 pub use error::{ShortSecret, SourceError};
 
-use crate::host::mask::{ANYWHERE, Needles, Plain, Secret, Verdict, WhyNot, is_secret_key};
-use crate::secret::{SecretName, SecretSources, Value};
+use crate::host::mask::{ANYWHERE, Needles, Patterns, Plain, Secret, Verdict, WhyNot, is_secret_key};
+use crate::secret::{Pattern, SecretName, SecretSources, Value};
 use policy::Policy;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -98,6 +98,7 @@ impl SecretSources {
             declared: 0,
             policy: None,
             files: BTreeSet::new(),
+            patterns: self.patterns.clone(),
         };
         for declared in &self.files {
             for path in files::find(&collection.base, declared)? {
@@ -151,6 +152,8 @@ pub struct Collection {
     policy: Option<Policy>,
     /// The files that were read, so that none is read twice.
     files: BTreeSet<PathBuf>,
+    /// The forms of personal data.
+    patterns: Vec<Pattern>,
 }
 
 impl Collection {
@@ -263,7 +266,8 @@ impl Collection {
             let forbidden = short.iter().any(|short| self.accepts_short(&short.name));
             return Err(SourceError::TooShort { secrets: short, forbidden });
         }
-        let needles = Arc::new(Needles::new(&secrets, &plain));
+        let patterns = Patterns::new(&self.patterns).map_err(SourceError::Pattern)?;
+        let needles = Arc::new(Needles::new(&secrets, &plain).with(patterns));
         let (declared, other) = self.given.split_at(self.declared);
         let named = other.iter().filter(|given| given.origin.is_file()).chain(declared);
         let values = named.map(|given| Secret::new(&given.name, given.first(), given.is_strict())).collect();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::compose::Config;
+use super::database::{Access, Shared, Trouble};
 use super::guard::{Guarded, mask_text};
 use super::inbox::Watch;
 use super::inside::Guest;
@@ -14,6 +15,7 @@ use super::judge::Watcher;
 use super::kill::Prey;
 use super::log::Log;
 use super::mask::Needles;
+use super::migrations::Folders;
 use super::migrations::watch::Watch as Watching;
 use super::process::{self, Capture, Ended, Sink, Spawn, Stopped, Until};
 use super::secrets::Loaded;
@@ -56,6 +58,10 @@ pub(super) struct Stage<'a> {
     pub watch: Option<(Watching, StepName)>,
     /// The container of the application in which the step's command runs.
     pub guest: Option<Guest>,
+    /// The run's database.
+    pub database: Shared,
+    /// Migration files that were looked at.
+    pub folders: Folders,
 }
 
 /// How an action or a step ended.
@@ -123,12 +129,19 @@ impl Stage<'_> {
             withheld: false,
             guest: None,
             watch: None,
+            database: self.database.clone(),
+            folders: self.folders.clone(),
             ..*self
         })
     }
 }
 
 impl Stage<'_> {
+    /// The run's database, which must answer.
+    pub(super) fn database(&self) -> Result<Arc<Access>, Trouble> {
+        self.database.open(self.submission, &self.config, &self.secrets)
+    }
+
     /// Text as it may leave the host.
     pub(super) fn masked(&self, text: &str) -> String {
         mask_text(&self.secrets.needles, text)

@@ -144,6 +144,8 @@ fn prepare<'a>(
         withheld: false,
         watch: None,
         guest: None,
+        database: survey.database.clone(),
+        folders: survey.folders.clone(),
     };
     if !submission.pull.is_empty()
         && let Err((code, status)) = pull(&mut stage)

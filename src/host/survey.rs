@@ -3,19 +3,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
 use super::actions;
 use super::compose::Config;
-use super::database::{self, Access};
+use super::database::{self, Access, Shared};
 use super::docker::{self, Trouble};
 use super::guard::mask_text;
 use super::kill::LABEL;
 use super::ledger;
 use super::literals;
 use super::lock;
-use super::migrations::{self, Sight};
+use super::migrations::{self, Folders, Sight};
 use super::owner::boot_id;
 use super::process::{self, Spawn};
 use super::project;
@@ -36,6 +37,10 @@ pub(super) struct Survey {
     pub facts: Facts,
     /// The compose project as Compose reads it.
     pub config: Config,
+    /// The project's database.
+    pub database: Shared,
+    /// Migration files that were looked at.
+    pub folders: Folders,
 }
 
 impl Survey {
@@ -100,7 +105,7 @@ pub(super) fn basics(submission: &Submission, state: Option<&State>, secrets: &L
 }
 
 /// Free bytes for this user in a folder, or where it would be made.
-fn free_at(folder: &Path) -> u64 {
+pub(super) fn free_at(folder: &Path) -> u64 {
     let stat = folder.ancestors().find_map(|folder| rustix::fs::statvfs(folder).ok());
     stat.map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
 }
@@ -128,8 +133,8 @@ pub(super) fn whole(submission: &Submission, state: Option<&State>, secrets: &Lo
         return;
     }
     let images = survey.images();
-    let access = look_at_database(submission, project, secrets, survey);
-    survey.facts.refusals.extend(actions::unfit_for_backups(submission, state, access.as_ref().ok(), secrets));
+    let access = look_at_database(submission, secrets, survey);
+    survey.facts.refusals.extend(actions::unfit_for_backups(submission, state, access.as_deref().ok(), secrets));
     for step in &submission.steps {
         for action in &step.actions {
             if let Action::Migrate(migrate) = action {
@@ -138,8 +143,9 @@ pub(super) fn whole(submission: &Submission, state: Option<&State>, secrets: &Lo
                     continue;
                 };
                 let told = told_by_tool(submission, project, secrets, survey, migrate, image, begun);
-                let access = access.as_ref().map_err(String::as_str);
-                let sight = Sight { access, config: &survey.config, run: &submission.run, migrate, image };
+                let access = access.as_deref().map_err(String::as_str);
+                let (config, folders) = (&survey.config, &survey.folders);
+                let sight = Sight { access, config, folders, run: &submission.run, migrate, image };
                 let own = migrations::look(sight);
                 // What a pull will bring is another image, so what its files lack now says nothing.
                 let coming = !begun && submission.pull.contains(&migrate.service);
@@ -187,22 +193,16 @@ fn told_by_tool(
 }
 
 /// Whether the database answers, and who it is: told before anything is stopped or changed.
-fn look_at_database(
-    submission: &Submission,
-    project: &ComposeProject,
-    secrets: &Loaded,
-    survey: &mut Survey,
-) -> Result<Access, String> {
-    let Some(database) = &submission.database else { return Err("landfall.toml names no [database]".to_owned()) };
-    let opening = database::Opening { project: Some(project), config: &survey.config, secrets, run: &submission.run };
+fn look_at_database(submission: &Submission, secrets: &Loaded, survey: &mut Survey) -> Result<Arc<Access>, String> {
     let mask = |text: &str| mask_text(&secrets.needles, text);
-    match Access::open(database, opening) {
+    match survey.database.open(submission, &survey.config, secrets) {
         Ok(access) => {
             let DatabaseFacts { server, name, user, identity } = access.facts.clone();
             let facts = DatabaseFacts { server: mask(&server), name: mask(&name), user: mask(&user), identity };
             survey.facts.database = Some(facts);
             Ok(access)
         }
+        Err(trouble @ database::Trouble::NotNamed) => Err(trouble.to_string()),
         Err(trouble) => {
             survey.facts.warnings.push(format!("{} ({})", mask(&trouble.to_string()), trouble.remedy()));
             Err(trouble.to_string())

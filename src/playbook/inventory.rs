@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::name::{GroupName, HostName, ProjectName, SeedName, ServiceName};
 use crate::protocol::{Database, Retention};
+use crate::secret::Pattern;
 use crate::source::{Diags, Node, Placed, Reader, Sink, Table, is_var_name, parse, refuse_literals};
 use crate::steps::Seed;
 
@@ -34,6 +35,8 @@ pub struct Inventory {
     pub database: Option<Database>,
     /// What must never leave a host.
     pub secrets: Secrets,
+    /// `[mask]`: personal data, which is masked like secrets.
+    pub mask: Vec<Pattern>,
     /// How to reach all hosts.
     pub ssh: Ssh,
     /// In the order of the text.
@@ -215,6 +218,7 @@ impl Inventory {
             compose: reader.table("compose", "[compose]").map(compose),
             database: reader.table("database", "[database]").and_then(super::database::read),
             secrets: reader.table("secrets", "[secrets]").map(secrets).unwrap_or_default(),
+            mask: reader.table("mask", "[mask]").and_then(mask).unwrap_or_else(|| vec![Pattern::Email]),
             ssh: reader.table("ssh", "[ssh]").map(|table| ssh(table, &root)).unwrap_or_default(),
             hosts: named(&reader, "hosts", host),
             groups: named(&reader, "groups", group).into_iter().collect(),
@@ -364,6 +368,23 @@ fn secrets(reader: Reader<'_>) -> Secrets {
     }
     reader.finish();
     secrets
+}
+
+/// Personal data; none where it is not said.
+fn mask(reader: Reader<'_>) -> Option<Vec<Pattern>> {
+    let of = |text: Placed<String>| {
+        if text.value == "email" {
+            return Pattern::Email;
+        }
+        if let Err(error) = regex_lite::Regex::new(&text.value) {
+            let help = "`email`, or a regular expression that is matched within a line";
+            reader.error(&text.place, format!("`patterns` holds no regular expression: {error}"), help);
+        }
+        Pattern::Regex(text.value)
+    };
+    let patterns = reader.texts("patterns").map(|texts| texts.into_iter().map(of).collect());
+    reader.finish();
+    patterns
 }
 
 fn metrics(reader: Reader<'_>, root: &Path) -> Option<PathBuf> {

@@ -164,6 +164,7 @@ fn secret_sources(
         public: inventory.secrets.public.clone(),
         accept_short: inventory.secrets.accept_short.clone(),
         known_plain: known.into_iter().collect(),
+        patterns: inventory.mask.clone(),
     }
 }
 

@@ -119,6 +119,15 @@ struct Secrets {
     accept_short: Option<Vec<String>>,
 }
 
+/// `[mask]`: personal data in what steps print.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[allow(dead_code)]
+struct Mask {
+    /// `email`, or a regular expression that is matched within a line. `["email"]` unless said otherwise.
+    patterns: Option<Vec<String>>,
+}
+
 /// `[ssh]`: above what `ssh -G` says. Paths are relative to the inventory.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
@@ -199,6 +208,7 @@ struct Inventory {
     compose: Option<Compose>,
     database: Option<Database>,
     secrets: Option<Secrets>,
+    mask: Option<Mask>,
     ssh: Option<Ssh>,
     /// The hosts, by name.
     hosts: std::collections::BTreeMap<String, Host>,

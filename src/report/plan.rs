@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use super::failure::short;
 use super::sanitize::{label, text};
 use super::style::{Paint, Tone};
-use crate::facts::{Refusal, Story};
+use crate::facts::{Refusal, Story, size};
 use crate::name::{GroupName, HostName};
 use crate::plan::{HostPlan, ImageChange, Plan, PlannedStep, Will};
 use crate::playbook::{LocalStep, Serial};
@@ -210,13 +210,6 @@ fn verdict(refusals: usize, paint: Paint) -> String {
         1 => paint.paint(Tone::Bad, "A run would be refused, for 1 reason."),
         count => paint.paint(Tone::Bad, format!("A run would be refused, for {count} reasons.")),
     }
-}
-
-fn size(bytes: u64) -> String {
-    const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-    let (unit, word) = UNITS.into_iter().find(|(unit, _)| bytes >= *unit).unwrap_or((1, "bytes"));
-    let tenths = u128::from(bytes) * 10 / u128::from(unit);
-    if unit == 1 { format!("{bytes} {word}") } else { format!("{}.{} {word}", tenths / 10, tenths % 10) }
 }
 
 fn host_markdown(out: &mut String, host: &HostPlan) {
@@ -464,13 +457,5 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&plan_json(&whole())).unwrap();
         assert_eq!(value["playbook"], "validate");
         assert_eq!(value["hosts"][0]["steps"][0]["will"]["will"], "run");
-    }
-
-    #[test]
-    fn sizes_are_short() {
-        let table = [(0, "0 bytes"), (1023, "1023 bytes"), (1536, "1.5 KiB"), (u64::MAX, "17179869183.9 GiB")];
-        for (bytes, shown) in table {
-            assert_eq!(size(bytes), shown);
-        }
     }
 }

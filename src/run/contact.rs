@@ -87,6 +87,12 @@ impl Contact {
     }
 }
 
+/// The pause before another attempt to connect: they grow, and stay at the last.
+pub fn pause(attempts: usize) -> Duration {
+    const PAUSES: [u64; 6] = [0, 1, 2, 4, 8, 15];
+    Duration::from_secs(PAUSES[attempts.min(PAUSES.len() - 1)])
+}
+
 /// What the SSH layer is told of a host.
 pub fn ssh_target(host: &HostName, target: &Target) -> ssh::Target {
     ssh::Target {

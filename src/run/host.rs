@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
-use super::contact::{Contact, Reach};
+use super::contact::{Contact, Reach, pause};
 use super::outcome::HostEnd;
 use super::stop::Stop;
 use crate::event::{Body, Event, VERSION, timestamp};
@@ -18,9 +18,6 @@ use crate::playbook::Target;
 use crate::protocol::{Answer, Reply, Request, RunState, StateDir};
 use crate::record::Reader;
 use crate::runtime::{LinkError, StreamItem};
-
-/// The pauses between attempts to connect again: they grow, and stay at the last.
-const PAUSES: [u64; 6] = [0, 1, 2, 4, 8, 15];
 
 /// What is read from a host.
 #[derive(Debug, Clone)]
@@ -176,7 +173,7 @@ impl HostRun {
     async fn again(&self, since: Instant, attempts: &mut usize) -> Result<Contact, Stop> {
         let mut last = None;
         loop {
-            let pause = Duration::from_secs(PAUSES[(*attempts).min(PAUSES.len() - 1)]);
+            let pause = pause(*attempts);
             *attempts += 1;
             if since.elapsed() + pause > self.part.reconnect_for {
                 break;
@@ -184,7 +181,8 @@ impl HostRun {
             tokio::time::sleep(pause).await;
             match Contact::make(&self.reach, &self.part.host, &self.part.target).await {
                 Ok(contact) => return Ok(contact),
-                Err(stop) if stop.code == 2 => return Err(stop),
+                // The run goes on there, whatever keeps this client away.
+                Err(stop) if stop.lasting => return Err(Stop { code: 6, ..stop }),
                 Err(stop) => last = Some(stop),
             }
         }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::copies;
 use crate::name::{HostName, RunId};
 
 /// One run of this client.
@@ -40,18 +41,12 @@ pub struct Journal {
 impl Journal {
     /// Opens the journal in the user's state folder, private to the user.
     pub fn open() -> io::Result<Self> {
-        use etcetera::BaseStrategy;
-        let base = etcetera::choose_base_strategy().map_err(|error| io::Error::other(error.to_string()))?;
-        let state = base.state_dir().unwrap_or_else(|| base.data_dir());
-        Self::at(&state.join("landfall").join("journal"))
+        Self::at(&copies::state_folder("journal")?)
     }
 
     /// Opens it elsewhere.
     pub fn at(dir: &Path) -> io::Result<Self> {
-        let mut builder = fs::DirBuilder::new();
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.recursive(true).create(dir)?;
+        copies::make_private(dir)?;
         Ok(Self { dir: dir.to_owned() })
     }
 

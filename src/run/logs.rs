@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::mpsc;
 
-use super::contact::{Contact, Reach};
+use super::contact::{Contact, Reach, pause};
 use super::stop::Stop;
 use crate::event::Stream;
 use crate::facts::Refusal;
@@ -15,8 +15,6 @@ use crate::playbook::ResolvedHost;
 use crate::protocol::{LogLine, Reply, Request};
 use crate::runtime::StreamItem;
 
-/// The pauses between attempts to connect again: they grow, and stay at the last.
-const PAUSES: [u64; 5] = [0, 1, 2, 5, 10];
 /// What is asked for again overlaps what was read by this: streams of one container do not arrive in the order of their times.
 const OVERLAP: Duration = Duration::from_secs(10);
 /// The longest line that is taken from a host.
@@ -96,14 +94,16 @@ async fn one(reach: &Reach, host: &ResolvedHost, wanted: &LogsWanted, tell: &mps
         let stop = match broken {
             Ok(()) => return None,
             // What is refused now is refused again.
-            Err(stop) if stop.code != 3 || !wanted.follow || (read.is_new() && lost.is_none()) => return Some(stop),
+            Err(stop) if stop.code != 3 || stop.lasting || !wanted.follow || (read.is_new() && lost.is_none()) => {
+                return Some(stop);
+            }
             Err(stop) => stop,
         };
         if lost.is_none() {
             let said = format!("{}; connecting again", stop.message);
             let _ = tell.send(LogNews::Said(host.name.clone(), said)).await;
         }
-        let pause = Duration::from_secs(PAUSES[attempts.min(PAUSES.len() - 1)]);
+        let pause = pause(attempts);
         if lost.get_or_insert_with(Instant::now).elapsed() + pause > wanted.reconnect_for {
             return Some(stop);
         }

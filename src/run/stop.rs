@@ -18,12 +18,14 @@ pub struct Stop {
     pub remedy: Option<String>,
     /// The host it concerns.
     pub host: Option<HostName>,
+    /// Trying again changes nothing until a person has done something.
+    pub lasting: bool,
 }
 
 impl Stop {
     /// An end with a code and a message.
     pub fn new(code: u8, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), remedy: None, host: None }
+        Self { code, message: message.into(), remedy: None, host: None, lasting: false }
     }
 
     /// The same with what mends it.
@@ -44,31 +46,33 @@ impl Stop {
 
 impl From<ConfigError> for Stop {
     fn from(error: ConfigError) -> Self {
-        Self { code: 2, message: error.to_string(), remedy: error.remedy(), host: None }
+        Self { remedy: error.remedy(), lasting: true, ..Self::new(2, error.to_string()) }
     }
 }
 
 impl From<ConnectError> for Stop {
     fn from(error: ConnectError) -> Self {
-        Self { code: if error.is_usage() { 2 } else { 3 }, message: error.to_string(), remedy: error.remedy(), host: None }
+        let code = if error.is_usage() { 2 } else { 3 };
+        let lasting = error.is_usage() || error.is_lasting();
+        Self { remedy: error.remedy(), lasting, ..Self::new(code, error.to_string()) }
     }
 }
 
 impl From<OpenFailure> for Stop {
     fn from(error: OpenFailure) -> Self {
-        Self { code: error.exit_code(), message: error.to_string(), remedy: error.remedy(), host: None }
+        Self { remedy: error.remedy(), ..Self::new(error.exit_code(), error.to_string()) }
     }
 }
 
 impl From<LinkError> for Stop {
     fn from(error: LinkError) -> Self {
         let code = if matches!(error, LinkError::Lost(_)) { 3 } else { 7 };
-        Self { code, message: error.to_string(), remedy: error.remedy().map(str::to_owned), host: None }
+        Self { remedy: error.remedy().map(str::to_owned), ..Self::new(code, error.to_string()) }
     }
 }
 
 impl From<Refusal> for Stop {
     fn from(refusal: Refusal) -> Self {
-        Self { code: refusal.code, message: refusal.message, remedy: refusal.remedy, host: None }
+        Self { remedy: refusal.remedy, ..Self::new(refusal.code, refusal.message) }
     }
 }

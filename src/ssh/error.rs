@@ -153,6 +153,21 @@ impl ConnectError {
         matches!(self, Self::Config(_))
     }
 
+    /// Says whether the same comes of every further attempt: the host is not the one that is known, or a key stays locked.
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Self::UnknownKey { .. }
+            | Self::ChangedKey { .. }
+            | Self::NotPinned { .. }
+            | Self::RevokedKey { .. }
+            | Self::OnlyAuthority { .. }
+            | Self::KeyLocked { .. }
+            | Self::WrongPassphrase { .. } => true,
+            Self::Jump { source, .. } => source.is_lasting(),
+            _ => false,
+        }
+    }
+
     /// Says what to do about it.
     pub fn remedy(&self) -> Option<String> {
         Some(match self {

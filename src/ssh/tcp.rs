@@ -178,8 +178,8 @@ mod tests {
     fn families_take_turns() {
         let of = |texts: &[&str]| -> Vec<SocketAddr> { texts.iter().map(|t| t.parse().unwrap()).collect() };
         assert_eq!(
-            interleave(of(&["[::1]:1", "[::2]:1", "1.1.1.1:1", "[::3]:1"])),
-            of(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "[::3]:1"])
+            interleave(of(&["[::1]:1", "[::2]:1", "192.0.2.1:1", "[::3]:1"])),
+            of(&["[::1]:1", "192.0.2.1:1", "[::2]:1", "[::3]:1"])
         );
     }
 }

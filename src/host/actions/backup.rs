@@ -5,16 +5,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::super::backups::{self, Backup, Backups, size};
-use super::super::database::{Access, Opening, Trouble};
+use super::super::backups::{self, Backup, Backups, Content};
+use super::super::database::{Access, Trouble};
 use super::super::process::{self, Ended, Spawn};
 use super::super::secrets::Loaded;
 use super::super::stage::{Outcome, Stage};
 use super::super::state::State;
 use crate::action::{self, Action};
 use crate::event::{Body, Stream};
-use crate::facts::{DatabaseFacts, Refusal};
-use crate::protocol::{Engine, HostStep, Submission};
+use crate::facts::{DatabaseFacts, Refusal, size};
+use crate::protocol::{Database, Engine, HostStep, Submission};
 
 /// Room that is left on the disk whatever the database's size.
 const SPARE: u64 = 64 << 20;
@@ -38,24 +38,23 @@ pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, backup: &action::B
 
 /// Whether there is a backup that is young enough.
 pub(super) fn require(stage: &Stage<'_>, within_s: u64) -> Outcome {
-    let (Some(database), access) = (&stage.submission.database, open(stage)) else {
-        return Outcome::failed("the plan names no database");
-    };
-    match access {
+    let found = named(stage).and_then(|database| Ok((Backups::look(stage.state, database), open(stage)?)));
+    match found {
         Err(outcome) => outcome,
-        Ok(access) => {
-            let backups = Backups::look(stage.state, database);
+        Ok((backups, access)) => {
             backups.too_old(&access.facts, Duration::from_secs(within_s)).map_or_else(Outcome::ok, Outcome::failed)
         }
     }
 }
 
+/// The database as the inventory names it.
+pub(super) fn named<'a>(stage: &Stage<'a>) -> Result<&'a Database, Outcome> {
+    stage.submission.database.as_ref().ok_or_else(|| failed(stage, &Trouble::NotNamed))
+}
+
 /// The database of the run, which must answer.
-pub(super) fn open(stage: &Stage<'_>) -> Result<Access, Outcome> {
-    let Some(database) = &stage.submission.database else { return Err(Outcome::failed("the plan names no database")) };
-    let project = stage.submission.compose.as_ref();
-    let opening = Opening { project, config: &stage.config, secrets: &stage.secrets, run: &stage.dir.run };
-    Access::open(database, opening).map_err(|trouble| failed(stage, &trouble))
+pub(super) fn open(stage: &Stage<'_>) -> Result<Arc<Access>, Outcome> {
+    stage.database().map_err(|trouble| failed(stage, &trouble))
 }
 
 pub(super) fn failed(stage: &Stage<'_>, trouble: &Trouble) -> Outcome {
@@ -69,8 +68,7 @@ pub(super) fn take(
     access: &Access,
     encrypt_to: Option<&str>,
 ) -> Result<(Backups, Backup), Outcome> {
-    let Some(database) = &stage.submission.database else { return Err(Outcome::failed("the plan names no database")) };
-    let backups = Backups::open(stage.state, database).map_err(|error| unusable(&error))?;
+    let backups = Backups::open(stage.state, named(stage)?).map_err(|error| unusable(&error))?;
     let needed = bytes_of(access).map_err(|trouble| failed(stage, &trouble))?;
     if backups.room() < needed.saturating_add(SPARE) {
         let (needed, room) = (size(needed), size(backups.room()));
@@ -84,8 +82,7 @@ pub(super) fn take(
         .and_then(|()| verified(stage, step, access, &backups.path(&part)))
         .and_then(|tables| finish(stage, step, &backups, &part, &file, encrypt_to).map(|()| tables))
         .and_then(|tables| {
-            let (bytes, sha256, _, _) =
-                backups::read_back(&backups.path(&file), b"CREATE TABLE ").map_err(|error| unusable(&error))?;
+            let Content { bytes, sha256, .. } = backups::read_back(&backups.path(&file)).map_err(|error| unusable(&error))?;
             let DatabaseFacts { name: database, server, identity, .. } = access.facts.clone();
             let (engine, run, encrypted) = (access.engine(), stage.dir.run.clone(), encrypt_to.is_some());
             let backup =
@@ -172,7 +169,7 @@ pub(super) fn client(stage: &mut Stage<'_>, step: &HostStep, access: &Access, sp
 fn verified(stage: &mut Stage<'_>, step: &HostStep, access: &Access, path: &Path) -> Result<u64, Outcome> {
     let unreadable = |error: &std::io::Error| Outcome::failed(format!("the backup cannot be read back: {error}"));
     if access.engine() == Engine::Mysql {
-        let (_, _, tables, tail) = backups::read_back(path, b"CREATE TABLE ").map_err(|error| unreadable(&error))?;
+        let Content { tables, tail, .. } = backups::read_back(path).map_err(|error| unreadable(&error))?;
         let ends = String::from_utf8_lossy(&tail).lines().any(|line| line.starts_with("-- Dump completed"));
         return if ends { Ok(tables) } else { Err(Outcome::failed("the backup is cut off: its last line is missing")) };
     }
@@ -244,8 +241,10 @@ pub(crate) fn unfit(submission: &Submission, state: Option<&State>, access: Opti
                 let why = backups.too_old(&access.facts, Duration::from_secs(*within_s));
                 refusals.extend(why.map(|why| Refusal::unfit(mask(why), "put a `backup` step before it, or run one first")));
             }
-            Action::Restore(restore) => refusals
-                .extend(super::restore::unfit(&backups, access, restore).map(|(why, remedy)| Refusal::unfit(mask(why), remedy))),
+            Action::Restore(restore) => {
+                let unfit = super::restore::chosen(&backups, access, restore).err();
+                refusals.extend(unfit.map(|(why, remedy)| Refusal::unfit(mask(why), remedy)));
+            }
             _ => {}
         }
     }

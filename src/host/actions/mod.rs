@@ -24,7 +24,7 @@ pub(super) use service::container_name;
 
 /// Carries out one action of a step. A barrier is not an action of the host: it is waited for elsewhere.
 pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, action: &Action) -> Outcome {
-    match action {
+    let outcome = match action {
         Action::Service(command) => service::perform(stage, step, command),
         Action::Shell(script) => shell::perform(stage, step, script),
         Action::Migrate(migrate) => migrate::perform(stage, step, migrate),
@@ -36,7 +36,11 @@ pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, action: &Action) -
         Action::RequireBackup { within_s } => backup::require(stage, *within_s),
         Action::Probe(probe) => probe::perform(stage, step, probe),
         Action::Barrier => Outcome::unknown("a barrier is answered, not performed"),
+    };
+    if matches!(action, Action::Start { .. } | Action::Up(_) | Action::Restore(_)) {
+        stage.database.forget();
     }
+    outcome
 }
 
 /// What the end of a command means, once it is known that nobody stopped it.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::super::backups::{self, Backup, Backups};
 use super::super::compose;
-use super::super::database::{Access, PSQL};
+use super::super::database::{Access, PSQL, ident, literal};
 use super::super::docker;
 use super::super::judge::Watcher;
 use super::super::process::Spawn;
@@ -48,53 +48,45 @@ pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, restore: &Restore)
 }
 
 /// Everything that can be found out before anything is stopped.
-fn prepared(stage: &Stage<'_>, restore: &Restore) -> Result<(Access, Backups, Backup), Outcome> {
+fn prepared(stage: &Stage<'_>, restore: &Restore) -> Result<(Arc<Access>, Backups, Backup), Outcome> {
     let access = backup::open(stage)?;
-    let Some(database) = &stage.submission.database else { return Err(Outcome::failed("the plan names no database")) };
-    let backups = Backups::look(stage.state, database);
-    if let Some((why, _)) = unfit(&backups, &access, restore) {
-        return Err(Outcome::failed(stage.masked(&why)));
-    }
-    let Some(from) = chosen(&backups, &access, restore) else { return Err(Outcome::failed("there is no such backup")) };
-    let (_, sha256, _, _) = backups::read_back(&backups.path(&from.file), b"CREATE TABLE ")
+    let backups = Backups::look(stage.state, backup::named(stage)?);
+    let from = chosen(&backups, &access, restore).map_err(|(why, _)| Outcome::failed(stage.masked(&why)))?;
+    let content = backups::read_back(&backups.path(&from.file))
         .map_err(|error| Outcome::failed(format!("the backup cannot be read: {error}")))?;
-    if sha256 != from.sha256 {
+    if content.sha256 != from.sha256 {
         return Err(Outcome::failed(format!("{} is not the file that was written: its SHA-256 is another", from.file)));
     }
     Ok((access, backups, from))
 }
 
-/// Why this backup cannot be brought back, and what mends it.
-pub(super) fn unfit(backups: &Backups, access: &Access, restore: &Restore) -> Option<(String, &'static str)> {
+/// The backup that is brought back; or why none can be, and what mends it.
+pub(super) fn chosen(backups: &Backups, access: &Access, restore: &Restore) -> Result<Backup, (String, &'static str)> {
     let name = &access.facts.name;
     if *name != restore.database {
-        return Some((
+        return Err((
             format!("the step restores database {:?}, and the one of [database] is {name:?}", restore.database),
             "correct the one or the other: nothing else is touched",
         ));
     }
-    match chosen(backups, access, restore) {
-        None => {
-            let from = restore.from.as_deref().unwrap_or("any backup of it");
-            let path = backups.path(from);
-            Some((format!("there is no backup {}", path.display()), "look at the folder's files; `from` names one of them"))
-        }
-        Some(from) if from.encrypted => Some((
-            format!("{} is encrypted, and its private key is not on this host", from.file),
-            "decrypt it with age where the key is, and restore the file by hand",
-        )),
-        Some(from) if from.engine != access.engine() => {
-            Some((format!("{} is a backup of {}", from.file, from.server), "choose a backup of this kind of server"))
-        }
-        Some(_) => None,
-    }
-}
-
-fn chosen(backups: &Backups, access: &Access, restore: &Restore) -> Option<Backup> {
-    match &restore.from {
+    let found = match &restore.from {
         Some(file) => backups.all().into_iter().find(|backup| backup.file == *file),
         None => backups.newest(&access.facts),
+    };
+    let Some(from) = found else {
+        let path = backups.path(restore.from.as_deref().unwrap_or("any backup of it"));
+        return Err((format!("there is no backup {}", path.display()), "look at the folder's files; `from` names one of them"));
+    };
+    if from.encrypted {
+        return Err((
+            format!("{} is encrypted, and its private key is not on this host", from.file),
+            "decrypt it with age where the key is, and restore the file by hand",
+        ));
     }
+    if from.engine != access.engine() {
+        return Err((format!("{} is a backup of {}", from.file, from.server), "choose a backup of this kind of server"));
+    }
+    Ok(from)
 }
 
 /// The services that run, but the database's own.
@@ -172,12 +164,12 @@ fn into_postgres(stage: &mut Stage<'_>, step: &HostStep, access: &Access, from: 
             // What still writes in this moment is cut off; the name changes under it otherwise.
             let swapped = on("template1", &swap(name, &new, &old));
             swapped.map(drop).map_err(|trouble| {
-                let _ = on("template1", &format!("ALTER DATABASE {} ALLOW_CONNECTIONS true;\n", ident(name)));
+                let _ = on("template1", &format!("ALTER DATABASE {} ALLOW_CONNECTIONS true;\n", ident(Engine::Postgres, name)));
                 backup::failed(stage, &trouble)
             })
         });
     if loaded.is_err() {
-        let _ = on("template1", &format!("DROP DATABASE IF EXISTS {};\n", ident(&new)));
+        let _ = on("template1", &format!("DROP DATABASE IF EXISTS {};\n", ident(Engine::Postgres, &new)));
     }
     loaded.map_err(untouched).map(|()| format!("database {old}"))
 }
@@ -191,12 +183,13 @@ fn create_like(new: &str) -> String {
         "SELECT format('CREATE DATABASE %I WITH TEMPLATE template0 OWNER %I ENCODING %L LC_COLLATE %L LC_CTYPE %L', {}, \
          pg_get_userbyid(datdba), pg_encoding_to_char(encoding), datcollate, datctype) FROM pg_database \
          WHERE datname = current_database() \\gexec\n",
-        literal(new)
+        literal(Engine::Postgres, new)
     )
 }
 
 fn swap(name: &str, new: &str, old: &str) -> String {
-    let (plain, quoted, new, old) = (literal(name), ident(name), ident(new), ident(old));
+    let ident = |name| ident(Engine::Postgres, name);
+    let (plain, quoted, new, old) = (literal(Engine::Postgres, name), ident(name), ident(new), ident(old));
     format!(
         "ALTER DATABASE {quoted} ALLOW_CONNECTIONS false;\n\
          SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {plain} AND pid <> pg_backend_pid();\n\
@@ -234,7 +227,7 @@ fn into_mysql(
 }
 
 fn empty_mysql(stage: &Stage<'_>, access: &Access) -> Result<(), Outcome> {
-    let name = format!("`{}`", access.facts.name.replace('`', "``"));
+    let name = ident(Engine::Mysql, &access.facts.name);
     let like = "SELECT default_character_set_name, default_collation_name FROM information_schema.schemata \
                 WHERE schema_name = DATABASE()";
     let rows = access.query(like).map_err(|trouble| backup::failed(stage, &trouble))?;
@@ -254,14 +247,6 @@ fn beside(name: &str, what: &str, run: &RunId) -> String {
         begin.pop();
     }
     begin + &end
-}
-
-fn ident(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }
 
 #[cfg(test)]

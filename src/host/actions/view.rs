@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::super::database::{Access, Held, Opening};
+use super::super::database::{Access, Held};
 use super::super::migrations::watch::{self, Watch};
 use super::super::migrations::{self, Sight, shown};
 use super::super::stage::{Outcome, Stage};
@@ -39,22 +39,16 @@ pub(super) enum Rest {
 impl View {
     /// Opens the database, where there is one.
     pub(super) fn open(stage: &mut Stage<'_>, step: &HostStep) -> Self {
-        let Some(database) = &stage.submission.database else {
-            return Self { access: Err("landfall.toml names no [database]".to_owned()), named: false };
-        };
-        let opening = Opening {
-            project: stage.submission.compose.as_ref(),
-            config: &stage.config,
-            secrets: &stage.secrets,
-            run: &stage.dir.run,
-        };
-        let access = Access::open(database, opening).map(Arc::new).map_err(|trouble| trouble.to_string());
-        if let Err(why) = &access {
+        let named = stage.submission.database.is_some();
+        let access = stage.database().map_err(|trouble| trouble.to_string());
+        if let Err(why) = &access
+            && named
+        {
             let text =
                 format!("only the tool's own word counts, and this host's lock alone guards the database: {}", stage.masked(why));
             stage.event(&step.name, Body::Warning { text });
         }
-        Self { access, named: true }
+        Self { access, named }
     }
 
     /// Takes the lock in the database itself, so that no other host migrates the same one meanwhile.
@@ -82,7 +76,8 @@ impl View {
         }
         let image = stage.images.get(&migrate.service)?;
         let access = self.access.as_deref().map_err(String::as_str);
-        let sight = Sight { access, config: &stage.config, run: &stage.dir.run, migrate, image };
+        let (config, folders) = (&stage.config, &stage.folders);
+        let sight = Sight { access, config, folders, run: &stage.dir.run, migrate, image };
         let own = migrations::look(sight);
         if own.not_known.is_some() && told.is_none() && !migrate.status.is_empty() {
             return None;

@@ -3,6 +3,7 @@
 //! finds in its container's own environment, or reads from stdin. Must not know what is asked, nor of migrations.
 
 mod prelude;
+mod quote;
 mod rows;
 mod session;
 mod trouble;
@@ -10,6 +11,7 @@ mod url;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -22,9 +24,10 @@ use super::process::{self, Spawn};
 use super::secrets::Loaded;
 use crate::facts::DatabaseFacts;
 use crate::name::{RunId, ServiceName};
-use crate::protocol::{ComposeProject, Database, Engine, Way};
+use crate::protocol::{Database, Engine, Submission, Way};
 use crate::secret::Value;
 
+pub(super) use quote::{ident, literal};
 pub(super) use rows::Row;
 pub(super) use session::Held;
 pub(super) use trouble::Trouble;
@@ -59,23 +62,33 @@ impl std::fmt::Debug for Access {
     }
 }
 
-/// What a database is opened with.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Opening<'a> {
-    /// The compose project.
-    pub project: Option<&'a ComposeProject>,
-    /// The same as Compose reads it.
-    pub config: &'a Config,
-    /// Where a URL is looked up.
-    pub secrets: &'a Loaded,
-    /// Whose containers its own are.
-    pub run: &'a RunId,
+/// The database of a run: opened when it is first asked, and then kept. All steps of the run share it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Shared(Arc<Mutex<Option<Arc<Access>>>>);
+
+impl Shared {
+    /// The database, which must answer.
+    pub(super) fn open(&self, submission: &Submission, config: &Config, secrets: &Loaded) -> Result<Arc<Access>, Trouble> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(access) = &*kept {
+            return Ok(Arc::clone(access));
+        }
+        let access = Arc::new(Access::open(submission, config, secrets)?);
+        *kept = Some(Arc::clone(&access));
+        Ok(access)
+    }
+
+    /// What it was reached by may be another container now.
+    pub(super) fn forget(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }
 
 impl Access {
-    /// Reaches the database, and asks who it is.
-    pub(super) fn open(database: &Database, opening: Opening<'_>) -> Result<Self, Trouble> {
-        let (way, engine) = reached(database, opening)?;
+    /// Reaches the database of a submission, and asks who it is. `config` is its project as Compose reads it.
+    fn open(submission: &Submission, config: &Config, secrets: &Loaded) -> Result<Self, Trouble> {
+        let database = submission.database.as_ref().ok_or(Trouble::NotNamed)?;
+        let (way, engine) = reached(database, submission, config, secrets)?;
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let mut access = Self {
             engine,
@@ -106,18 +119,20 @@ impl Access {
                 "SELECT CONCAT(@@hostname, ':', @@port)",
             ),
         };
-        let rows = self.query(asked)?;
-        let [Some(server), Some(name), Some(user)] =
-            rows.into_iter().next().unwrap_or_default().try_into().unwrap_or([const { None }; 3])
-        else {
+        // Not every login may ask for the identity; then the rest is asked alone.
+        let mut sets = match self.queries(&[asked, identity]) {
+            Err(Trouble::Sql(_)) => self.queries(&[asked]),
+            sets => sets,
+        }?
+        .into_iter();
+        let first = |rows: Option<Vec<Row>>| rows.unwrap_or_default().into_iter().next().unwrap_or_default();
+        let [Some(server), Some(name), Some(user)] = first(sets.next()).try_into().unwrap_or([const { None }; 3]) else {
             return Err(Trouble::Client("it did not say which server it talks to".to_owned()));
         };
         if name.is_empty() {
             return Err(Trouble::NoDatabase("no database is chosen: say its `name` under [database]".to_owned()));
         }
-        // Not every login may ask for it.
-        let identity = self.query(identity).ok().and_then(|rows| rows.into_iter().flatten().next().flatten());
-        let identity = identity.map(|server| {
+        let identity = first(sets.next()).into_iter().next().flatten().map(|server| {
             let digest = Sha256::digest(format!("{:?} {server} {name}", self.engine).as_bytes());
             hex(&digest[..12])
         });
@@ -239,21 +254,26 @@ fn asked_of_mysql(queries: &[&str]) -> String {
     text
 }
 
-fn reached(database: &Database, opening: Opening<'_>) -> Result<(Reached, Engine), Trouble> {
+fn reached(
+    database: &Database,
+    submission: &Submission,
+    config: &Config,
+    secrets: &Loaded,
+) -> Result<(Reached, Engine), Trouble> {
     match &database.way {
         Way::Service(service) => {
-            if !opening.config.services.contains_key(service.as_str()) {
+            if !config.services.contains_key(service.as_str()) {
                 return Err(Trouble::Way(format!("the compose project has no service {:?}", service.as_str())));
             }
-            let container = running(opening.config, service)?;
-            let engine = match database.engine.or_else(|| by_environment(opening.config, service)) {
+            let container = running(config, service)?;
+            let engine = match database.engine.or_else(|| by_environment(config, service)) {
                 Some(engine) => engine,
                 None => by_programs(&container, service)?,
             };
             Ok((Reached::Service { service: service.clone(), container }, engine))
         }
         Way::Url { secret, client_image } => {
-            let url = opening.secrets.resolve(&Value::Secret(secret.clone())).map_err(Trouble::Way)?;
+            let url = secrets.resolve(&Value::Secret(secret.clone())).map_err(Trouble::Way)?;
             let parts =
                 Parts::of(&url).map_err(|why| Trouble::Way(format!("the secret {} is no database's URL: {why}", secret.0)))?;
             let engine = parts.engine;
@@ -263,21 +283,20 @@ fn reached(database: &Database, opening: Opening<'_>) -> Result<(Reached, Engine
                     secret.0
                 )));
             }
-            let base = opening.project.map_or("/", |project| project.dir.as_str());
+            let base = submission.compose.as_ref().map_or("/", |project| project.dir.as_str());
             let ca = database.ca.as_ref().map(|ca| Path::new(base).join(ca));
             if let Some(ca) = ca.as_ref().filter(|ca| !ca.is_file()) {
                 return Err(Trouble::Way(format!("the file {} of `ca` is not on the host", ca.display())));
             }
             // A name of the project's own network means something only there.
-            let service =
-                parts.host.parse::<ServiceName>().ok().filter(|name| opening.config.services.contains_key(name.as_str()));
-            let network = service.and_then(|service| opening.config.networks_of(&service).into_iter().next());
+            let service = parts.host.parse::<ServiceName>().ok().filter(|name| config.services.contains_key(name.as_str()));
+            let network = service.and_then(|service| config.networks_of(&service).into_iter().next());
             let way = Reached::Url {
                 parts,
                 image: client_image.clone(),
                 ca: ca.map(|ca| ca.display().to_string()),
                 network,
-                run: opening.run.clone(),
+                run: submission.run.clone(),
             };
             Ok((way, engine))
         }

@@ -7,6 +7,8 @@ use crate::host::process::{Capture, Ended};
 /// Why a database did not do as it was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::host) enum Trouble {
+    /// The inventory names none.
+    NotNamed,
     /// The way to it is not what the inventory says.
     Way(String),
     /// Its service is not running.
@@ -28,6 +30,7 @@ pub(in crate::host) enum Trouble {
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NotNamed => f.write_str("landfall.toml names no [database]"),
             Self::Way(said) => f.write_str(said),
             Self::NotRunning(service) => write!(f, "the database's service {service} is not running"),
             Self::NoClient(place) => write!(f, "there is no database client (psql, mariadb or mysql) in {place}"),
@@ -44,6 +47,7 @@ impl Trouble {
     /// What mends it.
     pub(in crate::host) fn remedy(&self) -> &'static str {
         match self {
+            Self::NotNamed => "say there which service or URL it is: [database]",
             Self::Way(_) => "correct [database] in landfall.toml",
             Self::NotRunning(_) => "start it: docker compose up -d; or let the step say `needs`",
             Self::NoClient(_) => "name the database's own service, or a `client_image` that holds psql or mysql",

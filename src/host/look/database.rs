@@ -1,6 +1,6 @@
 //! What the project's database answers, in a transaction that only reads. The value is compared as it is; what is told of it is masked.
 
-use super::super::database::{Access, Opening, Row, Trouble};
+use super::super::database::{Row, Trouble};
 use super::super::stage::Stage;
 use super::Sight;
 use crate::action::{Compare, DatabaseProbe};
@@ -11,15 +11,11 @@ use crate::check::{Seen, shortened};
 const TABLES: &str = "SELECT table_schema, table_name FROM information_schema.tables WHERE table_schema NOT IN \
                       ('pg_catalog', 'information_schema', 'mysql', 'performance_schema', 'sys')";
 
-pub(super) fn look(stage: &Stage<'_>, probe: &DatabaseProbe) -> Result<Sight, String> {
-    let submission = stage.submission;
-    let Some(database) = &submission.database else { return Err("the plan names no database".to_owned()) };
-    let opening =
-        Opening { project: submission.compose.as_ref(), config: &stage.config, secrets: &stage.secrets, run: &submission.run };
-    let answer = Access::open(database, opening).and_then(|access| access.query(probe.query.as_deref().unwrap_or(TABLES)));
+pub(super) fn look(stage: &Stage<'_>, probe: &DatabaseProbe) -> Sight {
+    let answer = stage.database().and_then(|access| access.query(probe.query.as_deref().unwrap_or(TABLES)));
     let (ok, observed, hint) = judge(probe, answer);
     let seen = Seen { ok, observed: shortened(&stage.masked(&observed)), expected: expectation(probe) };
-    Ok(Sight::of(seen, hint))
+    Sight::of(seen, hint)
 }
 
 fn expectation(probe: &DatabaseProbe) -> String {

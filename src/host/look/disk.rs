@@ -4,6 +4,7 @@ use super::super::docker;
 use super::Sight;
 use crate::action::DiskProbe;
 use crate::check::{Seen, shortened};
+use crate::facts::size;
 
 /// What a file system has.
 #[derive(Debug, Clone, Copy)]
@@ -59,18 +60,6 @@ fn judge(probe: &DiskProbe, room: Room) -> (bool, String) {
         && probe.inodes_percent.is_none_or(|least| of(free_inodes, inodes) >= u128::from(least));
     let observed = format!("{} free ({}%), {}% of the inodes free", size(free), of(free, total), of(free_inodes, inodes));
     (enough, observed)
-}
-
-fn size(bytes: u64) -> String {
-    let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
-    let unit = units.iter().find(|(_, shift)| bytes >> shift > 0);
-    unit.map_or_else(
-        || format!("{bytes} B"),
-        |(unit, shift)| {
-            let tenths = (u128::from(bytes) * 10) >> shift;
-            format!("{}.{} {unit}", tenths / 10, tenths % 10)
-        },
-    )
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ pub(super) fn look(stage: &Stage<'_>, probe: &Probe) -> Result<Sight, String> {
         Probe::Private { port } => Ok(port::look(*port)),
         Probe::Logs(probe) => logs::look(stage, probe),
         Probe::Disk(probe) => Ok(disk::look(probe)),
-        Probe::Database(probe) => database::look(stage, probe),
+        Probe::Database(probe) => Ok(database::look(stage, probe)),
         Probe::Migrations(migrate) => migrations::look(stage, migrate),
         Probe::Sides { .. } | Probe::Watch { .. } => Err("several looks are not one".to_owned()),
     }

@@ -3,6 +3,7 @@
 
 use super::matcher::Hit;
 use super::needles::Needles;
+use super::patterns::Shade;
 use super::scanner::Scanner;
 use super::spans::Spans;
 use std::fmt;
@@ -24,6 +25,9 @@ pub struct Masker {
     masked_to: u64,
     held_since: u64,
     held_depth: usize,
+    /// What the secrets' masks have left goes through this one.
+    shade: Option<Shade>,
+    between: Vec<u8>,
     /// For tests of what becomes of the output then.
     #[cfg(test)]
     fails_at: Option<u64>,
@@ -32,7 +36,10 @@ pub struct Masker {
 impl Masker {
     /// A masker at the start of a stream.
     pub fn new(needles: Arc<Needles>) -> Self {
+        let shade = needles.patterns().map(|patterns| Shade::new(Arc::clone(patterns)));
         Self {
+            shade,
+            between: Vec::new(),
             needles,
             scanner: Scanner::new(),
             spans: Spans::default(),
@@ -64,7 +71,7 @@ impl Masker {
             let held = self.scanner.held(&self.needles, self.end, &mut self.hits);
             self.held_since = held.map_or(self.end, |held| held.since);
             self.held_depth = held.map_or(0, |held| held.depth);
-            self.release(self.held_since, out);
+            self.pass(self.held_since, Shade::settle, out);
         }
     }
 
@@ -76,21 +83,31 @@ impl Masker {
     /// Nothing came for a while: lets go of what waits if no more than `max_depth` bytes of a secret have been seen, so that a
     /// prompt shows up. A longer beginning stays until the next byte or the end.
     pub fn idle_flush(&mut self, max_depth: usize, out: &mut Vec<u8>) {
-        if self.held_depth <= max_depth {
-            self.release(self.end, out);
-        }
+        let limit = if self.held_depth <= max_depth { self.end } else { self.held_since };
+        self.pass(limit, Shade::idle_flush, out);
     }
 
     /// The stream has ended: appends all that still waits.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         self.scanner.finish(&self.needles, &mut self.hits);
         self.held_depth = 0;
-        self.release(self.end, out);
+        self.pass(self.end, Shade::finish, out);
     }
 
     /// How many bytes wait.
     pub fn held(&self) -> usize {
-        self.waiting.len()
+        self.waiting.len() + self.shade.as_ref().map_or(0, Shade::held)
+    }
+
+    /// Lets everything before `limit` leave, through the mask of personal data where there is one.
+    fn pass(&mut self, limit: u64, then: impl FnOnce(&mut Shade, &mut Vec<u8>), out: &mut Vec<u8>) {
+        let Some(mut shade) = self.shade.take() else { return self.release(limit, out) };
+        let mut between = std::mem::take(&mut self.between);
+        self.release(limit, &mut between);
+        shade.take(&between);
+        then(&mut shade, out);
+        between.clear();
+        (self.between, self.shade) = (between, Some(shade));
     }
 
     /// Lets everything before `limit` leave. No hit that is found later starts before it, so a mask is written as soon as its

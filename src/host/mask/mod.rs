@@ -4,7 +4,8 @@
 //! A stream is read in several ways at once (`scanner`): as it is, without colours, with percent or backslash escapes undone,
 //! with white space squeezed out. Each reading (`view`) runs over an automaton that knows at any byte how much of a needle has
 //! been seen, so exactly that much is held back and all else leaves at once (`masker`). What no reading can undo, such as base64,
-//! is a needle of its own (`needles`, `encode`). A masked place reads `[masked:NAME]`, whatever its length was.
+//! is a needle of its own (`needles`, `encode`). A masked place reads `[masked:NAME]`, whatever its length was. What is left is read
+//! once more for personal data, which only its form tells (`patterns`).
 
 mod automaton;
 mod decode;
@@ -12,6 +13,7 @@ mod encode;
 mod masker;
 mod matcher;
 mod needles;
+mod patterns;
 mod rules;
 mod scanner;
 mod spans;
@@ -19,6 +21,7 @@ mod view;
 
 pub use masker::Masker;
 pub use needles::{Found, Needles, Secret};
+pub use patterns::Patterns;
 pub use rules::{ANYWHERE, Plain, SHORTEST, Verdict, WhyNot, is_secret_key};
 
 #[cfg(test)]

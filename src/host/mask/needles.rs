@@ -4,9 +4,11 @@
 use super::automaton::{Automaton, Needle, WORD_LENGTHS};
 use super::decode::{Escapes, decode};
 use super::encode;
+use super::patterns::Patterns;
 use super::rules::{ANYWHERE, Plain, is_secret_key};
 use super::scanner::Scanner;
 use std::fmt;
+use std::sync::Arc;
 
 /// A value to mask and the name to show for it.
 #[derive(Clone, PartialEq, Eq)]
@@ -72,6 +74,7 @@ pub struct Needles {
     squeezed: Automaton,
     names: Vec<String>,
     masks: Vec<Vec<u8>>,
+    patterns: Arc<Patterns>,
 }
 
 impl Needles {
@@ -95,7 +98,20 @@ impl Needles {
             squeezed: Automaton::new(&draft.squeezed, encode::fold_base64),
             names,
             masks,
+            patterns: Arc::default(),
         }
+    }
+
+    /// The same, with the forms of personal data.
+    #[must_use]
+    pub fn with(mut self, patterns: Patterns) -> Self {
+        self.patterns = Arc::new(patterns);
+        self
+    }
+
+    /// The forms of personal data, where there are any.
+    pub(super) fn patterns(&self) -> Option<&Arc<Patterns>> {
+        Some(&self.patterns).filter(|patterns| patterns.any())
     }
 
     /// Nothing to look for.

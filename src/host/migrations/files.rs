@@ -1,8 +1,10 @@
 //! Brings the migration files that would run: out of the image or the running container by `docker cp`, or from the folder of the host
 //! that is mounted there. Executes nothing of theirs, and keeps within bounds.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::tar;
@@ -16,9 +18,14 @@ use crate::name::RunId;
 
 const COPY: Duration = Duration::from_mins(1);
 
+/// Folders of images that were looked at, by image id and path: what an image holds never changes.
+#[derive(Debug, Clone, Default)]
+pub(in crate::host) struct Folders(Arc<Mutex<BTreeMap<(String, String), Option<Vec<File>>>>>);
+
 /// A place that files come from.
 pub(super) struct Place<'a> {
     pub config: &'a Config,
+    pub folders: &'a Folders,
     pub run: &'a RunId,
     pub migrate: &'a Migrate,
     /// The id of the image that will run.
@@ -67,15 +74,15 @@ fn absolute(work: &str, folder: &str) -> String {
     path.display().to_string()
 }
 
-enum Source {
-    /// A container that exists, running or never started.
+enum Source<'a> {
+    /// The application's own container.
     Container(String),
-    /// The same, made for this alone: removed at the end.
-    Made(String),
+    /// An image, by way of a container that is made when it is needed, never started, and removed at the end.
+    Image { place: &'a Place<'a>, made: OnceCell<String> },
 }
 
-impl Source {
-    fn open(place: &Place<'_>) -> Result<Self, String> {
+impl<'a> Source<'a> {
+    fn open(place: &'a Place<'a>) -> Result<Self, String> {
         if place.migrate.via == Via::Exec {
             let services = docker::services(&place.config.name).map_err(|trouble| said(&trouble))?;
             let container = services.get(&place.migrate.service);
@@ -83,11 +90,7 @@ impl Source {
                 .map(|found| Self::Container(found.id.clone()))
                 .ok_or_else(|| "its container is not there".to_owned());
         }
-        let label = format!("{LABEL}={}", place.run);
-        let words = ["create", "--pull", "never", "--network", "none", "--log-driver", "none", "--label", &label];
-        // It is never started, so the program that it names need not be there.
-        let words = [&words[..], &["--entrypoint", "/never-started", "--", place.image]].concat();
-        docker::run(&words).map(|id| Self::Made(id.trim().to_owned())).map_err(|trouble| said(&trouble))
+        Ok(Self::Image { place, made: OnceCell::new() })
     }
 
     /// The files below a folder; none where there is no such folder.
@@ -101,28 +104,58 @@ impl Source {
                 None => Err(format!("a volume covers the folder {folder}")),
             };
         }
-        let (Self::Container(id) | Self::Made(id)) = self;
-        let spawn = Spawn::new(["docker", "cp", "--", &format!("{id}:{folder}"), "-"]);
-        let (ended, kept) = process::capture(&spawn, COPY).map_err(|error| error.to_string())?;
-        if kept.stdout.len() >= CAPTURE {
-            return Err(format!("the folder {folder} holds more than {} MiB", CAPTURE >> 20));
+        match self {
+            Self::Container(id) => of_container(id, folder),
+            Self::Image { place, made } => {
+                let key = (place.image.to_owned(), folder.to_owned());
+                let mut known = place.folders.0.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(files) = known.get(&key) {
+                    return Ok(files.clone());
+                }
+                let id = match made.get() {
+                    Some(id) => id.clone(),
+                    None => made_of(place).map(|id| made.get_or_init(|| id).clone())?,
+                };
+                let files = of_container(&id, folder)?;
+                known.insert(key, files.clone());
+                Ok(files)
+            }
         }
-        if ended.code != Some(0) {
-            let text = String::from_utf8_lossy(&kept.stderr);
-            let low = text.to_lowercase();
-            let absent =
-                ["could not find the file", "no such file", "no such container:path"].iter().any(|sign| low.contains(sign));
-            return if absent { Ok(None) } else { Err(format!("the files in {folder} cannot be copied: {}", text.trim())) };
-        }
-        // The stream begins at the folder's own name.
-        let below = |file: File| Some(File { path: file.path.split_once('/')?.1.to_owned(), ..file });
-        Ok(Some(tar::files(&kept.stdout)?.into_iter().filter_map(below).collect()))
     }
 }
 
-impl Drop for Source {
+/// The files below a folder of a container; none where there is no such folder.
+fn of_container(id: &str, folder: &str) -> Result<Option<Vec<File>>, String> {
+    let spawn = Spawn::new(["docker", "cp", "--", &format!("{id}:{folder}"), "-"]);
+    let (ended, kept) = process::capture(&spawn, COPY).map_err(|error| error.to_string())?;
+    if kept.stdout.len() >= CAPTURE {
+        return Err(format!("the folder {folder} holds more than {} MiB", CAPTURE >> 20));
+    }
+    if ended.code != Some(0) {
+        let text = String::from_utf8_lossy(&kept.stderr);
+        let low = text.to_lowercase();
+        let absent = ["could not find the file", "no such file", "no such container:path"].iter().any(|sign| low.contains(sign));
+        return if absent { Ok(None) } else { Err(format!("the files in {folder} cannot be copied: {}", text.trim())) };
+    }
+    // The stream begins at the folder's own name.
+    let below = |file: File| Some(File { path: file.path.split_once('/')?.1.to_owned(), ..file });
+    Ok(Some(tar::files(&kept.stdout)?.into_iter().filter_map(below).collect()))
+}
+
+/// A container that shows what an image holds, and is never started.
+fn made_of(place: &Place<'_>) -> Result<String, String> {
+    let label = format!("{LABEL}={}", place.run);
+    let words = ["create", "--pull", "never", "--network", "none", "--log-driver", "none", "--label", &label];
+    // The program that it names need not be there.
+    let words = [&words[..], &["--entrypoint", "/never-started", "--", place.image]].concat();
+    docker::run(&words).map(|id| id.trim().to_owned()).map_err(|trouble| said(&trouble))
+}
+
+impl Drop for Source<'_> {
     fn drop(&mut self) {
-        if let Self::Made(id) = self {
+        if let Self::Image { made, .. } = self
+            && let Some(id) = made.get()
+        {
             let _ = docker::remove(id);
         }
     }

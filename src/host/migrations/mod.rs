@@ -16,7 +16,9 @@ use crate::name::RunId;
 use crate::protocol::Engine;
 
 use super::compose::Config;
-use super::database::{Access, Row, Trouble};
+use super::database::{Access, Row, Trouble, ident, literal};
+
+pub(super) use files::Folders;
 
 /// What is looked at.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +27,8 @@ pub(super) struct Sight<'a> {
     pub access: Result<&'a Access, &'a str>,
     /// The compose project.
     pub config: &'a Config,
+    /// Folders that were looked at before.
+    pub folders: &'a Folders,
     /// Whose containers are made.
     pub run: &'a RunId,
     /// The step's work.
@@ -39,12 +43,12 @@ pub(super) fn look(sight: Sight<'_>) -> History {
 }
 
 fn seen(sight: Sight<'_>) -> Result<History, String> {
-    let Sight { access, config, run, migrate, image } = sight;
+    let Sight { access, config, folders, run, migrate, image } = sight;
     if migrate.models.is_empty() {
         return Err("Landfall does not know how this tool keeps its history".to_owned());
     }
     let access = access?;
-    let place = files::Place { config, run, migrate, image };
+    let place = files::Place { config, folders, run, migrate, image };
     let (model, folder, files) = files::fetch(&place, &migrate.models)?;
     let known = history::known(model, &files)?;
     let rows = rows(access, model)?;
@@ -54,10 +58,10 @@ fn seen(sight: Sight<'_>) -> Result<History, String> {
 /// The history as the database has it.
 fn rows(access: &Access, model: &Model) -> Result<Vec<Recorded>, String> {
     let history = &model.history;
-    let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
-    let table = quoted(&history.table);
+    let engine = access.engine();
+    let table = literal(engine, &history.table);
     let told = |trouble: Trouble| format!("its history cannot be read: {trouble}");
-    let (find, query) = match access.engine() {
+    let (find, query) = match engine {
         Engine::Postgres => (
             format!("SELECT schemaname FROM pg_catalog.pg_tables WHERE tablename = {table} ORDER BY schemaname"),
             &history.postgres,
@@ -78,10 +82,7 @@ fn rows(access: &Access, model: &Model) -> Result<Vec<Recorded>, String> {
             return Err(format!("several schemas hold a table {}: {}", history.table, several.join(", ")));
         }
     };
-    let whole = match access.engine() {
-        Engine::Postgres => format!("\"{}\".\"{}\"", schema.replace('"', "\"\""), history.table),
-        Engine::Mysql => format!("`{}`.`{}`", schema.replace('`', "``"), history.table),
-    };
+    let whole = format!("{}.{}", ident(engine, schema), ident(engine, &history.table));
     let rows = access.query(&query.replace("{table}", &whole)).map_err(told)?;
     rows.into_iter().map(recorded).collect()
 }

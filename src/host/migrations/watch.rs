@@ -78,6 +78,11 @@ pub(in crate::host) fn now(access: &Access) -> Option<String> {
     access.query(query).ok()?.into_iter().next()?.into_iter().next()?
 }
 
+/// The same for a moment by this host's clock (RFC 3339): where the server can tell when a session began.
+pub(in crate::host) fn at_work_since(access: &Access, time: &str) -> Option<Vec<String>> {
+    (access.engine() == Engine::Postgres).then(|| at_work(access, time)).flatten()
+}
+
 /// Sessions that began since then and still do something: a statement goes on in the server when its client is gone.
 pub(in crate::host) fn at_work(access: &Access, since: &str) -> Option<Vec<String>> {
     let since = since.replace('\'', "");

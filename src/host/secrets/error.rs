@@ -42,6 +42,9 @@ pub enum SourceError {
         /// What the system said.
         source: io::Error,
     },
+    /// A pattern of `[mask]` that is no regular expression.
+    #[error("the mask pattern {0}")]
+    Pattern(String),
     /// A folder, a device or a pipe.
     #[error("secrets file {} is not a regular file", path.display())]
     NotAFile {
@@ -91,6 +94,7 @@ impl SourceError {
             Self::Unreadable { path, .. } => {
                 format!("let the user that runs the steps read {} (owner, group or mode), or use become", path.display())
             }
+            Self::Pattern(_) => "correct `patterns` of [mask] in landfall.toml".to_owned(),
             Self::NotAFile { path } => format!("name the files in {}, for example with {}/*", path.display(), path.display()),
             Self::NotUnderstood { path, .. } => format!("correct {} on the host, or remove it", path.display()),
             Self::TooLarge { path, .. } => {

@@ -73,7 +73,7 @@ fn check_tells_everything_of_all_files() {
     2 | production = true
       | ^^^^^^^^^^
       |
-      = help: its keys are compose, database, groups, hosts, metrics, notify, project, secrets, seeds, ssh, state, vars
+      = help: its keys are compose, database, groups, hosts, mask, metrics, notify, project, secrets, seeds, ssh, state, vars
 
     error: unknown kind "helth"
      --> DIR/playbooks/release.toml:2:8
@@ -100,7 +100,7 @@ fn check_tells_everything_of_all_files() {
        = help: add a [compose] table with `dir` and `files`
     "#);
     let json = serde_json::to_string(&diags.to_json()[0]).expect("json");
-    insta::assert_snapshot!(json.replace(&*folder.path().to_string_lossy(), "DIR"), @r#"{"code":2,"file":"DIR/landfall.toml","line":2,"column":1,"message":"unknown key `production` in landfall.toml","help":"its keys are compose, database, groups, hosts, metrics, notify, project, secrets, seeds, ssh, state, vars"}"#);
+    insta::assert_snapshot!(json.replace(&*folder.path().to_string_lossy(), "DIR"), @r#"{"code":2,"file":"DIR/landfall.toml","line":2,"column":1,"message":"unknown key `production` in landfall.toml","help":"its keys are compose, database, groups, hosts, mask, metrics, notify, project, secrets, seeds, ssh, state, vars"}"#);
 }
 
 #[test]

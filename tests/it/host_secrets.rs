@@ -9,7 +9,7 @@ use landfall::action::{HostScript, Judge, Script};
 use landfall::event::{Body, Event, Status, Stream, VERSION};
 use landfall::protocol::{Answer, Reply, Request, Submission};
 use landfall::record::base64;
-use landfall::secret::{SecretRef, SecretSources, Value};
+use landfall::secret::{Pattern, SecretRef, SecretSources, Value};
 
 use crate::host_program::{Droplet, answer, barrier, script_step, shell, signal, submit};
 
@@ -53,6 +53,22 @@ fn what_a_step_prints_of_its_secrets_is_masked() {
     for file in files_below(&droplet.root()) {
         assert!(!holds_secret(&fs::read(&file).unwrap_or_default()), "{}", file.display());
     }
+}
+
+#[test]
+fn personal_data_is_masked_by_its_form() {
+    let droplet = Droplet::new();
+    let script = "echo 'mail to ann@example.com, CUSTOMER-123456'; printf 'then bob@exam'; sleep 0.1; echo 'ple.com done'; \
+        echo \"$(cat secrets/db_password.txt)@example.com\" >&2; printf 'proceed? '";
+    let mut submission = with_secrets(&droplet, vec![shell("prints", script)]);
+    submission.secrets.patterns = vec![Pattern::Email, Pattern::Regex("CUSTOMER-[0-9]{6}".to_owned())];
+    let record = droplet.connect().play(&submission);
+    assert_eq!(record.code(), 0);
+    assert_eq!(record.stdout(), "mail to [masked:email], [masked:pattern]\nthen [masked:email] done\nproceed? ");
+    assert_eq!(record.stderr(), "[masked:db_password]@example.com\n");
+    submission = with_secrets(&droplet, vec![shell("prints", "touch never")]);
+    submission.secrets.patterns = vec![Pattern::Regex("(".to_owned())];
+    assert_eq!(droplet.connect().refused(&submit(&submission, "ann's token")).0, 7);
 }
 
 #[test]

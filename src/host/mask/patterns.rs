@@ -8,7 +8,7 @@ use regex_lite::Regex;
 
 use crate::secret::Pattern;
 
-/// The longest an address may be on both sides of its sign (RFC 5321, 4.5.3.1).
+/// The longest an address may be on both sides of its sign (RFC 5321, section 4.5.3).
 const LOCAL: usize = 64;
 const DOMAIN: usize = 255;
 /// A line that is longer is looked at in parts: what waits is bounded.

@@ -1,6 +1,6 @@
 //! The benchmark: `cargo bench`. Landfall beside OpenSSH with ControlMaster, over the same sshd, in one run: ten trivial steps on one
 //! host at 0 and 50 ms round trip, one step on fifty hosts; what one more durable step costs; how late a line is; how fast much
-//! output passes the mask. Tells medians, ratios, and the client's CPU time and peak memory.
+//! output passes the mask; what a validation of fifty hosts takes beyond its slowest check. Tells medians, ratios, and the client's CPU time and peak memory.
 //!
 //! Loopback only: one private sshd that answers on 127.0.1.1, 127.0.1.2, …; it is stopped by its own pid.
 
@@ -54,6 +54,32 @@ fn main() {
     a_step_more(&bench);
     how_late_a_line_is(&bench);
     how_fast_output_is(&bench);
+    how_long_a_validation_takes(&bench);
+}
+
+/// Ten checks on each of fifty hosts, one of them slow: what is beyond the slow one is Landfall's own.
+fn how_long_a_validation_takes(bench: &Bench) {
+    const SLOWEST: Duration = Duration::from_secs(3);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let port = listener.local_addr().expect("address").port();
+    thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            thread::spawn(move || {
+                let mut request = [0; 4096];
+                let slow = client.read(&mut request).is_ok_and(|length| request[..length].starts_with(b"GET /slow "));
+                thread::sleep(if slow { SLOWEST } else { Duration::ZERO });
+                let _ = client.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+            });
+        }
+    });
+    let checks = (0..10).fold("hosts = \"all\"\n".to_owned(), |text, check| {
+        let path = if check == 4 { "slow" } else { "quick" };
+        format!("{text}[[steps]]\nkind = \"health\"\nname = \"c{check}\"\nfrom = \"host\"\nurl = \"http://127.0.0.1:{port}/{path}\"\n")
+    });
+    let project = bench.project_of("checks", 50, bench.port, &checks);
+    let mut took: Vec<Duration> = (0..3).map(|_| timed(bench.command(&project, &["validate", "bench"])).wall).collect();
+    let more = median(&mut took).saturating_sub(SLOWEST);
+    println!("10 checks on each of 50 hosts: {:.2} s more than the slowest (goal: at most 2)", more.as_secs_f64());
 }
 
 /// What one more step costs: the difference of twenty and of ten steps, over the connection that is there.
@@ -271,8 +297,12 @@ impl Bench {
     }
 
     fn landfall(&self, project: &Path) -> Command {
+        self.command(project, &["run", "bench", "--yes"])
+    }
+
+    fn command(&self, project: &Path, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_landfall"));
-        command.arg("--config").arg(project.join("landfall.toml")).args(["run", "bench", "--yes", "--output", "plain"]);
+        command.arg("--config").arg(project.join("landfall.toml")).args(words).args(["--output", "plain"]);
         command.env("HOME", self.dir.path()).env("XDG_STATE_HOME", self.dir.path().join("state")).env_remove("SSH_AUTH_SOCK");
         command
     }

@@ -121,6 +121,7 @@ async fn play(tape: &mut Tape, speed: Speed, reporters: &mut Reporters) -> io::R
         let at = humantime::parse_rfc3339(&event.time).ok().filter(|_| by_host);
         let pause = at.zip(last).and_then(|(at, last)| at.duration_since(last).ok());
         if let (Speed::Times(times), Some(pause)) = (speed, pause) {
+            reporters.settle();
             tokio::time::sleep(pause.div_f64(times)).await;
         }
         last = last.max(at);

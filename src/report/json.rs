@@ -25,11 +25,15 @@ impl Reporter for Json {
         // A value of our own types always has a JSON form.
         if let Ok(text) = serde_json::to_string(event) {
             self.out.line(&text);
-            self.out.flush();
         }
     }
 
+    fn settle(&mut self) {
+        self.out.flush();
+    }
+
     fn finish(&mut self) {
+        self.out.flush();
         if let Some(error) = self.out.incomplete() {
             Sink::stderr().line(&format!("warning: the events on standard output are not complete: {error}"));
         }

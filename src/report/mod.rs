@@ -53,6 +53,9 @@ pub trait Reporter: Send {
     /// Takes the next event.
     fn event(&mut self, event: &Event);
 
+    /// No event is at hand for now: what was gathered, to be written in one go, is written. Whoever passes events says so.
+    fn settle(&mut self) {}
+
     /// Takes live lines off the screen, so that something else may write there. The next event brings them back.
     fn pause(&mut self) {}
 
@@ -67,6 +70,10 @@ pub trait Reporter: Send {
 impl<R: Reporter> Reporter for Arc<Mutex<R>> {
     fn event(&mut self, event: &Event) {
         self.lock().unwrap_or_else(PoisonError::into_inner).event(event);
+    }
+
+    fn settle(&mut self) {
+        self.lock().unwrap_or_else(PoisonError::into_inner).settle();
     }
 
     fn pause(&mut self) {
@@ -113,6 +120,12 @@ impl Reporter for Reporters {
     fn event(&mut self, event: &Event) {
         for reporter in &mut self.0 {
             reporter.event(event);
+        }
+    }
+
+    fn settle(&mut self) {
+        for reporter in &mut self.0 {
+            reporter.settle();
         }
     }
 

@@ -49,7 +49,6 @@ impl Plain {
         if !partial {
             sink.bytes(b"\n");
         }
-        sink.flush();
     }
 
     fn line(&mut self, host: Option<&HostName>, stream: Stream, line: &[u8]) {
@@ -64,9 +63,7 @@ impl Plain {
             shown.extend_from_slice(line);
         }
         shown.push(b'\n');
-        let sink = self.sink(stream);
-        sink.bytes(&shown);
-        sink.flush();
+        self.sink(stream).bytes(&shown);
     }
 
     fn face(&self, stream: Stream) -> Face {
@@ -76,11 +73,19 @@ impl Plain {
         }
     }
 
+    /// Where a stream goes. Both may be one file, so what was said before on the one is there before the other speaks.
     fn sink(&mut self, stream: Stream) -> &mut Sink {
         match stream {
             Stream::Stdout => &mut self.out,
-            Stream::Stderr => &mut self.err,
+            Stream::Stderr => {
+                self.out.flush();
+                &mut self.err
+            }
         }
+    }
+
+    fn say(&mut self, line: &str) {
+        self.sink(Stream::Stderr).line(line);
     }
 
     fn end(&mut self) {
@@ -92,7 +97,7 @@ impl Plain {
             lines.extend(closing);
         }
         for line in &lines {
-            self.err.line(line);
+            self.say(line);
         }
     }
 }
@@ -111,11 +116,15 @@ impl Reporter for Plain {
         }
         let lines = self.narrator.lines(event);
         for line in &lines {
-            self.err.line(line);
+            self.say(line);
         }
         if matches!(event.body, Body::RunFinished { .. }) {
             self.end();
         }
+    }
+
+    fn settle(&mut self) {
+        self.out.flush();
     }
 
     fn finish(&mut self) {
@@ -124,7 +133,7 @@ impl Reporter for Plain {
         }
         self.out.flush();
         if let Some(error) = self.out.incomplete() {
-            self.err.line(&format!("warning: what the steps printed is not complete on standard output: {error}"));
+            self.say(&format!("warning: what the steps printed is not complete on standard output: {error}"));
         }
     }
 }

@@ -19,9 +19,9 @@ impl Sink {
         Self { inner: Box::new(inner), guarded: false, failed: None }
     }
 
-    /// Writes to the process's standard output.
+    /// Writes to the process's standard output, in large pieces: what must be seen is flushed.
     pub fn stdout() -> Self {
-        Self::new(io::stdout())
+        Self::new(io::BufWriter::with_capacity(64 << 10, io::stdout()))
     }
 
     /// Writes to the process's standard error.
@@ -37,8 +37,10 @@ impl Sink {
 
     /// Writes a text and the end of its line.
     pub fn line(&mut self, text: &str) {
-        let text = if self.guarded { guarded(text) } else { text.into() };
-        self.attempt(|inner| inner.write_all(format!("{text}\n").as_bytes()));
+        let text = if self.guarded { guarded(text) } else { Cow::from(text) };
+        let mut line = text.into_owned();
+        line.push('\n');
+        self.attempt(|inner| inner.write_all(line.as_bytes()));
     }
 
     /// Hands over what a buffer may hold back.

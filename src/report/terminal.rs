@@ -51,7 +51,6 @@ impl Terminal {
             if !partial {
                 sink.bytes(b"\n");
             }
-            sink.flush();
             return;
         }
         match self.lines.push(event, stream, bytes, partial) {
@@ -162,6 +161,12 @@ impl Reporter for Terminal {
         }
     }
 
+    fn settle(&mut self) {
+        if let Some(sink) = &mut self.redirected {
+            sink.flush();
+        }
+    }
+
     fn pause(&mut self) {
         self.screen.clear();
     }
@@ -171,6 +176,7 @@ impl Reporter for Terminal {
             self.end();
         }
         self.screen.clear();
+        self.settle();
         if let Some(error) = self.redirected.as_ref().and_then(Sink::incomplete) {
             let line = format!("warning: what the steps printed is not complete on standard output: {error}");
             self.screen.print(&line);

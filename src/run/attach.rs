@@ -88,11 +88,12 @@ pub async fn attach(
                         match event.body {
                             // Each host's record begins with it; a person wants to hear it once.
                             Body::RunStarted { .. } if std::mem::replace(&mut started, true) => {}
-                            Body::RunStarted { .. } => drop(feed.tell(None, None, event.body)),
+                            Body::RunStarted { .. } => _ = feed.tell(None, None, event.body),
                             Body::Output { .. } if hidden => {}
                             _ => feed.pass(&event),
                         }
                     }
+                    feed.settle();
                 }
                 News::CaughtUp => {
                     in_the_past.remove(&host);

@@ -425,7 +425,10 @@ impl<'a> Flight<'a> {
                     seat.gone = true;
                 }
             }
-            News::Events(events) => events.iter().for_each(|event| self.happened(host, event, feed)),
+            News::Events(events) => {
+                events.iter().for_each(|event| self.happened(host, event, feed));
+                feed.settle();
+            }
             News::Opened { drives } => {
                 if let Some(seat) = self.seats.get_mut(host) {
                     seat.history = true;

@@ -104,12 +104,17 @@ impl<'a> Feed<'a> {
         Self { reporters, run, began: Instant::now(), longest: None }
     }
 
-    /// Passes an event on.
+    /// Passes an event on. Who has no more of them settles.
     fn pass(&mut self, event: &Event) {
         if let Body::HostFinished { duration_ms, .. } = event.body {
             self.longest = self.longest.max(Some(duration_ms));
         }
         self.reporters.event(event);
+    }
+
+    /// No more events are at hand.
+    fn settle(&mut self) {
+        self.reporters.settle();
     }
 
     /// Makes one of the client's own, and passes it on.
@@ -123,6 +128,7 @@ impl<'a> Feed<'a> {
             body,
         };
         self.pass(&event);
+        self.settle();
         event
     }
 

@@ -74,7 +74,9 @@ fn how_long_a_validation_takes(bench: &Bench) {
     });
     let checks = (0..10).fold("hosts = \"all\"\n".to_owned(), |text, check| {
         let path = if check == 4 { "slow" } else { "quick" };
-        format!("{text}[[steps]]\nkind = \"health\"\nname = \"c{check}\"\nfrom = \"host\"\nurl = \"http://127.0.0.1:{port}/{path}\"\n")
+        format!(
+            "{text}[[steps]]\nkind = \"health\"\nname = \"c{check}\"\nfrom = \"host\"\nurl = \"http://127.0.0.1:{port}/{path}\"\n"
+        )
     });
     let project = bench.project_of("checks", 50, bench.port, &checks);
     let mut took: Vec<Duration> = (0..3).map(|_| timed(bench.command(&project, &["validate", "bench"])).wall).collect();

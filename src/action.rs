@@ -51,6 +51,20 @@ pub enum Action {
     Barrier,
 }
 
+impl Action {
+    /// The service in which it may start scripts of a package.json: what they are is only known where the image is.
+    pub fn starts_scripts(&self) -> Option<&ServiceName> {
+        let (service, commands) = match self {
+            Self::Service(command) => (&command.service, vec![&command.argv]),
+            Self::Migrate(migrate) => (&migrate.service, vec![&migrate.status, &migrate.apply]),
+            _ => return None,
+        };
+        // Whatever only sounds like it costs no more than a look.
+        let may = |word: &String| ["npm", "yarn", "bun"].iter().any(|program| word.contains(program));
+        commands.into_iter().flatten().any(may).then_some(service)
+    }
+}
+
 /// How a command gets into a service.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -99,6 +99,8 @@ pub enum Body {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         partial: bool,
     },
+    /// What the rules for migrations object to is done all the same, for somebody took it upon themselves.
+    Approved(Approved),
     /// A look at the application.
     Check {
         /// The check's kind: "health", …
@@ -179,6 +181,30 @@ pub enum Body {
     /// A type of a later version: to be ignored.
     #[serde(other)]
     Unknown,
+}
+
+/// What a rule for migrations found, and who took it upon themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approved {
+    /// The rule.
+    pub rule: String,
+    /// The migration's file, in the image.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// Who, by their own claim.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// Where that was said: the file of approvals, or the option of the command line.
+    pub with: String,
+}
+
+impl std::fmt::Display for Approved {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { rule, file, line, by, reason, with } = self;
+        write!(f, "{rule} in {file}:{line} is approved by {by} ({with}): {reason}")
+    }
 }
 
 /// The two streams of a command.

@@ -29,6 +29,9 @@ pub struct Facts {
     /// What Landfall's own look at files and history found, for each `migrate` step where that was possible.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub histories: BTreeMap<StepName, History>,
+    /// The scripts of the package.json of services in which a step starts some by name; without those that could not be read.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub scripts: BTreeMap<ServiceName, BTreeMap<String, String>>,
     /// Steps that the ledger knows to have run before, with their story.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub ledger: BTreeMap<StepName, Story>,
@@ -137,6 +140,14 @@ pub struct History {
     pub migrations: Vec<Migration>,
 }
 
+impl History {
+    /// The hashes of those that wait.
+    pub fn pending(&self) -> impl Iterator<Item = String> {
+        let waits = |migration: &&Migration| matches!(migration.state, MigrationState::Pending | MigrationState::Skipped);
+        self.migrations.iter().filter(waits).filter_map(|migration| migration.sha256.clone())
+    }
+}
+
 /// One migration, as files and history have it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Migration {
@@ -150,6 +161,9 @@ pub struct Migration {
     /// SHA-256 of its file; none where the file is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
+    /// Where its file is, below the folder; none where it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
     /// The digest that the history recorded, where it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recorded: Option<String>,

@@ -53,7 +53,7 @@
 //! A project's state is a folder, `/var/lib/landfall/PROJECT` unless the inventory says otherwise:
 //!
 //! ```text
-//! runs/RUN/   submission.json  log  owner@  effects@  verdict@  cancel@  heeded@  cancel.again@  driver.N@  answer.N  rc@  settled@
+//! runs/RUN/   submission.json  log  owner@  effects@  verdict@  cancel@  heeded@  cancel.again@  driver.N@  approved  answer.N  rc@  settled@
 //! locks/      project.N@
 //! ledger/     KEY.RUN.begun  KEY.RUN.ended@
 //! ```

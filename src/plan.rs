@@ -7,9 +7,11 @@ use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::action::Action;
+use crate::action::{Action, HostScript, Script};
+use crate::event::Approved;
 use crate::facts::{DatabaseFacts, Facts, History, LockHolder, Migrations, Refusal, ServiceFacts, Story};
-use crate::migration::findings;
+use crate::migration::behind::{self, Behind};
+use crate::migration::gate::{self, Consent, Verdict, Waiting};
 use crate::migration::lint::Dialect;
 use crate::name::{GroupName, HostName, PlaybookName, ProjectName, RunId, ServiceName, StepName};
 use crate::playbook::{LocalStep, ResolvedHost, ResolvedPlaybook, ResolvedStep, Serial, Work, hex};
@@ -104,6 +106,9 @@ pub struct PlannedStep {
     /// Of a `migrate` step: what files and history say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub history: Option<History>,
+    /// What the rules object to in what it applies, and who took that upon themselves.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub approved: Vec<Approved>,
 }
 
 /// What will happen to a step.
@@ -164,9 +169,17 @@ pub struct Order {
 
 impl Plan {
     /// Makes the plan of a playbook for hosts as they are now. A host without facts was not asked: what its steps will do is not known.
-    pub fn new(playbook: &ResolvedPlaybook, mut facts: BTreeMap<HostName, Facts>) -> Self {
+    pub fn new(playbook: &ResolvedPlaybook, facts: BTreeMap<HostName, Facts>) -> Self {
+        Self::agreed(playbook, facts, &Consent::default())
+    }
+
+    /// The same, where somebody has said beforehand what they take upon themselves.
+    pub fn agreed(playbook: &ResolvedPlaybook, mut facts: BTreeMap<HostName, Facts>, consent: &Consent) -> Self {
         let found: Vec<(&ResolvedHost, Option<Facts>)> =
             playbook.hosts.iter().map(|host| (host, facts.remove(&host.name))).collect();
+        let refusals = differing_images(&found);
+        let mut hosts: Vec<HostPlan> = found.into_iter().map(|(host, facts)| host_plan(host, facts, consent)).collect();
+        tell_idle(&mut hosts, consent);
         Self {
             playbook: playbook.name.clone(),
             description: playbook.description.clone(),
@@ -175,8 +188,8 @@ impl Plan {
             production: playbook.production.clone(),
             serial: playbook.serial,
             before: playbook.before.clone(),
-            refusals: differing_images(&found),
-            hosts: found.into_iter().map(|(host, facts)| host_plan(host, facts)).collect(),
+            refusals,
+            hosts,
             resolved: playbook.clone(),
         }
     }
@@ -207,6 +220,12 @@ impl Plan {
             pull: resolved.pull.clone(),
             steps: resolved.steps.iter().map(|step| step.step.clone()).collect(),
         })
+    }
+
+    /// What somebody took upon themselves on a host, by step.
+    pub fn approved(&self, host: &HostName) -> BTreeMap<StepName, Vec<Approved>> {
+        let steps = self.hosts.iter().filter(|plan| plan.host == *host).flat_map(|plan| &plan.steps);
+        steps.filter(|step| !step.approved.is_empty()).map(|step| (step.name.clone(), step.approved.clone())).collect()
     }
 
     /// What the plan was made from.
@@ -283,7 +302,17 @@ fn short(image: &str) -> &str {
     hash.get(..12).unwrap_or(hash)
 }
 
-fn host_plan(host: &ResolvedHost, facts: Option<Facts>) -> HostPlan {
+/// An approval that is for nothing was probably meant for something.
+fn tell_idle(hosts: &mut [HostPlan], consent: &Consent) {
+    let used: Vec<Approved> = hosts.iter().flat_map(|host| &host.steps).flat_map(|step| step.approved.clone()).collect();
+    let idle = consent.idle(&used.iter().collect::<Vec<_>>());
+    if let Some(first) = hosts.first_mut() {
+        let text = |waiver| format!("--approve {waiver} approves nothing: it fits no finding, or more than one file");
+        first.warnings.extend(idle.into_iter().map(text));
+    }
+}
+
+fn host_plan(host: &ResolvedHost, facts: Option<Facts>, consent: &Consent) -> HostPlan {
     let asked = facts.is_some();
     let facts = facts.unwrap_or_default();
     let mut refusals = facts.refusals.clone();
@@ -315,14 +344,23 @@ fn host_plan(host: &ResolvedHost, facts: Option<Facts>) -> HostPlan {
         let text = format!("a run begins by pulling {services}: what that brings, and what is then pending, is not known before");
         warnings.push(text);
     }
-    warnings.extend(host.steps.iter().flat_map(|step| dangers(step, &facts)));
+    for step in host.steps.iter().filter(|step| asked && matches!(step.work, Work::Host)) {
+        look_behind(step, &facts, &mut refusals, &mut warnings);
+    }
+    let mut steps: Vec<PlannedStep> = host.steps.iter().map(|step| planned(step, &facts, asked)).collect();
+    for (step, planned) in host.steps.iter().zip(&mut steps) {
+        let Some(verdict) = judged(step, &facts, consent) else { continue };
+        refusals.extend(verdict.refusals);
+        warnings.extend(verdict.warnings);
+        planned.approved = verdict.approved;
+    }
     HostPlan {
         host: host.name.clone(),
         address: host.target.address.clone(),
         effects: host.effects(),
         images: images(host, &facts),
         pulls: host.pull_shown.clone(),
-        steps: host.steps.iter().map(|step| planned(step, &facts, asked)).collect(),
+        steps,
         lock: facts.lock,
         disk_free: asked.then_some(facts.disk_free),
         database: facts.database,
@@ -331,16 +369,46 @@ fn host_plan(host: &ResolvedHost, facts: Option<Facts>) -> HostPlan {
     }
 }
 
-/// What is dangerous in the migrations that wait, as far as their text was seen.
-fn dangers(step: &ResolvedStep, facts: &Facts) -> Vec<String> {
-    let Some(history) = facts.histories.get(&step.step.name) else { return Vec::new() };
-    let tool = step.step.actions.iter().find_map(|action| match action {
-        Action::Migrate(migrate) => Some(migrate.tool.as_str()),
+/// What stands behind a step's commands: in scripts of the image, which are only known there, and where nobody can look.
+fn look_behind(step: &ResolvedStep, facts: &Facts, refusals: &mut Vec<Refusal>, warnings: &mut Vec<String>) {
+    let name = &step.step.name;
+    for action in &step.step.actions {
+        let commands: Vec<Behind> = match action {
+            Action::Service(command) => vec![behind::look(&command.argv, facts.scripts.get(&command.service))],
+            Action::Migrate(migrate) => {
+                let scripts = facts.scripts.get(&migrate.service);
+                [&migrate.status, &migrate.apply].map(|argv| behind::look(argv, scripts)).into()
+            }
+            Action::Shell(HostScript { run: Script::Shell(text), .. }) => vec![behind::look(&[text], None)],
+            Action::Shell(HostScript { run: Script::Argv(argv), .. }) => vec![behind::look(argv, None)],
+            _ => continue,
+        };
+        for Behind { forbidden, unread } in commands {
+            if let Some((script, forbidden)) = forbidden {
+                let message =
+                    format!("{name}: the script {script:?} of package.json runs `{}`: {}", forbidden.name, forbidden.why);
+                refusals.push(Refusal::unfit(message, forbidden.instead));
+            }
+            warnings.extend(unread.iter().map(|command| format!("{name}: what `{command}` runs is not looked at")));
+        }
+    }
+}
+
+/// What the rules say of the migrations that wait for a step, where it is this host that applies them.
+fn judged(step: &ResolvedStep, facts: &Facts, consent: &Consent) -> Option<Verdict> {
+    let name = &step.step.name;
+    let migrate = step.step.actions.iter().find_map(|action| match action {
+        Action::Migrate(migrate) => Some(migrate),
         _ => None,
     });
+    let (migrate, found) = migrate.zip(facts.migrations.get(name)).filter(|_| matches!(step.work, Work::Host))?;
     let server = facts.database.as_ref().map_or("", |database| database.server.as_str());
-    let dialect = if server.starts_with("PostgreSQL") { Dialect::Postgres } else { Dialect::Mysql };
-    tool.map(|tool| findings(tool, history, dialect)).unwrap_or_default()
+    let dialect =
+        if ["MySQL", "MariaDB"].iter().any(|name| server.starts_with(name)) { Dialect::Mysql } else { Dialect::Postgres };
+    let unknown = History { not_known: Some("its files were not looked at".to_owned()), ..History::default() };
+    let history = facts.histories.get(name).unwrap_or(&unknown);
+    let (tool, limited) = (migrate.tool.as_str(), migrate.lock_timeout_ms.is_some());
+    Some(gate::judge(Waiting { step: name, tool, dialect, found, history, pulled: facts.pulled, limited }, consent))
 }
 
 fn images(host: &ResolvedHost, facts: &Facts) -> Vec<ImageChange> {
@@ -370,6 +438,7 @@ fn planned(step: &ResolvedStep, facts: &Facts, asked: bool) -> PlannedStep {
         check: step.step.check,
         will: will(step, facts, asked),
         history: facts.histories.get(&step.step.name).filter(|_| matches!(step.work, Work::Host)).cloned(),
+        approved: Vec::new(),
     }
 }
 

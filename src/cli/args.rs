@@ -1,5 +1,6 @@
 //! The command line as clap reads it: every command and option, with the words that explain them. Decides nothing.
 
+mod consent;
 mod lint;
 mod reports;
 mod verify;
@@ -10,7 +11,8 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-pub(super) use self::lint::LintArgs;
+pub(super) use self::consent::ConsentArgs;
+pub(super) use self::lint::{LintArgs, LintFormat};
 use self::reports::speed;
 pub(super) use self::reports::{ReportArgs, Reports, RunsArgs, RunsCommand, RunsDiffArgs, Speed};
 pub(super) use self::verify::VerifyArgs;
@@ -216,6 +218,8 @@ pub(super) struct RunArgs {
     pub(super) playbook: String,
     #[command(flatten)]
     pub(super) selection: Selection,
+    #[command(flatten)]
+    pub(super) consent: ConsentArgs,
     #[command(flatten)]
     pub(super) start: Start,
 }

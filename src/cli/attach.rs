@@ -8,6 +8,7 @@ use super::confirm::Question;
 use super::desk::Terminal;
 use super::found::{self, Found, HostRuns};
 use super::{Context, Failure, check, exit, past, reach, report, who};
+use crate::migration::gate::Consent;
 use crate::name::HostName;
 use crate::playbook::{self, Inventory, ResolvedPlaybook};
 use crate::report::Reporters;
@@ -95,6 +96,7 @@ impl TakenOver {
             lock_wait: std::time::Duration::ZERO,
             reconnect_for: args.reconnect.reconnect_for,
             cancel_on_term: false,
+            consent: Consent::default(),
             config: inventory.path.clone(),
         };
         let desk = Arc::new(Terminal { mode: context.display.mode, paint: context.paint(), action, database: None });

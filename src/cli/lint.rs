@@ -8,10 +8,10 @@ mod show;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::args::LintArgs;
+use super::args::{LintArgs, LintFormat};
 use super::{Context, Failure, exit};
 use crate::migration::lint::{APPROVALS_FILE, Approvals, Finding, Judged, Severity, check_each, gate, rules};
-use crate::report::Output;
+use crate::report::{Output, findings_github, findings_junit};
 use crate::source;
 
 pub(super) fn run(context: &Context, args: &LintArgs) -> Result<u8, Failure> {
@@ -38,10 +38,15 @@ pub(super) fn run(context: &Context, args: &LintArgs) -> Result<u8, Failure> {
     names.extend(approvals.0.iter().map(|approval| approval.file.as_str()).filter(|file| !root.join(file).exists()));
     let judged = gate(findings, &approvals, &args.approve, &names);
     let code = code(&judged, args.strict);
-    let text = if context.output == Output::Json {
-        show::json(&found, &judged, &root, code)
-    } else {
-        show::text(&found, &judged, &root, context.display_out())
+    let format = args.format.unwrap_or(if context.output == Output::Json { LintFormat::Json } else { LintFormat::Text });
+    let text = match format {
+        LintFormat::Text => show::text(&found, &judged, &root, context.display_out()),
+        LintFormat::Json => show::json(&found, &judged, &root, code),
+        LintFormat::Junit => {
+            let files: Vec<&str> = found.files.iter().map(|file| file.name.as_str()).collect();
+            findings_junit(&files, &judged, args.strict)
+        }
+        LintFormat::Github => findings_github(&judged, &in_checkout(&root)),
     };
     super::print(text.as_bytes())?;
     Ok(code)
@@ -69,7 +74,15 @@ fn root(context: &Context) -> Result<PathBuf, Failure> {
     std::path::absolute(&root).map_err(|error| Failure::usage(format!("{} cannot be found: {error}", root.display())))
 }
 
-fn approvals(path: &Path) -> Result<Approvals, Failure> {
+/// The folder of the files as a runner names them: from the root of its checkout, where this is one.
+fn in_checkout(root: &Path) -> String {
+    let checkout = std::env::var_os("GITHUB_WORKSPACE").map(PathBuf::from);
+    let below = checkout.as_deref().and_then(|checkout| root.strip_prefix(checkout).ok());
+    below.map(|below| below.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Reads the file of approvals; none is one without entries.
+pub(super) fn approvals(path: &Path) -> Result<Approvals, Failure> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Approvals::default()),

@@ -6,6 +6,7 @@ mod attach;
 mod check;
 mod completions;
 mod confirm;
+mod consent;
 mod desk;
 mod doctor;
 mod exit;

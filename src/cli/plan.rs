@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::args::{PlanArgs, PlanFormat};
-use super::{Context, Failure, check, exit, reach, who};
+use super::{Context, Failure, check, consent, exit, reach, who};
 use crate::facts::Facts;
 use crate::name::{HostName, RunId};
 use crate::plan::{Order, Plan};
@@ -15,11 +15,12 @@ use crate::run::Stop;
 pub(super) fn run(context: &Context, args: &PlanArgs) -> Result<u8, Failure> {
     let inventory = Inventory::read(&context.inventory()?)?;
     let resolved = playbook::named(&inventory, &args.playbook, &check::options(&args.selection))?;
+    let consent = consent::of_file(&inventory)?;
     let (facts, code) = ask(context, &resolved, &Plan::new(&resolved, BTreeMap::new()))?;
     if let Some(code) = code {
         return Ok(code);
     }
-    let plan = Plan::new(&resolved, facts);
+    let plan = Plan::agreed(&resolved, facts, &consent);
     let format = args.format.unwrap_or(if context.output == Output::Json { PlanFormat::Json } else { PlanFormat::Text });
     let text = match format {
         PlanFormat::Text => plan_text(&plan, context.display_out()),

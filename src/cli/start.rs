@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::args::{ExecArgs, RunArgs, SeedArgs, Start, ValidateArgs};
+use super::args::{ConsentArgs, ExecArgs, RunArgs, SeedArgs, Start, ValidateArgs};
 use super::confirm::Asking;
 use super::desk::Terminal;
-use super::{Context, Failure, check, exit, reach, report, who};
+use super::{Context, Failure, check, consent, exit, reach, report, who};
 use crate::action::Via;
 use crate::command::quoted;
 use crate::playbook::{self, Inventory, Options, ResolvedPlaybook};
@@ -14,13 +14,13 @@ use crate::run;
 pub(super) fn playbook(context: &Context, args: &RunArgs) -> Result<u8, Failure> {
     let inventory = Inventory::read(&context.inventory()?)?;
     let resolved = playbook::named(&inventory, &args.playbook, &check::options(&args.selection))?;
-    start(context, &inventory, &resolved, &args.start)
+    start(context, &inventory, &resolved, &args.start, &args.consent)
 }
 
 pub(super) fn seed(context: &Context, args: &SeedArgs) -> Result<u8, Failure> {
     let inventory = Inventory::read(&context.inventory()?)?;
     let options = Options { again: args.again, ..check::options(&args.selection) };
-    start(context, &inventory, &playbook::seeds(&inventory, &args.names, &options)?, &args.start)
+    start(context, &inventory, &playbook::seeds(&inventory, &args.names, &options)?, &args.start, &ConsentArgs::default())
 }
 
 pub(super) fn exec(context: &Context, args: &ExecArgs) -> Result<u8, Failure> {
@@ -28,16 +28,22 @@ pub(super) fn exec(context: &Context, args: &ExecArgs) -> Result<u8, Failure> {
     let options = Options { on: args.on.on.clone(), ..Options::default() };
     let in_running = Via::from(args.via) == Via::Exec;
     let resolved = playbook::exec(&inventory, args.service.as_str(), &args.command, in_running, &options)?;
-    start(context, &inventory, &resolved, &args.start)
+    start(context, &inventory, &resolved, &args.start, &ConsentArgs::default())
 }
 
 pub(super) fn validate(context: &Context, args: &ValidateArgs) -> Result<u8, Failure> {
     let inventory = Inventory::read(&context.inventory()?)?;
     let options = Options { checks_only: true, ..check::options(&args.selection) };
-    start(context, &inventory, &playbook::named(&inventory, &args.playbook, &options)?, &args.start)
+    start(context, &inventory, &playbook::named(&inventory, &args.playbook, &options)?, &args.start, &ConsentArgs::default())
 }
 
-fn start(context: &Context, inventory: &Inventory, resolved: &ResolvedPlaybook, start: &Start) -> Result<u8, Failure> {
+fn start(
+    context: &Context,
+    inventory: &Inventory,
+    resolved: &ResolvedPlaybook,
+    start: &Start,
+    consent: &ConsentArgs,
+) -> Result<u8, Failure> {
     let hosts: Vec<&str> = resolved.hosts.iter().map(|host| host.name.as_str()).collect();
     let action = format!("run {} on {}", resolved.name, hosts.join(", "));
     // Nobody to ask is found out before anything is contacted.
@@ -53,6 +59,7 @@ fn start(context: &Context, inventory: &Inventory, resolved: &ResolvedPlaybook, 
             Failure::refused(format!("this run replaces database {database}, and --yes is no answer to that")).remedy(help)
         );
     }
+    let consent = consent::of_run(inventory, consent, start)?;
     let options = run::Options {
         who: who::of_process(),
         note: start.note.clone(),
@@ -62,6 +69,7 @@ fn start(context: &Context, inventory: &Inventory, resolved: &ResolvedPlaybook, 
         lock_wait: start.lock_wait.unwrap_or_default(),
         reconnect_for: start.reconnect.reconnect_for,
         cancel_on_term: start.cancel_on_term,
+        consent,
         config: inventory.path.clone(),
     };
     let desk = Arc::new(Terminal { mode: context.display.mode, paint: context.paint(), action, database });

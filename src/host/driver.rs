@@ -1,6 +1,7 @@
 //! Who drives a run: the one client that may answer its barriers. Drivers take turns by generations, like locks do: `driver.N` names
 //! the process that serves the client, and a digest of the token that only this client knows.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use sha2::{Digest, Sha256};
@@ -8,7 +9,12 @@ use sha2::{Digest, Sha256};
 use super::ledger::hex;
 use super::owner::Owner;
 use super::state::RunDir;
+use crate::event::Approved;
+use crate::name::StepName;
 use crate::protocol::Answer;
+
+/// What somebody took upon themselves, by step.
+pub(super) type ApprovedBySteps = BTreeMap<StepName, Vec<Approved>>;
 
 fn digest(token: &str) -> String {
     hex(&Sha256::digest(token.as_bytes()))
@@ -83,6 +89,17 @@ pub(super) fn is_driver(dir: &RunDir, token: &str) -> bool {
 /// Puts an answer down. The first one stays.
 pub(super) fn put_answer(dir: &RunDir, step: u32, answer: &Answer) -> io::Result<bool> {
     dir.write_exclusive(&format!("answer.{step}"), &serde_json::to_vec(answer)?)
+}
+
+/// Puts down what somebody took upon themselves of the migrations that wait. What was put down first stays.
+pub(super) fn put_approved(dir: &RunDir, approved: &ApprovedBySteps) -> io::Result<bool> {
+    dir.write_exclusive("approved", &serde_json::to_vec(approved)?)
+}
+
+/// Reads that of a step.
+pub(super) fn approved(dir: &RunDir, step: &StepName) -> Vec<Approved> {
+    let read = || serde_json::from_slice::<ApprovedBySteps>(&std::fs::read(dir.file("approved")).ok()?).ok();
+    read().and_then(|mut steps| steps.remove(step)).unwrap_or_default()
 }
 
 /// Reads it.

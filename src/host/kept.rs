@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
+use super::driver::ApprovedBySteps;
 use super::gather;
 use super::guard::mask_text;
 use super::mask::Needles;
 use super::state::RunDir;
-use crate::event::{Body, Event};
+use crate::event::{Approved, Body, Event};
 use crate::facts::Refusal;
 use crate::protocol::{Answer, Submission};
 
@@ -64,6 +65,18 @@ pub(super) fn answer(answer: Answer, mask: &dyn Fn(&str) -> String) -> Answer {
         detail: answer.detail.map(|detail| mask(&detail)),
         ..answer
     }
+}
+
+/// What somebody took upon themselves, as it may be written down: all its words are theirs.
+pub(super) fn approved(mut steps: ApprovedBySteps, mask: &dyn Fn(&str) -> String) -> ApprovedBySteps {
+    steps.values_mut().flatten().for_each(|of| *of = approval(of, mask));
+    steps
+}
+
+/// The same of one.
+pub(super) fn approval(of: &Approved, mask: &dyn Fn(&str) -> String) -> Approved {
+    let [rule, file, by, reason, with] = [&of.rule, &of.file, &of.by, &of.reason, &of.with].map(|text| mask(text));
+    Approved { rule, file, line: of.line, by, reason, with }
 }
 
 /// What somebody says of a run, as it may be written down beside it.

@@ -25,6 +25,7 @@ mod look;
 pub mod mask;
 mod migrations;
 mod owner;
+mod packages;
 mod play;
 mod process;
 mod project;

@@ -143,10 +143,17 @@ fn answer(shared: &Shared, stream: u32, request: Request) -> Result<Option<Reply
             return Ok(to_its_end(shared, stream, &dir, offset, drives.unwrap_or(false)));
         }
         Request::Drive { state, run, driver, plan } => drive(&state, &run, &driver, &plan)?,
-        Request::Go { state, run, driver } => {
+        Request::Go { state, run, driver, approved } => {
             let (_, dir) = find(&state, &run)?;
             if !driver::is_driver(&dir, &driver) {
                 return Err(Refusal { code: 7, message: format!("another client prepared run {run}"), remedy: None });
+            }
+            if !approved.is_empty()
+                && let Err(error) = driver::put_approved(&dir, &kept::approved(approved, &kept::by_files(&dir)))
+            {
+                // What cannot be recorded is not done.
+                let _ = dir.mark("verdict", "withdrawn");
+                return Err(io_refusal(&error));
             }
             let _ = dir.mark("verdict", "go");
             if dir.marked("verdict").as_deref() == Some("go") {

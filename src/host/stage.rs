@@ -1,7 +1,7 @@
 //! Where a run's steps play: what they print goes through the mask into the log, a cancel or a deadline reaches what they started.
 //! Knows how to run a command for a step; not which.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -48,6 +48,8 @@ pub(super) struct Stage<'a> {
     pub images: BTreeMap<ServiceName, String>,
     /// What each `migrate` step was found to have to do when the plan was approved.
     pub approved: BTreeMap<StepName, Migrations>,
+    /// The hashes of the migrations that each such step's plan showed, where files could be looked at.
+    pub looked_at: BTreeMap<StepName, BTreeSet<String>>,
     /// When the step that is running must be over.
     pub deadline: Option<Instant>,
     /// A cancel has been heeded: what runs now must run in any case.
@@ -124,6 +126,7 @@ impl Stage<'_> {
             config: self.config.clone(),
             images: self.images.clone(),
             approved: self.approved.clone(),
+            looked_at: self.looked_at.clone(),
             deadline: self.deadline,
             deaf: self.deaf,
             withheld: false,

@@ -1,7 +1,7 @@
 //! Where a host keeps what must outlive everything: run folders, locks, ledger; who may own them; and how they reach the disk.
 //!
 //! ```text
-//! ROOT/runs/RUN/   submission.json  log  owner@  effects@  verdict@  cancel@  heeded@  cancel.again@  driver.N@  answer.N  rc@  settled@
+//! ROOT/runs/RUN/   submission.json  log  owner@  effects@  verdict@  cancel@  heeded@  cancel.again@  driver.N@  approved  answer.N  rc@  settled@
 //! ROOT/locks/      project.N@
 //! ROOT/ledger/     KEY.RUN.begun  KEY.RUN.ended@
 //! ```

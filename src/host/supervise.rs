@@ -139,6 +139,7 @@ fn prepare<'a>(
         config: survey.config.clone(),
         images: BTreeMap::new(),
         approved: BTreeMap::new(),
+        looked_at: BTreeMap::new(),
         deadline: None,
         deaf: false,
         withheld: false,
@@ -157,6 +158,7 @@ fn prepare<'a>(
     refuse_failed_migrations(&mut survey.facts);
     stage.images = survey.images();
     stage.approved.clone_from(&survey.facts.migrations);
+    stage.looked_at = survey.facts.histories.iter().map(|(step, history)| (step.clone(), history.pending().collect())).collect();
     if !survey.facts.refusals.is_empty() {
         return Err(refuse_all(stage.log, survey.facts));
     }

@@ -18,6 +18,7 @@ use super::literals;
 use super::lock;
 use super::migrations::{self, Folders, Sight};
 use super::owner::boot_id;
+use super::packages;
 use super::process::{self, Spawn};
 use super::project;
 use super::secrets::Loaded;
@@ -135,6 +136,14 @@ pub(super) fn whole(submission: &Submission, state: Option<&State>, secrets: &Lo
     let images = survey.images();
     let access = look_at_database(submission, secrets, survey);
     survey.facts.refusals.extend(actions::unfit_for_backups(submission, state, access.as_deref().ok(), secrets));
+    let starting: BTreeSet<&ServiceName> =
+        submission.steps.iter().flat_map(|step| &step.actions).filter_map(Action::starts_scripts).collect();
+    for (service, image) in starting.into_iter().filter_map(|service| images.get_key_value(service)) {
+        let Some(scripts) = packages::scripts(&survey.config, &submission.run, service, image) else { continue };
+        let mask = |text: String| mask_text(&secrets.needles, &text);
+        let scripts = scripts.into_iter().map(|(name, text)| (mask(name), mask(text))).collect();
+        survey.facts.scripts.insert(service.clone(), scripts);
+    }
     for step in &submission.steps {
         for action in &step.actions {
             if let Action::Migrate(migrate) = action {

@@ -14,7 +14,7 @@ pub struct Forbidden {
     option: Option<&'static str>,
 }
 
-const FORBIDDEN: [Forbidden; 5] = [
+const FORBIDDEN: [Forbidden; 13] = [
     Forbidden {
         name: "prisma db push",
         why: "it changes the schema without a migration, and may drop data",
@@ -55,14 +55,83 @@ const FORBIDDEN: [Forbidden; 5] = [
         words: &["push"],
         option: None,
     },
+    Forbidden {
+        name: "alembic stamp",
+        why: "it writes into the history without applying anything",
+        instead: "let a `migrate` step apply what is pending",
+        tool: "alembic",
+        words: &["stamp"],
+        option: None,
+    },
+    Forbidden {
+        name: "rails db:schema:load",
+        why: "it replaces the tables by empty ones",
+        instead: "use a `migrate` step: it runs `rails db:migrate`",
+        tool: "rails",
+        words: &["db:schema:load"],
+        option: None,
+    },
+    Forbidden {
+        name: "rails db:reset",
+        why: "it drops the database",
+        instead: "use a `migrate` step; for an empty database make a new one by hand",
+        tool: "rails",
+        words: &["db:reset"],
+        option: None,
+    },
+    Forbidden {
+        name: "rails db:drop",
+        why: "it drops the database",
+        instead: "use a `migrate` step; for an empty database make a new one by hand",
+        tool: "rails",
+        words: &["db:drop"],
+        option: None,
+    },
+    Forbidden {
+        name: "django flush",
+        why: "it empties every table",
+        instead: "delete what must go by a migration that was reviewed",
+        tool: "manage.py",
+        words: &["flush"],
+        option: None,
+    },
+    Forbidden {
+        name: "django flush",
+        why: "it empties every table",
+        instead: "delete what must go by a migration that was reviewed",
+        tool: "django-admin",
+        words: &["flush"],
+        option: None,
+    },
+    Forbidden {
+        name: "dbmate drop",
+        why: "it drops the database",
+        instead: "use a `migrate` step; for an empty database make a new one by hand",
+        tool: "dbmate",
+        words: &["drop"],
+        option: None,
+    },
+    Forbidden {
+        name: "diesel database reset",
+        why: "it drops the database",
+        instead: "use a `migrate` step; for an empty database make a new one by hand",
+        tool: "diesel",
+        words: &["database", "reset"],
+        option: None,
+    },
 ];
 
 /// The forbidden command that a command or a shell text contains, if any.
 pub fn find<S: AsRef<str>>(words: &[S]) -> Option<Forbidden> {
+    simple_commands(words).iter().find_map(|command| in_simple_command(command))
+}
+
+/// The simple commands of a list of words or of a text for a shell, each as its words.
+pub(super) fn simple_commands<S: AsRef<str>>(words: &[S]) -> Vec<Vec<String>> {
     let words: Vec<Vec<String>> = words.iter().map(|word| simple_words(word.as_ref())).collect();
     // A word of a list may be a whole shell text (`sh -c TEXT`), and a list may be one simple command: both are looked at.
     let flat: Vec<String> = words.concat();
-    flat.split(|word| word == SEPARATOR).find_map(in_simple_command)
+    flat.split(|word| word == SEPARATOR).filter(|command| !command.is_empty()).map(<[String]>::to_vec).collect()
 }
 
 const SEPARATOR: &str = ";";
@@ -100,7 +169,7 @@ fn in_simple_command(words: &[String]) -> Option<Forbidden> {
 }
 
 /// Whether a word starts this tool: by name, by path, or with a version behind it.
-fn is_tool(word: &str, tool: &str) -> bool {
+pub(super) fn is_tool(word: &str, tool: &str) -> bool {
     let file = word.rsplit('/').next().unwrap_or(word);
     file.strip_prefix(tool).is_some_and(|rest| rest.is_empty() || rest.starts_with('@') || rest.starts_with('.'))
 }
@@ -125,6 +194,8 @@ mod tests {
             name(&["npx prisma migrate diff --from-migrations p --shadow-database-url \"$DATABASE_URL\" --script"]),
             Some("prisma migrate diff --shadow-database-url")
         );
+        assert_eq!(name(&["python", "manage.py", "flush", "--no-input"]), Some("django flush"));
+        assert_eq!(name(&["bin/rails db:schema:load"]), Some("rails db:schema:load"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Migration tools as data: what they run, what their answers look like, what their failures mean. Runs nothing.
 
 mod alembic;
+pub mod behind;
 mod custom;
 mod dbmate;
 mod diesel;
@@ -8,6 +9,7 @@ mod django;
 mod drizzle;
 mod flyway;
 pub mod forbidden;
+pub mod gate;
 mod golang;
 mod hints;
 mod kept;
@@ -27,7 +29,6 @@ use crate::secret::Value;
 
 pub use custom::Custom;
 pub use kept::{Kept, Shape};
-pub use pending::findings;
 pub use prisma::PRISMA;
 
 /// The tools that a `migrate` step may name.

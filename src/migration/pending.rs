@@ -1,93 +1,94 @@
 //! What the rules for migrations say of those that wait on a host, by the texts that its survey brought along. Pure.
 
-use super::lint::{self, Dialect, Finding, Severity, Source, Tool};
-use crate::facts::{History, Migration, MigrationState};
+use super::lint::{self, Dialect, Finding, Source, Tool};
+use crate::facts::{History, Migration, MigrationState, Migrations};
 
-/// So many findings are told one by one.
-const MOST: usize = 20;
+/// What waits on a host, as far as it can be looked at.
+#[derive(Debug, Default)]
+pub(super) struct Pending<'h> {
+    /// Each migration that could be looked at, and its file as findings name it.
+    pub(super) files: Vec<(&'h Migration, String)>,
+    /// What was found in them.
+    pub(super) findings: Vec<Finding>,
+    /// Those that could not be looked at, by name; of a tool that names none: nothing but that something waits.
+    pub(super) unseen: Vec<String>,
+}
 
-/// What needs a person's eye, a line each: only what a rule calls an error. `tool` is the name that a `migrate` step gives; one whose
-/// migrations are no SQL says nothing.
-pub fn findings(tool: &str, history: &History, dialect: Dialect) -> Vec<String> {
-    let Some(tool) = by_name(tool) else { return Vec::new() };
-    let waits = |migration: &&Migration| matches!(migration.state, MigrationState::Pending | MigrationState::Skipped);
+/// Looks at what waits. `tool` is the name that a `migrate` step gives, and `found` is what waits by all witnesses.
+///
+/// The texts are masked, and the decision is sound all the same. Nothing is missing but the values of secrets: a mark in the place of
+/// one is a value where a value may stand, and elsewhere makes a statement that cannot be parsed, which is an error too. What was cut
+/// off is an error as well. And findings carry the hash that the host computed from the bytes that will run, so that an approval holds
+/// for those and no others; of a statement that was masked it does not, for that is another one here than where it was approved.
+pub(super) fn look<'h>(tool: &str, history: &'h History, found: &Migrations, dialect: Dialect) -> Pending<'h> {
+    let mut pending = Pending::default();
+    let named: &[String] = match found {
+        Migrations::Pending { names } => names,
+        // Nothing will be applied; a state that is not known may turn out to be anything.
+        Migrations::UpToDate | Migrations::Failed { .. } => return pending,
+        Migrations::NotKnown { .. } => &[],
+    };
+    let waits = |migration: &&Migration| {
+        matches!(migration.state, MigrationState::Pending | MigrationState::Skipped)
+            // Without a history all files wait, and only the tool's word tells which do.
+            && (history.not_known.is_none() || named.is_empty() || named.contains(&migration.name))
+    };
     let waiting: Vec<&Migration> = history.migrations.iter().filter(waits).collect();
-    let names: Vec<String> = waiting.iter().map(|migration| file_of(tool, &history.folder, &migration.name)).collect();
-    let sources: Vec<Source<'_>> = waiting
-        .iter()
-        .zip(&names)
-        .filter_map(|(migration, name)| {
-            let text = migration.text.as_deref()?;
-            let in_transaction = lint::guess(name, text, dialect, None).in_transaction;
-            Some(Source { name, text, dialect, tool, in_transaction })
-        })
-        .collect();
-    let mut told: Vec<String> = lint::check_set(&sources)
-        .into_iter()
-        .filter(|finding| finding.severity == Severity::Error)
-        .map(|finding: Finding| {
-            let Finding { file, line, rule, message, safe, .. } = finding;
-            format!("{file}:{line}: {rule}: {message}; the safe way: {safe}")
-        })
-        .collect();
-    let more = told.len().saturating_sub(MOST);
-    told.truncate(MOST);
-    if more > 0 {
-        told.push(format!("and {more} more: landfall lint tells all of them"));
+    let known = |name: &&String| waiting.iter().any(|migration| migration.name == **name);
+    pending.unseen = named.iter().filter(|name| !known(name)).cloned().collect();
+    let mut sources = Vec::new();
+    for migration in waiting {
+        let below = migration.file.as_deref().unwrap_or(&migration.name);
+        // The migrations of some tools are programs.
+        if std::path::Path::new(below).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("sql")) {
+            pending.files.push((migration, format!("{}/{below}", history.folder)));
+        } else {
+            pending.unseen.push(migration.name.clone());
+        }
     }
-    let cut = waiting.iter().filter(|migration| migration.cut);
-    told.extend(cut.map(|migration| format!("{}: its end is too far away to be looked at: read it", migration.name)));
-    told
+    for (migration, name) in &pending.files {
+        let text = migration.text.as_deref().unwrap_or_default();
+        let in_transaction = lint::guess(name, text, dialect, None).in_transaction;
+        sources.push(Source { name, text, dialect, tool: by_name(tool), in_transaction });
+    }
+    let mut findings = lint::check_set(&sources);
+    let cut = pending.files.iter().filter(|(migration, _)| migration.cut || migration.text.is_none());
+    findings.extend(cut.filter_map(|(migration, file)| too_long(migration, file)));
+    for finding in &mut findings {
+        let of = pending.files.iter().find(|(_, file)| *file == finding.file);
+        finding.sha256 = of.and_then(|(migration, _)| migration.sha256.clone()).unwrap_or_default();
+    }
+    pending.findings = findings;
+    pending
 }
 
-fn by_name(tool: &str) -> Option<Tool> {
+fn by_name(tool: &str) -> Tool {
     match tool {
-        "prisma" => Some(Tool::Prisma),
-        "drizzle" => Some(Tool::Drizzle),
-        "dbmate" => Some(Tool::Dbmate),
-        "sqlx" => Some(Tool::Sqlx),
-        "diesel" => Some(Tool::Diesel),
-        "flyway" | "golang-migrate" => Some(Tool::Unknown),
-        _ => None,
+        "prisma" => Tool::Prisma,
+        "drizzle" => Tool::Drizzle,
+        "dbmate" => Tool::Dbmate,
+        "sqlx" => Tool::Sqlx,
+        "diesel" => Tool::Diesel,
+        "sql" => Tool::Sql,
+        _ => Tool::Unknown,
     }
 }
 
-/// The file's path, as its tool lays it out.
-fn file_of(tool: Tool, folder: &str, name: &str) -> String {
-    match tool {
-        Tool::Prisma => format!("{folder}/{name}/migration.sql"),
-        Tool::Diesel => format!("{folder}/{name}/up.sql"),
-        _ => format!("{folder}/{}.sql", name.strip_suffix(".sql").unwrap_or(name)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_waits_is_looked_at_and_nothing_else() {
-        let migration = |name: &str, state, text: &str| Migration {
-            name: name.into(),
-            state,
-            late: false,
-            sha256: None,
-            recorded: None,
-            text: Some(text.into()),
-            cut: false,
-            told: None,
-        };
-        let history = History {
-            not_known: None,
-            folder: "prisma/migrations".into(),
-            migrations: vec![
-                migration("1_a", MigrationState::Applied, "DROP TABLE old;"),
-                migration("2_b", MigrationState::Pending, "CREATE TABLE a (id bigint PRIMARY KEY);\nDROP TABLE b;"),
-            ],
-        };
-        let told = findings("prisma", &history, Dialect::Postgres);
-        assert_eq!(told.len(), 1, "{told:?}");
-        assert!(told[0].starts_with("prisma/migrations/2_b/migration.sql:2: drop-table: "), "{told:?}");
-        assert!(findings("django", &history, Dialect::Postgres).is_empty());
-    }
+/// What was not seen is not clean.
+fn too_long(migration: &Migration, file: &str) -> Option<Finding> {
+    let rule = lint::rule("unparsed")?;
+    Some(Finding {
+        rule: rule.id,
+        severity: rule.severity,
+        file: file.to_owned(),
+        sha256: String::new(),
+        line: migration.text.as_deref().map_or(1, |text| text.lines().count().max(1)),
+        column: 1,
+        span: 0..0,
+        statement: String::new(),
+        digest: String::new(),
+        message: "from here on it is too long to be looked at".to_owned(),
+        why: rule.why,
+        safe: rule.safe,
+    })
 }

@@ -97,6 +97,13 @@ pub struct ResolvedHost {
 }
 
 impl ResolvedPlaybook {
+    /// Whether what a host finds must pass a gate on the client before it goes: migrations that wait, or scripts of an image.
+    pub fn is_gated(&self) -> bool {
+        let steps = self.hosts.iter().flat_map(|host| &host.steps).filter(|step| matches!(step.work, Work::Host));
+        let gated = |action: &Action| matches!(action, Action::Migrate(_)) || action.starts_scripts().is_some();
+        steps.flat_map(|step| &step.step.actions).any(gated)
+    }
+
     /// The database that a `restore` step replaces, by the name that the playbook gives; several with a comma between them.
     pub fn replaces(&self) -> Option<String> {
         let steps = self.hosts.iter().flat_map(|host| &host.steps);

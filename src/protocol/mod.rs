@@ -6,13 +6,14 @@ mod frame;
 mod log_line;
 mod submission;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Event, Status};
+use crate::event::{Approved, Event, Status};
 use crate::facts::{Facts, LockHolder};
-use crate::name::{RunId, ServiceName};
+use crate::name::{RunId, ServiceName, StepName};
 use crate::secret::SecretSources;
 
 pub use database::{Database, Engine, Way};
@@ -63,6 +64,9 @@ pub enum Request {
         run: RunId,
         /// The token given at submission: only who prepared it lets it go.
         driver: String,
+        /// What somebody took upon themselves of the migrations that wait, by step: it belongs into the record.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        approved: BTreeMap<StepName, Vec<Approved>>,
     },
     /// Read a run's record.
     Follow {

@@ -7,7 +7,7 @@ use serde::ser::SerializeSeq as _;
 use serde::{Serialize, Serializer};
 
 use super::story::{Chapter, Look, Part, Story, moment};
-use crate::event::Stream;
+use crate::event::{Approved, Stream};
 use crate::facts::{Facts, LockHolder, Refusal};
 
 /// The version of the document's form.
@@ -96,6 +96,8 @@ struct Step<'a> {
     hints: &'a [String],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     warnings: &'a [String],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    approved: &'a [Approved],
     #[serde(skip_serializing_if = "Vec::is_empty")]
     changes: Vec<Change<'a>>,
     /// How many looks there were; `checks` may hold fewer.
@@ -222,6 +224,7 @@ fn of_step<'a>(story: &'a Story, step: &'a Part, limit: u64) -> Step<'a> {
         detail: step.detail.as_deref(),
         hints: &step.hints,
         warnings: &step.warnings,
+        approved: &step.approved,
         changes: step.changes.iter().map(change).collect(),
         looks: (step.looked.0 > 0).then_some(step.looked.0),
         checks: step.looks.iter().map(check).collect(),

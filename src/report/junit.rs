@@ -211,6 +211,7 @@ fn properties(story: &Story, part: &Chapter, out: &mut dyn Write) -> io::Result<
         let image = facts.digest.as_ref().or(facts.image_id.as_ref()).map(|id| format!(" {id}")).unwrap_or_default();
         properties.push((format!("image of {service}"), format!("{}{image}", facts.image)));
     }
+    properties.extend(part.steps.iter().flat_map(|step| &step.approved).map(|of| ("approved".to_owned(), of.to_string())));
     for change in part.steps.iter().flat_map(|step| &step.changes) {
         let from = change.from.as_ref().map(|from| format!("{from} → ")).unwrap_or_default();
         properties.push((format!("changed: {}", change.what), format!("{from}{}", change.to)));
@@ -271,12 +272,12 @@ fn seconds(time: Duration) -> String {
 }
 
 /// Text of an attribute, on one line.
-fn attribute(text: &str) -> String {
+pub(super) fn attribute(text: &str) -> String {
     escape(&sanitize::label(text))
 }
 
 /// Text between tags, whose lines stay lines.
-fn content(text: &str) -> String {
+pub(super) fn content(text: &str) -> String {
     escape(&sanitize::text(text))
 }
 

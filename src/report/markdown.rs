@@ -24,6 +24,7 @@ pub(super) fn write(story: &Story, program: &str, out: &mut dyn Write) -> io::Re
     head(story, &mut text);
     trouble(story, program, &mut text);
     steps(story, &mut text);
+    approvals(story, &mut text);
     changes(story, &mut text);
     checks(story, &mut text);
     versions(story, &mut text);
@@ -82,6 +83,21 @@ fn steps(story: &Story, text: &mut String) {
 
 fn step_status(step: &Part) -> Option<Status> {
     if step.began.is_none() { Some(Status::Skipped) } else { step.status }
+}
+
+fn approvals(story: &Story, text: &mut String) {
+    let rows: Vec<Vec<String>> = story
+        .steps()
+        .flat_map(|(part, step)| step.approved.iter().map(move |of| (part, step, of)))
+        .map(|(part, step, of)| {
+            let place = code(&format!("{}:{}", of.file, of.line));
+            vec![plain(part.name()), code(step.name.as_str()), code(&of.rule), place, plain(&of.by), plain(&of.reason)]
+        })
+        .collect();
+    if !rows.is_empty() {
+        text.push_str("## Approved\n\n");
+        table(text, &["Host", "Step", "Rule", "Where", "By", "Why"], rows);
+    }
 }
 
 fn changes(story: &Story, text: &mut String) {

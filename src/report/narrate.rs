@@ -120,6 +120,7 @@ impl Narrator {
                 let from = from.as_deref().map(|from| format!("{} → ", short(from))).unwrap_or_default();
                 vec![format!("  {} {}: {from}{}", paint.paint(Tone::Warn, "~"), label(what), short(to))]
             }
+            Body::Approved(of) => vec![format!("  {} {}", paint.paint(Tone::Warn, "approved:"), label(&of.to_string()))],
             Body::StepFinished { status, exit_code, signal, duration_ms, detail } => {
                 let took = duration(Duration::from_millis(*duration_ms));
                 let how = match (signal, exit_code) {

@@ -134,6 +134,9 @@ fn host_lines(host: &HostPlan, paint: Paint) -> Vec<String> {
         lines.push(format!("{number} {name}  {kind}  {will}{when}"));
         lines.extend(command(&step.shown));
         lines.extend(history::lines(step, paint));
+        lines.extend(
+            step.approved.iter().map(|of| format!("       {} {}", paint.paint(Tone::Warn, "approved:"), label(&of.to_string()))),
+        );
     }
     for warning in &host.warnings {
         lines.push(format!("  {} {}", paint.paint(Tone::Warn, "warning:"), label(warning)));
@@ -231,6 +234,9 @@ fn host_markdown(out: &mut String, host: &HostPlan) {
         let when = condition(*when).map(|when| format!(", {when}")).unwrap_or_default();
         numbered(out, n + 1, name.as_str(), &format!(" ({}{when}): {}", label(kind), will(fate).0), shown);
         history::markdown_of(out, step);
+        for approved in &step.approved {
+            paragraph(out, &format!("   > **Approved**: {}", markdown(&approved.to_string())));
+        }
     }
 }
 
@@ -276,6 +282,7 @@ mod tests {
             check: kind == "health",
             will,
             history: None,
+            approved: Vec::new(),
         };
         let story = Story {
             run: "kkkkllllmmmm".parse().unwrap(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::lines::exact;
 use super::spool::{Spool, Tail, Tape};
 use super::summary::Summary;
-use crate::event::{Body, Event, Status};
+use crate::event::{Approved, Body, Event, Status};
 use crate::facts::{Facts, LockHolder, Refusal};
 use crate::name::{HostName, RunId, StepName};
 
@@ -97,6 +97,7 @@ pub(super) struct Part {
     pub(super) detail: Option<String>,
     pub(super) hints: Vec<String>,
     pub(super) warnings: Vec<String>,
+    pub(super) approved: Vec<Approved>,
     pub(super) changes: Vec<Change>,
     pub(super) looks: Vec<Look>,
     /// How many looks there were, and how many of them were as expected.
@@ -339,6 +340,7 @@ impl Part {
             detail: None,
             hints: Vec::new(),
             warnings: Vec::new(),
+            approved: Vec::new(),
             changes: Vec::new(),
             looks: Vec::new(),
             looked: (0, 0),
@@ -369,6 +371,7 @@ impl Part {
             Body::Changed { what, from, to } if self.changes.len() < WORDS => {
                 self.changes.push(Change { what: what.clone(), from: from.clone(), to: to.clone() });
             }
+            Body::Approved(of) if self.approved.len() < WORDS => self.approved.push(of.clone()),
             Body::Hint { text } => add(&mut self.hints, text),
             Body::Warning { text } => add(&mut self.warnings, text),
             Body::StepFinished { status, exit_code, signal, duration_ms, detail } => {

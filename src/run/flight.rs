@@ -16,9 +16,10 @@ use super::outcome::{HostEnd, exit_code};
 use super::signals::{Signals, Wish};
 use super::stop::Stop;
 use super::{Desk, Ended, Feed, Finished, Options};
-use crate::event::{Body, Event, Status};
+use crate::event::{Approved, Body, Event, Status};
 use crate::facts::{Facts, LockHolder};
 use crate::name::{HostName, RunId, StepName};
+use crate::plan::Plan;
 use crate::playbook::{ResolvedHost, ResolvedPlaybook};
 use crate::protocol::{Answer, When};
 
@@ -34,6 +35,8 @@ struct Seat {
     locks: bool,
     /// Its lock is another run's.
     locked: Option<Box<LockHolder>>,
+    /// What somebody took upon themselves of its migrations.
+    approved: BTreeMap<StepName, Vec<Approved>>,
     /// It has been told to go, or was approved when it was submitted: only from then on does it get anything from this client.
     let_go: bool,
     /// It has heard that.
@@ -54,9 +57,9 @@ struct Seat {
 impl Seat {
     fn new(wanted: mpsc::UnboundedSender<Wanted>, let_go: bool) -> Self {
         let (facts, locked, end) = (None, None, None);
-        let (begun, open) = (BTreeSet::new(), BTreeSet::new());
+        let (approved, begun, open) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
         let (locks, gone, failed, history, taken_over) = (false, false, false, false, false);
-        Self { wanted, facts, locks, locked, let_go, gone, begun, failed, end, history, taken_over, open }
+        Self { wanted, facts, locks, locked, approved, let_go, gone, begun, failed, end, history, taken_over, open }
     }
 }
 
@@ -302,6 +305,13 @@ impl<'a> Flight<'a> {
         true
     }
 
+    /// Takes over what a plan says was approved: the hosts write it down when they go.
+    pub(super) fn approve(&mut self, plan: &Plan) {
+        for (host, seat) in &mut self.seats {
+            seat.approved = plan.approved(host);
+        }
+    }
+
     /// Lets the hosts go, batch by batch, and sees the run to its end.
     pub(super) async fn fly(mut self, feed: &mut Feed<'_>, signals: &mut Signals) -> Finished {
         let order: Vec<HostName> = self.playbook.hosts.iter().map(|host| host.name.clone()).collect();
@@ -322,7 +332,7 @@ impl<'a> Flight<'a> {
                     seat.wanted.send(Wanted::Cancel { who: self.options.who.to_string() })
                 } else {
                     seat.let_go = true;
-                    seat.wanted.send(Wanted::Go)
+                    seat.wanted.send(Wanted::Go { approved: seat.approved.clone() })
                 };
             }
             if let Some(finished) = self.until_ended(batch, feed, signals).await {

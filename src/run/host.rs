@@ -1,7 +1,7 @@
 //! One host's part of a run, seen from the client: submits it, reads its record into events, reconnects and goes on at the byte,
 //! passes on what the run wants of it. Knows nothing of other hosts, and shows nothing.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,9 +11,9 @@ use tokio::sync::mpsc;
 use super::contact::{Contact, Reach, pause};
 use super::outcome::HostEnd;
 use super::stop::Stop;
-use crate::event::{Body, Event, VERSION, timestamp};
+use crate::event::{Approved, Body, Event, VERSION, timestamp};
 use crate::facts::Refusal;
-use crate::name::{HostName, RunId};
+use crate::name::{HostName, RunId, StepName};
 use crate::playbook::Target;
 use crate::protocol::{Answer, Reply, Request, RunState, StateDir};
 use crate::record::Reader;
@@ -53,7 +53,10 @@ pub(super) struct Part {
 #[derive(Debug, Clone)]
 pub(super) enum Wanted {
     /// Go.
-    Go,
+    Go {
+        /// What somebody took upon themselves, by step: to be recorded.
+        approved: BTreeMap<StepName, Vec<Approved>>,
+    },
     /// The answer of a barrier.
     Answer {
         /// The index of the step.
@@ -258,7 +261,9 @@ impl HostRun {
     async fn say(&self, contact: &Contact, wanted: &Wanted) -> Result<bool, Break> {
         let (state, run) = (self.part.state.clone(), self.part.run.clone());
         let request = match wanted {
-            Wanted::Go => Request::Go { state, run, driver: self.part.driver.clone().unwrap_or_default() },
+            Wanted::Go { approved } => {
+                Request::Go { state, run, driver: self.part.driver.clone().unwrap_or_default(), approved: approved.clone() }
+            }
             Wanted::Cancel { who } => Request::Cancel { state, run, who: who.clone(), again: false },
             Wanted::Answer { step, answer } => Request::Answer {
                 state,
@@ -276,7 +281,7 @@ impl HostRun {
             Ok(Reply::Overtaken) => {
                 let _ = self.news.send((self.part.host.clone(), News::Overtaken)).await;
             }
-            Ok(_) if matches!(wanted, Wanted::Go) => {
+            Ok(_) if matches!(wanted, Wanted::Go { .. }) => {
                 let _ = self.news.send((self.part.host.clone(), News::Gone)).await;
             }
             Ok(_) => {}

@@ -27,6 +27,7 @@ pub use stop::Stop;
 
 use crate::event::{Body, Event, Status, VERSION, timestamp};
 use crate::facts::{Facts, LockHolder};
+use crate::migration::gate::Consent;
 use crate::name::{HostName, RunId, StepName};
 use crate::plan::{Order, Plan};
 use crate::playbook::{DriverWork, LocalStep, ResolvedPlaybook, Work};
@@ -61,6 +62,8 @@ pub struct Options {
     pub reconnect_for: Duration,
     /// SIGTERM cancels instead of letting go.
     pub cancel_on_term: bool,
+    /// What somebody takes upon themselves of the migrations that wait.
+    pub consent: Consent,
     /// The inventory's file, for the journal.
     pub config: std::path::PathBuf,
 }
@@ -328,7 +331,7 @@ enum Ended {
 impl Attempt<'_> {
     fn approval(&self) -> Approval {
         let effects = self.playbook.hosts.iter().any(|host| host.steps.iter().any(|step| step.effects) || !host.pull.is_empty());
-        let alone = self.playbook.hosts.len() == 1;
+        let alone = self.playbook.hosts.len() == 1 && !self.playbook.is_gated();
         if alone && (self.options.yes || !effects) { Approval::Given } else { Approval::Awaited }
     }
 
@@ -435,10 +438,11 @@ impl Attempt<'_> {
             return ended;
         }
         let facts: BTreeMap<HostName, Facts> = flight.facts();
-        let plan = Arc::new(Plan::new(self.playbook, facts));
+        let plan = Arc::new(Plan::agreed(self.playbook, facts, &self.options.consent));
         if let Some(ended) = self.approve(&plan, &mut flight, feed, signals).await {
             return Ended::Over(ended);
         }
+        flight.approve(&plan);
         Ended::Over(flight.fly(feed, signals).await)
     }
 

@@ -433,7 +433,12 @@ impl Client {
     }
 
     pub(crate) fn go_as(&mut self, run: &RunId, driver: &str) -> Reply {
-        self.ask(&Request::Go { state: self.state.clone(), run: run.clone(), driver: driver.to_owned() })
+        self.ask(&Request::Go {
+            state: self.state.clone(),
+            run: run.clone(),
+            driver: driver.to_owned(),
+            approved: BTreeMap::new(),
+        })
     }
 
     pub(crate) fn answer(&mut self, run: &RunId, step: u32, driver: &str, answer: Answer) -> Reply {

@@ -47,6 +47,8 @@ fn how_it_ends() {
     project.write("a.sql", "SET lock_timeout = '5s';\nALTER TABLE a ALTER b DROP DEFAULT;\n");
     project.landfall(&["lint", "a.sql"]).expect(0, &["warning[drop-default]", "a.sql:2:15", "1 warning"]);
     project.landfall(&["lint", "a.sql", "--strict"]).expect(7, &[]);
+    project.landfall(&["lint", "a.sql", "--format", "junit"]).expect(0, &["<testsuite name=\"a.sql\"", "failures=\"0\""]);
+    project.landfall(&["lint", "a.sql", "--format", "github", "--strict"]).expect(7, &["::warning file=a.sql,line=2,col=15,"]);
     project.write("a.sql", "drop table users; -- \u{1b}[2J\n");
     let output = project.landfall(&["lint", "a.sql"]);
     output.expect(7, &["error[drop-table]", "drops the table `users`", "note: the rows are gone", "help: stop using the table"]);

@@ -15,6 +15,7 @@ mod durable_connection;
 mod durable_locks;
 mod durable_restart;
 mod failures;
+mod gate;
 mod host_disk;
 mod host_follow;
 mod host_lock;

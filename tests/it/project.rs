@@ -2,7 +2,7 @@
 //! home of its own.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
@@ -29,6 +29,8 @@ impl Project {
         for file in ["key", "known_hosts", "playbooks/release.toml", "playbooks/seed.toml", "playbooks/validate.toml"] {
             fs::copy(droplets.testbed.join(file), project.path(file)).expect(file);
         }
+        let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/testbed/landfall-approvals.toml");
+        fs::copy(own, project.path("landfall-approvals.toml")).expect("approvals");
         let inventory = fs::read_to_string(droplets.testbed.join("landfall.toml")).expect("landfall.toml");
         let mut parts = inventory.split("\n[hosts.");
         let mut kept = parts.next().expect("inventory").to_owned();

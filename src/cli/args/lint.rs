@@ -18,6 +18,9 @@ pub(in crate::cli) struct LintArgs {
     /// Approve for once what a rule has found in a file (repeatable)
     #[arg(long, value_name = "RULE@FILE")]
     pub(in crate::cli) approve: Vec<Waiver>,
+    /// In which form [default: text, or json with --output json]
+    #[arg(long, value_name = "FORM")]
+    pub(in crate::cli) format: Option<LintFormat>,
     /// Refuse (exit code 7) for warnings and stale approvals as well
     #[arg(long)]
     pub(in crate::cli) strict: bool,
@@ -36,6 +39,19 @@ pub(in crate::cli) struct LintArgs {
     /// List the rules, each with its reason and the safe way
     #[arg(long)]
     pub(in crate::cli) rules: bool,
+}
+
+/// `--format`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum LintFormat {
+    /// For people
+    Text,
+    /// A JSON object a line
+    Json,
+    /// JUnit XML: a test case a finding
+    Junit,
+    /// Annotations for a workflow of GitHub
+    Github,
 }
 
 /// `--dialect`

@@ -167,6 +167,7 @@ mod tests {
             state,
             late: false,
             sha256: (state != State::Missing).then(|| format!("digest of {name}")),
+            file: None,
             recorded: recorded.map(str::to_owned),
             text: None,
             cut: false,

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::super::compose::{self, Config, OneOff};
 use super::super::docker;
+use super::super::driver;
 use super::super::judge;
+use super::super::kept;
 use super::super::migrations::shown;
 use super::super::process::{self, Capture, Ended, Spawn};
 use super::super::stage::{Outcome, Stage};
@@ -55,6 +57,13 @@ pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate)
             return Outcome::failed(format!("nothing was applied, for the status is not known: {why}"));
         }
     };
+    if let Err(outcome) = view.as_shown(stage, step, migrate, &pending) {
+        return outcome;
+    }
+    for of in driver::approved(stage.dir, &step.name) {
+        let body = Body::Approved(kept::approval(&of, &|text| stage.masked(text)));
+        stage.event(&step.name, body);
+    }
     let since = view.now();
     let apply = ServiceCommand {
         service: migrate.service.clone(),

@@ -85,6 +85,37 @@ impl View {
         Some(shown::migrations(migrations::verdict(sight, &own, told), &|text| stage.masked(text)))
     }
 
+    /// Whether the files of what waits are those that the plan showed, and the gate judged: an image may have been pulled since, or a
+    /// mounted folder changed.
+    pub(super) fn as_shown(
+        &self,
+        stage: &Stage<'_>,
+        step: &HostStep,
+        migrate: &Migrate,
+        names: &[String],
+    ) -> Result<(), Outcome> {
+        let looked_at = stage.looked_at.get(&step.name).filter(|hashes| !hashes.is_empty());
+        let Some(image) = stage.images.get(&migrate.service).filter(|_| !migrate.models.is_empty()) else { return Ok(()) };
+        let access = self.access.as_deref().map_err(String::as_str);
+        let (config, folders) = (&stage.config, &stage.folders);
+        let sight = Sight { access, config, folders, run: &stage.dir.run, migrate, image };
+        let files = match migrations::hashes(sight) {
+            Ok(files) => files,
+            // They could not be looked at for the plan either, and it said so.
+            Err(_) if looked_at.is_none() => return Ok(()),
+            Err(why) => return Err(Outcome::failed(format!("nothing was applied: {}", stage.masked(&why)))),
+        };
+        let waits = |name: &String| names.contains(&stage.masked(name));
+        let seen = |hash: &String| looked_at.is_some_and(|hashes| hashes.contains(hash));
+        match files.iter().find(|(name, hash)| waits(name) && !seen(hash)) {
+            None => Ok(()),
+            Some((name, _)) => Err(Outcome::failed(format!(
+                "nothing was applied: {} is not what the plan showed; begin the playbook with `pull`, and run again",
+                stage.masked(name)
+            ))),
+        }
+    }
+
     /// The environment of the tool: with a limit on waiting for locks, where its driver may heed one.
     pub(super) fn env(&self, stage: &Stage<'_>, migrate: &Migrate) -> BTreeMap<String, Value> {
         let mut env = migrate.env.clone();

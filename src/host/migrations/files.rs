@@ -20,7 +20,10 @@ const COPY: Duration = Duration::from_mins(1);
 
 /// Folders of images that were looked at, by image id and path: what an image holds never changes.
 #[derive(Debug, Clone, Default)]
-pub(in crate::host) struct Folders(Arc<Mutex<BTreeMap<(String, String), Option<Vec<File>>>>>);
+pub(in crate::host) struct Folders(Arc<Mutex<BTreeMap<InImage, Option<Vec<File>>>>>);
+
+/// The id of an image, and a path in it.
+type InImage = (String, String);
 
 /// A place that files come from.
 pub(super) struct Place<'a> {

@@ -4,7 +4,7 @@
 mod evidence;
 mod files;
 pub(super) mod shown;
-mod tar;
+pub(super) mod tar;
 pub(super) mod watch;
 
 use std::collections::BTreeSet;
@@ -37,7 +37,8 @@ pub(super) struct Sight<'a> {
     pub image: &'a str,
 }
 
-/// Files and history of a step's tool, compared. Its texts are unmasked.
+/// Files and history of a step's tool, compared. Where the database cannot be asked there are the files, as if none had been applied:
+/// what will run is looked at all the same. Its texts are unmasked.
 pub(super) fn look(sight: Sight<'_>) -> History {
     seen(sight).unwrap_or_else(|why| History { not_known: Some(why), ..History::default() })
 }
@@ -47,12 +48,26 @@ fn seen(sight: Sight<'_>) -> Result<History, String> {
     if migrate.models.is_empty() {
         return Err("Landfall does not know how this tool keeps its history".to_owned());
     }
-    let access = access?;
     let place = files::Place { config, folders, run, migrate, image };
-    let (model, folder, files) = files::fetch(&place, &migrate.models)?;
+    let fetched = files::fetch(&place, &migrate.models);
+    // Why the database cannot be asked says more than what follows from it.
+    let (model, folder, files) = match access {
+        Ok(_) => fetched?,
+        Err(why) => fetched.map_err(|_| why)?,
+    };
     let known = history::known(model, &files)?;
-    let rows = rows(access, model)?;
-    Ok(History { not_known: None, folder, migrations: history::compare(model, &known, &rows) })
+    let (rows, not_known) = match access.map_err(str::to_owned).and_then(|access| rows(access, model)) {
+        Ok(rows) => (rows, None),
+        Err(why) => (Vec::new(), Some(why)),
+    };
+    Ok(History { not_known, folder, migrations: history::compare(model, &known, &rows) })
+}
+
+/// The files that would run now: the name and the SHA-256 of each.
+pub(super) fn hashes(sight: Sight<'_>) -> Result<Vec<(String, String)>, String> {
+    let Sight { config, folders, run, migrate, image, .. } = sight;
+    let (model, _, files) = files::fetch(&files::Place { config, folders, run, migrate, image }, &migrate.models)?;
+    Ok(history::known(model, &files)?.into_iter().map(|known| (known.name, known.sha256)).collect())
 }
 
 /// The history as the database has it.

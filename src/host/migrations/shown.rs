@@ -28,6 +28,7 @@ fn one(migration: &Migration, mask: &dyn Fn(&str) -> String, left: &mut usize) -
     *left -= text.as_ref().map_or(0, String::len);
     Migration {
         name: mask(&migration.name),
+        file: migration.file.as_deref().map(mask),
         cut: whole.as_ref().map(String::len) != text.as_ref().map(String::len),
         text,
         told: migration.told.as_deref().map(|told| upto(&plain(mask(told)), 2000).to_owned()),
@@ -61,6 +62,7 @@ mod tests {
             state,
             late: false,
             sha256: None,
+            file: None,
             recorded: None,
             text: Some(text),
             cut: false,

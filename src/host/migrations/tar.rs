@@ -3,7 +3,7 @@
 use crate::history::File;
 
 /// The regular files of a stream; links, devices and folders are passed over. Paths are without what leads out of the stream.
-pub(super) fn files(mut stream: &[u8]) -> Result<Vec<File>, String> {
+pub(in crate::host) fn files(mut stream: &[u8]) -> Result<Vec<File>, String> {
     let broken = || "the files of the image are not in the form that docker writes".to_owned();
     let mut files = Vec::new();
     // What an extension header says of the next entry.

@@ -177,7 +177,7 @@ pub fn gate(findings: Vec<Finding>, approvals: &Approvals, waivers: &[Waiver], f
 }
 
 /// Whether two paths mean one file: the shorter is the end of the longer.
-pub(super) fn same_file(one: &str, other: &str) -> bool {
+pub(in crate::migration) fn same_file(one: &str, other: &str) -> bool {
     let plain = |path: &str| path.trim_start_matches("./").to_owned();
     let (one, other) = (plain(one), plain(other));
     let ends = |long: &str, short: &str| !short.is_empty() && (long == short || long.ends_with(&format!("/{short}")));

@@ -29,6 +29,7 @@ use std::ops::Range;
 
 use sha2::{Digest as _, Sha256};
 
+pub(super) use approval::same_file;
 pub use approval::{Approval, Approvals, FILE_NAME as APPROVALS_FILE, Granted, Judged, Waiver, entry, gate};
 pub use finding::{Finding, Severity};
 pub use layout::{Layout, guess, is_down, well_known};
@@ -353,7 +354,8 @@ impl<'f, 's> File<'f, 's> {
         let statement = self.statements.iter().rev().find(|(known, _)| known.start <= span.start && span.start <= known.end);
         let text = self.source.text;
         let whole = statement.and_then(|(range, _)| text.get(range.clone())).unwrap_or("");
-        let hash = || digest(whole.trim().as_bytes());
+        // The same in a checkout that ends lines in another way: which bytes were approved, the file's own hash tells.
+        let hash = || digest(whole.trim().replace("\r\n", "\n").as_bytes());
         let hash = statement.map_or_else(hash, |(_, known)| known.get_or_init(hash).clone());
         let shown = text.get(span.clone()).filter(|text| !text.is_empty()).unwrap_or(whole);
         let line = self.line_starts.partition_point(|start| *start <= span.start);

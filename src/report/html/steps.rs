@@ -96,6 +96,9 @@ fn of_step(step: &Part, id: &str, slowest: u64, printed: bool, out: &mut dyn Wri
             text(&side.expected)
         )?;
     }
+    for approved in &step.approved {
+        writeln!(out, "<p class=\"hint\"><b>approved</b> {}</p>", lines(&approved.to_string()))?;
+    }
     for change in &step.changes {
         let from = change.from.as_deref().map(|from| format!("<code>{}</code> → ", text(from))).unwrap_or_default();
         writeln!(out, "<p class=\"seen\">~ {}: {from}<code>{}</code></p>", text(&change.what), text(&change.to))?;

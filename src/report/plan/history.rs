@@ -86,6 +86,7 @@ mod tests {
             state,
             late: name == "2_late",
             sha256: None,
+            file: None,
             recorded: None,
             text: text.map(str::to_owned),
             cut: false,
@@ -108,6 +109,7 @@ mod tests {
             check: false,
             will: Will::Apply { names: vec!["2_late".into()] },
             history: Some(history),
+            approved: Vec::new(),
         };
         let shown = lines(&step, Paint { colour: false });
         insta::assert_snapshot!(shown[..8].join("\n"), @r"

@@ -1,0 +1,17 @@
+//! What the command line says of migrations that wait.
+
+use clap::Args;
+
+use super::THIS_RUN;
+use crate::migration::lint::Waiver;
+
+/// What somebody takes upon themselves for one run.
+#[derive(Debug, Clone, Default, Args)]
+pub(in crate::cli) struct ConsentArgs {
+    /// Apply what a rule for migrations objects to in a file, this once; the reason is --note (repeatable)
+    #[arg(long, value_name = "RULE@FILE", requires = "note", help_heading = THIS_RUN)]
+    pub(in crate::cli) approve: Vec<Waiver>,
+    /// With --yes: apply this migration though it came with the pulled image and the rules warn of it (repeatable)
+    #[arg(long, value_name = "MIGRATION", help_heading = THIS_RUN)]
+    pub(in crate::cli) expect_pending: Vec<String>,
+}

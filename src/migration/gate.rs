@@ -1,0 +1,175 @@
+//! Whether what waits on a host may be applied: what the rules for migrations call an error needs somebody who takes it upon themselves,
+//! and where nobody looks at the plan, what came with a pulled image needs more. Pure: no file is read here, and nothing is shown.
+
+use super::lint::{self, Approval, Approvals, Dialect, Finding, Granted, Severity, Waiver};
+use super::pending::{self, Pending};
+use crate::command::quoted;
+use crate::event::Approved;
+use crate::facts::{History, Migrations, Refusal};
+use crate::name::StepName;
+
+/// So many findings of a step are told one by one.
+const MOST: usize = 20;
+
+/// What was said before a run of the migrations that it may find.
+#[derive(Debug, Clone, Default)]
+pub struct Consent {
+    /// Approvals of the file beside the inventory.
+    pub approvals: Approvals,
+    /// Approvals of the command line, for one run.
+    pub waivers: Vec<Waiver>,
+    /// Who gives those, …
+    pub by: String,
+    /// … and why.
+    pub reason: String,
+    /// Nobody looks at the plan: it was agreed to beforehand.
+    pub unseen: bool,
+    /// Migrations that may come with a pulled image all the same, though the rules warn of them.
+    pub expected: Vec<String>,
+}
+
+/// What a `migrate` step would find.
+#[derive(Debug, Clone, Copy)]
+pub struct Waiting<'a> {
+    /// The step.
+    pub step: &'a StepName,
+    /// Its tool.
+    pub tool: &'a str,
+    /// The database's.
+    pub dialect: Dialect,
+    /// What waits, by all witnesses.
+    pub found: &'a Migrations,
+    /// Files and history.
+    pub history: &'a History,
+    /// Whether it came with an image that was pulled for this run.
+    pub pulled: bool,
+    /// Whether the step itself limits how long a statement waits for a lock.
+    pub limited: bool,
+}
+
+/// What the gate says.
+#[derive(Debug, Default)]
+pub struct Verdict {
+    /// Why nothing may be applied.
+    pub refusals: Vec<Refusal>,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+    /// What somebody took upon themselves.
+    pub approved: Vec<Approved>,
+}
+
+/// Judges what waits.
+pub fn judge(waiting: Waiting<'_>, consent: &Consent) -> Verdict {
+    let Waiting { step, tool, dialect, found, history, pulled, limited } = waiting;
+    let mut pending = pending::look(tool, history, found, dialect);
+    pending.findings.retain(|finding| !(limited && finding.rule == "missing-lock-timeout"));
+    let files: Vec<&str> = pending.files.iter().map(|(_, file)| file.as_str()).collect();
+    let judged = lint::gate(std::mem::take(&mut pending.findings), &consent.approvals, &consent.waivers, &files);
+    let mut verdict = Verdict {
+        approved: judged.approved.iter().map(|(finding, granted)| approved(finding, granted, consent)).collect(),
+        ..Verdict::default()
+    };
+    for finding in &judged.open {
+        let unlooked_at = consent.unseen && pulled && !is_expected(finding, &pending, consent);
+        let told = told(step, finding);
+        match finding.severity {
+            Severity::Error => {
+                let of = |approval: &&Approval| approval.rule == finding.rule && lint::same_file(&approval.file, &finding.file);
+                let stale = judged.stale.iter().find(of);
+                let more = stale.map(|approval| format!("; {} approved another content of that file", approval.by));
+                verdict.refusals.push(Refusal::unfit(format!("{told}{}", more.unwrap_or_default()), remedy(finding, &pending)));
+            }
+            Severity::Warning if unlooked_at => {
+                let message = format!("{told}; it came with the pulled image, and with --yes nobody looks at it");
+                let name = migration_of(finding, &pending).map_or_else(|| finding.file.clone(), quoted);
+                let help =
+                    format!("look at it, then name the migration: --expect-pending {name}; the safe way: {}", finding.safe);
+                verdict.refusals.push(Refusal::unfit(message, help));
+            }
+            Severity::Warning => verdict.warnings.push(format!("{told}; the safe way: {}", finding.safe)),
+        }
+    }
+    let more = verdict.refusals.len().saturating_sub(MOST);
+    if more > 0 {
+        verdict.refusals.truncate(MOST);
+        let message = format!("{step}: and {more} more findings in the migrations that wait");
+        verdict.refusals.push(Refusal::unfit(message, "landfall lint tells all of them"));
+    }
+    verdict.warnings.extend(unlooked(step, &pending, found, history));
+    verdict
+}
+
+impl Consent {
+    /// The waivers that approve nothing, or that could mean several files.
+    pub fn idle<'c>(&'c self, approved: &[&Approved]) -> Vec<&'c Waiver> {
+        let used = |waiver: &Waiver| approved.iter().any(|of| of.rule == waiver.rule && lint::same_file(&of.file, &waiver.file));
+        self.waivers.iter().filter(|waiver| !used(waiver)).collect()
+    }
+}
+
+/// The option of the command line.
+const WAIVED: &str = "--approve";
+
+fn approved(finding: &Finding, granted: &Granted, consent: &Consent) -> Approved {
+    let (by, reason, with) = match granted {
+        Granted::Entry(approval) => {
+            let key = approval.key.as_ref().map(|key| format!(", {key}")).unwrap_or_default();
+            (format!("{}{key}", approval.by), approval.reason.clone(), lint::APPROVALS_FILE)
+        }
+        Granted::Waiver(_) => (consent.by.clone(), consent.reason.clone(), WAIVED),
+    };
+    Approved { rule: finding.rule.to_owned(), file: finding.file.clone(), line: finding.line, by, reason, with: with.to_owned() }
+}
+
+fn told(step: &StepName, finding: &Finding) -> String {
+    let Finding { file, line, rule, message, why, .. } = finding;
+    format!("{step}: {file}:{line}: {rule}: {message}: {why}")
+}
+
+fn remedy(finding: &Finding, pending: &Pending<'_>) -> String {
+    // Below the folder: in the working folder it may lie elsewhere than in the image.
+    let below = pending.files.iter().find(|(_, file)| *file == finding.file).and_then(|(migration, _)| migration.file.as_deref());
+    let waiver = quoted(&format!("{}@{}", finding.rule, below.unwrap_or(&finding.file)));
+    let safe = finding.safe;
+    // What was not seen has nothing that an entry of the file could be bound to.
+    if finding.digest.is_empty() {
+        return format!("the safe way: {safe}. To take it upon yourself, for one run: --approve {waiver} --note TEXT");
+    }
+    format!(
+        "the safe way: {safe}. To take it upon yourself: landfall lint --write-approval {waiver} --by NAME --reason TEXT; for one run: \
+         --approve {waiver} --note TEXT"
+    )
+}
+
+fn migration_of<'p>(finding: &Finding, pending: &'p Pending<'_>) -> Option<&'p str> {
+    pending.files.iter().find(|(_, file)| *file == finding.file).map(|(migration, _)| migration.name.as_str())
+}
+
+fn is_expected(finding: &Finding, pending: &Pending<'_>, consent: &Consent) -> bool {
+    migration_of(finding, pending).is_some_and(|name| consent.expected.iter().any(|expected| expected == name))
+}
+
+/// What no rule has looked at.
+fn unlooked(step: &StepName, pending: &Pending<'_>, found: &Migrations, history: &History) -> Option<String> {
+    let why = match &history.not_known {
+        Some(why) => format!(": {why}"),
+        None => ", for it is no SQL".to_owned(),
+    };
+    match found {
+        Migrations::Pending { names } if names.is_empty() && pending.files.is_empty() => {
+            Some(format!("{step}: what is pending is not looked at by the rules for migrations{why}"))
+        }
+        Migrations::NotKnown { .. } if pending.files.is_empty() => {
+            Some(format!("{step}: what it will apply is not looked at by the rules for migrations{why}"))
+        }
+        _ if !pending.unseen.is_empty() => {
+            let names = pending.unseen.join(", ");
+            Some(format!("{step}: not looked at by the rules for migrations{why}: {names}"))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+#[path = "gate_tests.rs"]
+mod tests;

@@ -1,0 +1,128 @@
+//! The gate before migrations, on a real host: what the rules object to is not applied before somebody took it upon themselves, and then
+//! the record tells who.
+
+use crate::droplet::{Droplet, droplet};
+use crate::project::Project;
+
+const NAME: &str = "20260501000000_votes";
+const DROPS: &str = "DROP TABLE \"ballots\";\n";
+
+/// Only migrates, in the image that is there.
+const MIGRATE: &str = "[vars]\nrelease = { description = \"image tag\" }\n\n[[steps]]\nkind = \"migrate\"\ntool = \"prisma\"\n\
+                       per_host = true\nneeds = [\"postgres\"]\n";
+
+/// Runs a script of the image's package.json.
+const SCRIPT: &str = "[vars]\nrelease = { description = \"image tag\" }\n\n[[steps]]\nkind = \"exec\"\n\
+                      command = [\"npm\", \"run\", \"sync\"]\n\n[[steps]]\nkind = \"shell\"\ncommand = \". ./elsewhere\"\n";
+
+/// An image with one more migration than the one that serves, under a tag of its own.
+fn image(droplet: &Droplet, sql: &str) {
+    droplet.sh(&format!(
+        "set -e
+         mkdir -p /tmp/it-gate/{NAME}
+         cat >/tmp/it-gate/{NAME}/migration.sql <<'SQL'
+{sql}SQL
+         id=$(docker create localhost:5000/etally/api:stable)
+         docker cp /tmp/it-gate/. $id:/app/prisma/migrations/ </dev/null >/dev/null
+         docker commit $id localhost:5000/etally/api:gate >/dev/null
+         docker rm $id >/dev/null"
+    ));
+}
+
+fn ballots(droplet: &Droplet) -> bool {
+    droplet.sql("SELECT to_regclass('ballots') IS NOT NULL") == "t"
+}
+
+#[test]
+fn what_destroys_is_refused_until_the_command_line_takes_it_upon_itself() {
+    let droplets = droplet();
+    let droplet = &droplets[0];
+    let project = Project::on(&droplets);
+    project.playbook("gate", MIGRATE);
+    image(droplet, DROPS);
+    let waiver = format!("drop-table@{NAME}/migration.sql");
+    let told = [
+        format!("{NAME}/migration.sql:1: drop-table: drops the table `ballots`: the rows are gone"),
+        "the safe way: stop using the table".to_owned(),
+        format!("landfall lint --write-approval {waiver} --by NAME"),
+        format!("--approve {waiver} --note TEXT"),
+    ];
+    let told: Vec<&str> = told.iter().map(String::as_str).collect();
+    let before = (droplet.migrations(), droplet.docker_state());
+    project.landfall(&["plan", "gate", "--var", "release=gate"]).expect(7, &told);
+    project.landfall(&["run", "gate", "--yes", "--var", "release=gate"]).expect(7, &told);
+    assert_eq!((droplet.migrations(), droplet.docker_state()), before);
+    assert!(ballots(droplet));
+
+    let approving = ["run", "gate", "--yes", "--var", "release=gate", "--approve", &waiver];
+    project.landfall(&approving).expect(2, &["--note"]);
+    let out = project.events(&[&approving[..], &["--note", "counted by hand"]].concat());
+    out.expect(0, &[]);
+    assert!(!ballots(droplet));
+    let approved = out.of_type("approved");
+    let [approved] = approved.as_slice() else { panic!("{}", out.said()) };
+    let said = ["step", "rule", "reason", "with"].map(|key| approved[key].as_str().unwrap());
+    assert_eq!(said, ["migrate", "drop-table", "counted by hand", "--approve"]);
+    assert!(approved["by"].as_str().unwrap().starts_with("ana@"), "{approved}");
+    // By the host's own record, and in what is made of it.
+    assert_eq!(project.events(&["attach"]).of_type("approved").len(), 1);
+    project.landfall(&["report", "--format", "markdown"]).expect(0, &["## Approved", "drop-table", "counted by hand"]);
+}
+
+#[test]
+fn an_approval_beside_the_inventory_holds_for_the_file_as_it_was() {
+    let droplets = droplet();
+    let droplet = &droplets[0];
+    let project = Project::on(&droplets);
+    project.playbook("gate", MIGRATE);
+    project.write(&format!("prisma/migrations/{NAME}/migration.sql"), DROPS);
+    let waiver = format!("drop-table@{NAME}/migration.sql");
+    project.landfall(&["lint", "--write-approval", &waiver, "--by", "Ada", "--reason", "counted by hand"]).expect(0, &[]);
+
+    image(droplet, &format!("{DROPS}-- and nothing else\n"));
+    let run = ["run", "gate", "--yes", "--var", "release=gate"];
+    project.landfall(&run).expect(7, &["drop-table", "Ada approved another content of that file"]);
+    assert!(ballots(droplet));
+
+    image(droplet, DROPS);
+    let told = ["approved: drop-table in ", "by Ada (landfall-approvals.toml): counted by hand"];
+    project.landfall(&["plan", "gate", "--var", "release=gate"]).expect(0, &told);
+    project.landfall(&run).expect(0, &told);
+    assert!(!ballots(droplet));
+}
+
+#[test]
+fn what_comes_with_the_pulled_image_is_clean_or_expected_by_name() {
+    let droplets = droplet();
+    let droplet = &droplets[0];
+    let project = Project::on(&droplets);
+    project.playbook("gate", &MIGRATE.replacen("[[steps]]", "[[steps]]\nkind = \"pull\"\n\n[[steps]]", 1));
+    image(droplet, "ALTER TABLE \"ballots\" ADD COLUMN \"Odd Name\" TEXT;\n");
+    droplet.sh("docker push -q localhost:5000/etally/api:gate </dev/null");
+    let run = ["run", "gate", "--yes", "--var", "release=gate"];
+    let help = format!("--expect-pending {NAME}");
+    project.landfall(&run).expect(7, &["name-not-snake-case", "came with the pulled image", &help]);
+    assert!(!droplet.migrations().contains(NAME));
+    project.landfall(&[&run[..], &["--expect-pending", NAME]].concat()).expect(0, &[]);
+    assert!(droplet.migrations().contains(NAME));
+}
+
+#[test]
+fn a_command_that_is_refused_is_found_behind_a_script_of_the_image() {
+    let droplets = droplet();
+    let droplet = &droplets[0];
+    let project = Project::on(&droplets);
+    project.playbook("gate", SCRIPT);
+    droplet.sh(r#"set -e
+         mkdir -p /tmp/it-gate
+         echo '{ "scripts": { "sync": "npm run push -- --force-reset", "push": "prisma db push" } }' >/tmp/it-gate/package.json
+         id=$(docker create localhost:5000/etally/api:stable)
+         docker cp /tmp/it-gate/package.json $id:/app/package.json </dev/null >/dev/null
+         docker commit $id localhost:5000/etally/api:gate >/dev/null
+         docker rm $id >/dev/null"#);
+    let told = ["the script \"push\" of package.json runs `prisma db push`", "what `. ./elsewhere` runs is not looked at"];
+    project.landfall(&["plan", "gate", "--var", "release=gate"]).expect(7, &told);
+    let before = droplet.landfall_state();
+    project.landfall(&["run", "gate", "--yes", "--var", "release=gate"]).expect(7, &told[..1]);
+    assert!(before.is_empty() && droplet.migrations().lines().count() == 2);
+}

@@ -18,7 +18,10 @@ pub fn findings(tool: &str, history: &History, dialect: Dialect) -> Vec<String> 
         .zip(&names)
         .filter_map(|(migration, name)| {
             let text = migration.text.as_deref()?;
-            let in_transaction = lint::guess(name, text, dialect, None).in_transaction;
+            let in_transaction = match tool {
+                Tool::Sql => lint::in_transaction(text),
+                _ => lint::guess(name, text, dialect, None).in_transaction,
+            };
             Some(Source { name, text, dialect, tool, in_transaction })
         })
         .collect();
@@ -47,6 +50,7 @@ fn by_name(tool: &str) -> Option<Tool> {
         "dbmate" => Some(Tool::Dbmate),
         "sqlx" => Some(Tool::Sqlx),
         "diesel" => Some(Tool::Diesel),
+        "sql" => Some(Tool::Sql),
         "flyway" | "golang-migrate" => Some(Tool::Unknown),
         _ => None,
     }

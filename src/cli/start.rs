@@ -37,7 +37,8 @@ pub(super) fn validate(context: &Context, args: &ValidateArgs) -> Result<u8, Fai
     start(context, &inventory, &playbook::named(&inventory, &args.playbook, &options)?, &args.start)
 }
 
-fn start(context: &Context, inventory: &Inventory, resolved: &ResolvedPlaybook, start: &Start) -> Result<u8, Failure> {
+/// Asks for the confirmation that it needs, and carries it out.
+pub(super) fn start(context: &Context, inventory: &Inventory, resolved: &ResolvedPlaybook, start: &Start) -> Result<u8, Failure> {
     let hosts: Vec<&str> = resolved.hosts.iter().map(|host| host.name.as_str()).collect();
     let action = format!("run {} on {}", resolved.name, hosts.join(", "));
     // Nobody to ask is found out before anything is contacted.

@@ -160,3 +160,16 @@ fn a_folder_that_cannot_be_applied_is_an_error_before_anything_is_contacted() {
     project.landfall(&["check", "sql"]).expect(2, &told);
     project.landfall(&["run", "sql", "--yes"]).expect(2, &told);
 }
+
+#[test]
+fn a_database_that_is_reached_by_its_url_gets_the_same_files() {
+    let droplets = droplet();
+    let droplet = &droplets[0];
+    let project = project(&droplets, &[("001_voters.sql", VOTERS), ("002_voters_name.sql", INDEX)]);
+    let image = droplet.sh("docker inspect --format '{{.Config.Image}}' deployment-postgres-1");
+    let by_url = format!("[database]\nurl = {{ secret = \"DATABASE_URL\" }}\nclient_image = \"{image}\"");
+    project.edit("landfall.toml", "[database]\nservice = \"postgres\"", &by_url);
+    project.landfall(&["run", "sql", "--yes"]).expect(0, &["2 migrations applied, nothing pending"]);
+    assert_eq!(applied(droplet), "001_voters.sql true, 002_voters_name.sql true");
+    project.landfall(&["verify", "sql"]).expect(0, &["2 applied, unchanged", "READY TO MERGE"]);
+}

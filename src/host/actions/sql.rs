@@ -85,7 +85,7 @@ fn one(stage: &mut Stage<'_>, step: &HostStep, batch: &Batch<'_>, file: &Carried
     hint(stage, step, &watcher);
     let outcome = match own::error(&watcher.complaints()) {
         Some((_, words)) if words.contains(own::BUSY) => Outcome::failed(format!("{path} was not begun: {}", own::BUSY)),
-        Some((line, words)) => Outcome::failed(stage.masked(&format!("{path}:{line}: {words}{}", kept(file, &words)))),
+        Some((line, words)) => Outcome::failed(stage.masked(&format!("{path}:{line}: {words}{}", kept(file, words)))),
         None if ended.signal.is_some() => Outcome::unknown(format!("{path}: the docker client was killed")),
         None => Outcome::failed(format!("{path}: psql ended with code {}", ended.code.unwrap_or(-1))),
     };

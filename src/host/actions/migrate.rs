@@ -69,8 +69,9 @@ pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate)
     };
     stage.watch = view.watch(step);
     let applied = match (&migrate.carried, view.access()) {
+        (None, _) => service::perform(stage, step, &apply),
+        (Some(_), None) => Outcome::failed("nothing was applied: the database cannot be reached"),
         (Some(carried), Some(access)) => sql::apply(stage, step, &sql::Batch { access, carried, migrate, pending: &pending }),
-        _ => service::perform(stage, step, &apply),
     };
     stage.watch = None;
     let rest = if applied.status == Status::Ok { Rest::Nothing } else { view.wait(stage, step, since.as_deref()) };

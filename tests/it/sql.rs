@@ -133,6 +133,25 @@ fn a_cancel_ends_what_runs_in_the_server() {
 }
 
 #[test]
+fn a_session_that_outlives_its_run_is_waited_out_and_nothing_is_applied_twice() {
+    let droplets = droplet();
+    let droplet = &droplets[0];
+    let text = "-- 2026-03-01: takes its time\nCREATE TABLE slow (id int PRIMARY KEY);\nSELECT pg_sleep(30);\n";
+    let project = project(&droplets, &[("001_slow.sql", text)]);
+    let running = project.start(&["run", "sql", "--yes", "--output", "json"]);
+    let run = running.run();
+    eventually("it sleeps", || sleeps(droplet));
+    let (supervisor, clients) = droplet.processes_of(&run);
+    droplet.sh(&format!("kill -9 {supervisor} {clients}"));
+    running.finish().expect(6, &["lost", "its database still works"]);
+    project.landfall(&["resolve", &run, "--as", "not-done", "--note", "it was killed", "--yes"]).expect(0, &["settled"]);
+    project.landfall(&["run", "sql", "--yes"]).expect(1, &["was not begun: another session still applies migrations"]);
+    eventually("it has ended by itself", || !sleeps(droplet));
+    project.landfall(&["run", "sql", "--yes"]).expect(0, &["nothing pending"]);
+    assert_eq!(droplet.sql("SELECT name || ' ' || run FROM landfall_migrations"), format!("001_slow.sql {run}"));
+}
+
+#[test]
 fn a_history_that_the_files_do_not_fit_refuses() {
     let droplets = droplet();
     let droplet = &droplets[0];

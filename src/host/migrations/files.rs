@@ -20,7 +20,9 @@ const COPY: Duration = Duration::from_mins(1);
 
 /// Folders of images that were looked at, by image id and path: what an image holds never changes.
 #[derive(Debug, Clone, Default)]
-pub(in crate::host) struct Folders(Arc<Mutex<BTreeMap<(String, String), Option<Vec<File>>>>>);
+pub(in crate::host) struct Folders(Arc<Mutex<Kept>>);
+
+type Kept = BTreeMap<(String, String), Option<Vec<File>>>;
 
 /// A place that files come from.
 pub(super) struct Place<'a> {

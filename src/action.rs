@@ -12,7 +12,7 @@ use crate::name::ServiceName;
 use crate::secret::Value;
 
 pub use look::{ContainerProbe, DatabaseProbe, DiskProbe, LogsProbe, Percentile, Since, TcpProbe, Watch};
-pub use model::{Digest, HistoryTable, Late, Layout, Model, Reading};
+pub use model::{Carried, CarriedFile, Digest, HistoryTable, Late, Layout, Model, Reading};
 
 /// One thing a host does. A step is a list of them, ended by the first that does not succeed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -170,6 +170,10 @@ pub struct Migrate {
     /// How the tool keeps files and history: the first of these whose files are there. None: only the tool itself can tell.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<Model>,
+    /// The files themselves, where they travel with the plan: then there is neither `status` nor `apply`, and the database's own
+    /// client applies them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carried: Option<Carried>,
     /// How long a statement may wait for a lock, where the tool's driver heeds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lock_timeout_ms: Option<u64>,

@@ -134,6 +134,7 @@ impl Probe {
     pub fn asks_database(&self) -> bool {
         match self {
             Self::Database(_) => true,
+            Self::Migrations(migrate) => migrate.carried.is_some(),
             Self::Watch { of, .. } => of.asks_database(),
             _ => false,
         }

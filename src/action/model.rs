@@ -37,12 +37,34 @@ pub enum Layout {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         digits: bool,
     },
+    /// `NUMBER_name.sql`, in the order of their numbers; the history has their names.
+    Numbered,
     /// `meta/_journal.json` lists the files, with the moments that are their keys.
     Journal,
     /// Python files that name themselves (`revision`) and what they come after (`down_revision`).
     Revisions,
     /// `APP/migrations/NAME.py` anywhere below the folder.
     Apps,
+}
+
+/// Migration files that travel with the plan: the database's own client applies them, not a tool in an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carried {
+    /// Where they were read, relative to the inventory; for people.
+    pub folder: String,
+    /// In the order of their names.
+    pub files: Vec<CarriedFile>,
+}
+
+/// A file that travels.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CarriedFile {
+    /// Its name in the folder.
+    pub name: String,
+    /// All of it.
+    pub text: String,
+    /// Whether it is applied in one transaction, together with its row in the history.
+    pub transaction: bool,
 }
 
 /// A digest of a file's content, as a history records it.

@@ -89,7 +89,7 @@ pub(super) enum Command {
     Validate(ValidateArgs),
     /// Find what makes migrations dangerous: lost data, locks, what the running version does not know yet, names
     Lint(LintArgs),
-    /// Compare the migration files of this folder with the hosts' databases; changes nothing
+    /// Compare the migration files of this folder with the hosts' databases; change nothing, or apply what waits
     Verify(VerifyArgs),
     /// Watch a run from its first byte, from any machine
     Attach(AttachArgs),

@@ -37,7 +37,8 @@ pub(super) fn validate(context: &Context, args: &ValidateArgs) -> Result<u8, Fai
     start(context, &inventory, &playbook::named(&inventory, &args.playbook, &options)?, &args.start, &ConsentArgs::default())
 }
 
-fn start(
+/// Asks for the confirmation that it needs, and carries it out.
+pub(super) fn start(
     context: &Context,
     inventory: &Inventory,
     resolved: &ResolvedPlaybook,

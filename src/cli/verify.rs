@@ -1,4 +1,5 @@
-//! `landfall verify`: the migration files of this folder, compared with the database of each host. Changes nothing.
+//! `landfall verify`: the migration files of this folder, compared with the database of each host. Changes nothing,
+//! unless it is told to apply what waits: then that becomes a run of the playbook's `migrate` steps.
 
 mod judge;
 mod past;
@@ -9,9 +10,9 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::args::VerifyArgs;
-use super::{Context, Failure, check, exit, plan};
+use super::{Context, Failure, check, exit, plan, start};
 use crate::action::{Action, Migrate, Model};
-use crate::facts::{Facts, History};
+use crate::facts::{DatabaseFacts, Facts, History};
 use crate::history::{self, File, Known};
 use crate::name::{HostName, StepName};
 use crate::plan::Plan;
@@ -40,6 +41,11 @@ pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<u8, Failure> {
         return Err(Failure::usage(format!("the playbook {} has no `migrate` step on these hosts", args.playbook))
             .remedy("name the playbook that migrates: landfall verify PLAYBOOK"));
     }
+    if let Some((_, step, migrate)) = steps.iter().find(|(_, _, migrate)| args.apply && migrate.carried.is_none()) {
+        let why =
+            format!("--apply cannot do the step {step}: {} takes its files from the image, not from this folder", migrate.tool);
+        return Err(Failure::refused(why).remedy("build the image, and release it: landfall run"));
+    }
     let (facts, code) = plan::ask(context, &resolved, &bare)?;
     if let Some(code) = code {
         return Ok(code);
@@ -51,34 +57,55 @@ pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<u8, Failure> {
         let found = found.unwrap_or_else(|| History { not_known: Some("it was not looked at".to_owned()), ..History::default() });
         let database = facts.get(&host).and_then(|facts| facts.database.clone());
         let rows = judge(model, &files, &found, |known, digest| past::told(&folder, known, digest));
-        tables.push((host, step, folder, database, found.not_known, rows));
+        tables.push(Table { host, step, folder, database, unknown: found.not_known, rows });
     }
-    let wrong: usize = tables.iter().map(|(_, _, _, _, unknown, rows)| usize::from(unknown.is_some()) + wrong(rows)).sum();
-    let text = if context.output == Output::Json {
-        let hosts: Vec<_> = tables
-            .iter()
-            .map(|(host, step, folder, database, unknown, rows)| {
-                json!({ "host": host, "step": step, "folder": folder, "database": database, "not_known": unknown, "migrations": rows })
-            })
-            .collect();
-        format!("{}\n", serde_json::to_string_pretty(&json!({ "ready": wrong == 0, "hosts": hosts })).unwrap_or_default())
-    } else {
-        let paint = context.display_out();
-        let mut lines = Vec::new();
-        for (host, step, folder, database, unknown, rows) in &tables {
-            let server = database.as_ref().map(|found| format!("{} of {}", found.name, found.server)).unwrap_or_default();
-            lines.push(format!("{host}  {step}  {}  {server}", folder.display()).trim_end().to_owned());
-            match unknown {
-                Some(why) => lines.push(format!("  not known: {}", label(why))),
-                None => lines.extend(judge::table(rows, paint)),
-            }
-            lines.push(String::new());
-        }
-        lines.push(verdict(wrong, paint));
-        lines.join("\n") + "\n"
-    };
-    super::print(text.as_bytes())?;
+    let wrong: usize = tables.iter().map(|table| usize::from(table.unknown.is_some()) + wrong(&table.rows)).sum();
+    let waits = tables.iter().flat_map(|table| &table.rows).any(|row| row.state == "pending");
+    let apply = args.apply && wrong == 0 && waits;
+    // The events of a run are all that stands on stdout then.
+    if !(apply && context.output == Output::Json) {
+        super::print(shown(context, &tables, wrong).as_bytes())?;
+    }
+    if apply {
+        return start::start(context, &inventory, &resolved.carried_only(), &args.start, &args.consent);
+    }
     Ok(if wrong == 0 { exit::DONE } else { exit::REFUSED })
+}
+
+/// What is with the migrations of one step on one host.
+struct Table {
+    host: HostName,
+    step: StepName,
+    folder: PathBuf,
+    database: Option<DatabaseFacts>,
+    unknown: Option<String>,
+    rows: Vec<Judged>,
+}
+
+fn shown(context: &Context, tables: &[Table], wrong: usize) -> String {
+    if context.output == Output::Json {
+        let hosts = tables.iter().map(|Table { host, step, folder, database, unknown, rows }| {
+            json!({ "host": host, "step": step, "folder": folder, "database": database, "not_known": unknown, "migrations": rows })
+        });
+        let hosts: Vec<_> = hosts.collect();
+        return format!(
+            "{}\n",
+            serde_json::to_string_pretty(&json!({ "ready": wrong == 0, "hosts": hosts })).unwrap_or_default()
+        );
+    }
+    let paint = context.display_out();
+    let mut lines = Vec::new();
+    for Table { host, step, folder, database, unknown, rows } in tables {
+        let server = database.as_ref().map(|found| format!("{} of {}", found.name, found.server)).unwrap_or_default();
+        lines.push(format!("{host}  {step}  {}  {server}", folder.display()).trim_end().to_owned());
+        match unknown {
+            Some(why) => lines.push(format!("  not known: {}", label(why))),
+            None => lines.extend(judge::table(rows, paint)),
+        }
+        lines.push(String::new());
+    }
+    lines.push(verdict(wrong, paint));
+    lines.join("\n") + "\n"
 }
 
 fn wrong(rows: &[Judged]) -> usize {

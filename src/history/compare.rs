@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::layout::{Known, order};
+use super::layout::{Known, order, order_in};
 use crate::action::{Late, Layout, Model, Reading};
 use crate::facts::{Migration, MigrationState as State};
 
@@ -100,9 +100,10 @@ fn ancestors<'a>(files: &'a [Known], heads: &[&'a Recorded]) -> BTreeSet<&'a str
 }
 
 fn mark_late(model: &Model, files: &[Known], begun: &[&Recorded], found: &mut [Migration]) {
-    let newest = begun.iter().filter(|row| row.state == Began::Applied).map(|row| row.key.as_str()).max_by(|a, b| order(a, b));
+    let newest = begun.iter().filter(|row| row.state == Began::Applied).map(|row| row.key.as_str());
+    let newest = newest.max_by(|a, b| order_in(&model.layout, a, b));
     for (file, migration) in files.iter().zip(found) {
-        if migration.state == State::Pending && newest.is_some_and(|newest| order(&file.key, newest).is_lt()) {
+        if migration.state == State::Pending && newest.is_some_and(|newest| order_in(&model.layout, &file.key, newest).is_lt()) {
             migration.late = true;
             if model.late == Late::Skips {
                 migration.state = State::Skipped;

@@ -39,6 +39,7 @@ pub fn known(model: &Model, files: &[File]) -> Result<Vec<Known>, String> {
             });
             each.collect()
         }
+        Layout::Numbered => files.iter().filter(|file| number(&file.path).is_some()).map(|file| of_name(model, file)).collect(),
         Layout::Journal => journal(model, files)?,
         Layout::Revisions => files.iter().filter_map(|file| revision(model, file)).collect(),
         Layout::Apps => {
@@ -57,13 +58,19 @@ pub fn known(model: &Model, files: &[File]) -> Result<Vec<Known>, String> {
         }
     };
     if !matches!(model.layout, Layout::Journal) {
-        found.sort_by(|a: &Known, b| order(&a.key, &b.key));
+        found.sort_by(|a: &Known, b| order_in(&model.layout, &a.key, &b.key));
     }
     if matches!(model.layout, Layout::Revisions) {
         found = by_descent(found);
     }
-    if let Some(twice) = found.windows(2).find(|pair| pair[0].key == pair[1].key) {
-        return Err(format!("two files are the migration {}: {} and {}", twice[0].key, twice[0].name, twice[1].name));
+    let same = |a: &Known, b: &Known| match model.layout {
+        Layout::Numbered => number(&a.key) == number(&b.key),
+        _ => a.key == b.key,
+    };
+    if let Some(twice) = found.windows(2).find(|pair| same(&pair[0], &pair[1])) {
+        let key = number(&twice[0].key).filter(|_| model.layout == Layout::Numbered).map(|number| number.to_string());
+        let key = key.as_ref().unwrap_or(&twice[0].key);
+        return Err(format!("two files are the migration {key}: {} and {}", twice[0].name, twice[1].name));
     }
     Ok(found)
 }
@@ -74,6 +81,26 @@ pub(super) fn order(a: &str, b: &str) -> std::cmp::Ordering {
         (Ok(a), Ok(b)) => a.cmp(&b),
         _ => a.cmp(b),
     }
+}
+
+/// The same as keys of a layout are ordered.
+pub(super) fn order_in(layout: &Layout, a: &str, b: &str) -> std::cmp::Ordering {
+    match layout {
+        Layout::Numbered => number(a).cmp(&number(b)),
+        _ => order(a, b),
+    }
+}
+
+/// The number of a file `NUMBER_name.sql`.
+pub fn number(name: &str) -> Option<u128> {
+    let (number, rest) = name.strip_suffix(".sql")?.split_once('_')?;
+    let plain = !rest.is_empty() && !rest.contains(|c: char| matches!(c, '/' | '\\') || c.is_control());
+    let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    if plain && digits { number.parse().ok() } else { None }
+}
+
+fn of_name(model: &Model, file: &File) -> Known {
+    of(model, file.path.clone(), &file.path, file)
 }
 
 fn of(model: &Model, key: String, name: &str, file: &File) -> Known {

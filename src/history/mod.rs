@@ -3,9 +3,10 @@
 
 mod compare;
 mod layout;
+pub mod own;
 
 pub use compare::{Began, Recorded, compare};
-pub use layout::{Known, known};
+pub use layout::{Known, known, number};
 
 /// A file below a model's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -113,3 +113,18 @@ fn applications_of_the_framework_are_not_missing() {
     let rows = [row("shop.0001_initial"), row("shop.0002_gone"), row("auth.0001_initial")];
     assert_eq!(told(&states(&model, &files, &rows)), "a.0001_x pending, shop.0001_initial applied, shop.0002_gone missing");
 }
+
+#[test]
+fn numbered_files_go_by_their_numbers_and_are_known_by_their_names() {
+    let model = Model { digest: Some(Digest::Sha256), ..model(Layout::Numbered) };
+    let files = [file("10_c.sql", "c"), file("001_a.sql", "a"), file("2_b.sql", "b"), file("README.md", ""), file("x.sql", "")];
+    let with = |key: &str, digest: &str| Recorded { digest: Some(digest.into()), ..row(key) };
+    let of = |rows: &[Recorded]| told(&states(&model, &files, rows));
+    assert_eq!(of(&[]), "001_a.sql pending, 2_b.sql pending, 10_c.sql pending");
+    assert_eq!(of(&[with("001_a.sql", OF_A)]), "001_a.sql applied, 2_b.sql pending, 10_c.sql pending");
+    assert_eq!(of(&[with("001_a.sql", "00"), row("10_c.sql")]), "001_a.sql edited, 2_b.sql pending late, 10_c.sql applied");
+    let unfinished = Recorded { state: Began::Unfinished, ..row("2_b.sql") };
+    assert_eq!(of(&[row("1_a.sql"), unfinished]), "001_a.sql pending, 2_b.sql failed, 10_c.sql pending, 1_a.sql missing");
+    let twice = known(&model, &[file("001_a.sql", ""), file("1_b.sql", "")]).expect_err("twice");
+    assert_eq!(twice, "two files are the migration 1: 001_a.sql and 1_b.sql");
+}

@@ -108,8 +108,11 @@ fn entered(submission: &Submission) -> BTreeSet<&ServiceName> {
     actions
         .filter_map(|action| match action {
             Action::Service(command) if command.via == Via::Exec => Some(&command.service),
-            Action::Migrate(migrate) if migrate.via == Via::Exec => Some(&migrate.service),
-            Action::Probe(Probe::Migrations(migrate)) if migrate.via == Via::Exec => Some(&migrate.service),
+            // The database's own container is not one that files are applied in: its client alone runs there.
+            Action::Migrate(migrate) if migrate.via == Via::Exec && migrate.carried.is_none() => Some(&migrate.service),
+            Action::Probe(Probe::Migrations(migrate)) if migrate.via == Via::Exec && migrate.carried.is_none() => {
+                Some(&migrate.service)
+            }
             // Its log may hold what it was started with.
             Action::Probe(Probe::Logs(logs)) => Some(&logs.service),
             _ => None,

@@ -108,6 +108,11 @@ impl Watcher {
         lines.finish(|line| look(line, [require, forbid]));
     }
 
+    /// The end of what it complained of, where hints were asked for.
+    pub(super) fn complaints(&self) -> String {
+        plain(&self.tails[1])
+    }
+
     /// Why the output does not count as success; none when it does. A pattern that is no regular expression never matches,
     /// so a requirement fails and the caller is told.
     pub(super) fn objection(&self) -> Option<String> {

@@ -147,7 +147,8 @@ pub(super) fn whole(submission: &Submission, state: Option<&State>, secrets: &Lo
     for step in &submission.steps {
         for action in &step.actions {
             if let Action::Migrate(migrate) = action {
-                let Some(image) = images.get(&migrate.service) else {
+                let carried = migrate.carried.as_ref().map(|_| String::new());
+                let Some(image) = carried.as_ref().or_else(|| images.get(&migrate.service)) else {
                     survey.facts.migrations.insert(step.name.clone(), Migrations::NotKnown { why: "image missing".to_owned() });
                     continue;
                 };

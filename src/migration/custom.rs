@@ -47,6 +47,7 @@ impl Custom {
                 forbid: Vec::new(),
             },
             models: Vec::new(),
+            carried: None,
             lock_timeout_ms: start.lock_timeout_ms,
         }
     }

@@ -34,6 +34,8 @@ pub enum Shape {
     Files(&'static str),
     /// The same; the key is made of its digits only.
     Digits(&'static str),
+    /// `NUMBER_name.sql`.
+    Numbered,
     /// By `meta/_journal.json`.
     Journal,
     /// Python files with `revision` and `down_revision`.
@@ -51,6 +53,7 @@ impl Kept {
             layout: match self.shape {
                 Shape::Files(pattern) => Layout::Files { pattern: text(pattern), digits: false },
                 Shape::Digits(pattern) => Layout::Files { pattern: text(pattern), digits: true },
+                Shape::Numbered => Layout::Numbered,
                 Shape::Journal => Layout::Journal,
                 Shape::Revisions => Layout::Revisions,
                 Shape::Apps => Layout::Apps,
@@ -70,11 +73,11 @@ mod tests {
     use regex_lite::Regex;
 
     use crate::action::Layout;
-    use crate::migration::{BY_FILES, TOOLS};
+    use crate::migration::{BY_FILES, CARRIED, TOOLS};
 
     #[test]
     fn every_pattern_is_one_and_has_a_key() {
-        for tool in TOOLS.into_iter().chain(BY_FILES) {
+        for tool in TOOLS.into_iter().chain(BY_FILES).chain(CARRIED) {
             let lines = tool.failed.iter().chain(tool.hints).map(|(regex, _)| *regex);
             for regex in lines.chain([tool.pending.1, tool.up_to_date.1, tool.names.0, tool.names.1, tool.success, tool.failure])
             {

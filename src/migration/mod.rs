@@ -18,6 +18,7 @@ pub mod lint;
 mod pending;
 mod prisma;
 mod rails;
+pub mod sql;
 mod sqlx;
 
 use std::collections::BTreeMap;
@@ -47,6 +48,9 @@ pub const TOOLS: [&Tool; 10] = [
 
 /// Those that are only known by their files and history: the playbook says their commands.
 pub const BY_FILES: [&Tool; 1] = [&golang::GOLANG];
+
+/// Those whose files travel with the plan, from the client's folder: Landfall applies them itself.
+pub const CARRIED: [&Tool; 1] = [&sql::SQL];
 
 /// A migration tool.
 #[derive(Debug)]
@@ -122,6 +126,7 @@ impl Tool {
                 forbid: line(self.failure, "a line that tells of an error"),
             },
             models: self.kept.iter().map(|kept| kept.model(start.folder.as_deref())).collect(),
+            carried: None,
             lock_timeout_ms: start.lock_timeout_ms,
         }
     }

@@ -115,6 +115,26 @@ impl ResolvedPlaybook {
     }
 }
 
+impl ResolvedPlaybook {
+    /// Only its `migrate` steps whose files travel with the plan, and nothing that goes before them.
+    #[must_use]
+    pub fn carried_only(mut self) -> Self {
+        let carries = |step: &&ResolvedStep| {
+            step.step.actions.iter().any(|action| matches!(action, Action::Migrate(migrate) if migrate.carried.is_some()))
+        };
+        // Where another host does it, a step of the same name waits for that.
+        let names: BTreeSet<StepName> =
+            self.hosts.iter().flat_map(|host| host.steps.iter().filter(carries)).map(|step| step.step.name.clone()).collect();
+        self.before.clear();
+        for host in &mut self.hosts {
+            host.pull.clear();
+            host.pull_shown.clear();
+            host.steps.retain(|step| names.contains(&step.step.name));
+        }
+        self
+    }
+}
+
 impl ResolvedHost {
     /// Whether anything of its part changes something: then it takes the project's lock.
     pub fn effects(&self) -> bool {

@@ -436,7 +436,9 @@ impl<'a> Flight<'a> {
                 }
             }
             News::Events(events) => {
-                events.iter().for_each(|event| self.happened(host, event, feed));
+                for event in &events {
+                    self.happened(host, event, feed);
+                }
                 feed.settle();
             }
             News::Opened { drives } => {

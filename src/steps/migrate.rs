@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 
 use crate::action::{self, Action};
-use crate::migration::{BY_FILES, Custom, Start, TOOLS, Tool, common_hints};
+use crate::migration::{BY_FILES, CARRIED, Custom, Start, TOOLS, Tool, common_hints};
 use crate::protocol::Hint;
 use crate::source::{Node, Placed, Reader};
 
 use super::common::milliseconds;
 use super::values::{HostValueWords, Keys, on_host};
-use super::{Cx, Lowered, service, via, words};
+use super::{Cx, Lowered, migrate_sql, service, via, words};
 
 /// Applies pending migrations: asks what is pending, applies it, and asks again. It succeeded only with the accepted exit code, the
 /// line that tells success, and nothing pending afterwards.
@@ -20,8 +20,9 @@ use super::{Cx, Lowered, service, via, words};
 pub(super) struct Migrate {
     /// "apply" (default). With "status" the step only asks, and is a check.
     mode: Option<ApplyWord>,
-    /// The tool: "prisma" (6 and 7), "drizzle", "alembic", "django", "knex", "dbmate", "sqlx", "diesel", "rails", "flyway", or
-    /// "golang-migrate" with commands of your own. Without it `status` and `apply` are needed.
+    /// The tool: "prisma" (6 and 7), "drizzle", "alembic", "django", "knex", "dbmate", "sqlx", "diesel", "rails", "flyway",
+    /// "golang-migrate" with commands of your own, or "sql": files NUMBER_name.sql of this folder, applied by psql where [database]
+    /// says. Without it `status` and `apply` are needed.
     tool: Option<String>,
     /// The command that asks what is pending and changes nothing; in place of the tool's own.
     status: Option<Vec<String>>,
@@ -38,6 +39,7 @@ pub(super) struct Migrate {
     /// Without a tool: one for a line that `apply` must print.
     success: Option<String>,
     /// With a tool: the folder of the migration files in the image, relative to its working folder; default: the tool's usual one.
+    /// With "sql": the folder here, relative to landfall.toml; default "migrations".
     migrations: Option<String>,
     /// With a tool: how long a statement may wait for a lock of PostgreSQL, such as "5s", which is the default; "off": for ever.
     /// It reaches the tool by PGOPTIONS, which most drivers heed.
@@ -66,9 +68,12 @@ pub(super) fn read(reader: &Reader<'_>, cx: &Cx<'_>) -> Option<Vec<Lowered>> {
 /// What a step says of a tool, or of commands in place of one. Not everybody applies what is pending.
 pub(super) fn action(reader: &Reader<'_>, cx: &Cx<'_>, applies: bool) -> Option<(action::Migrate, Vec<Hint>)> {
     reader.choice("mode", &[("apply", ()), ("status", ())]);
-    let names: Vec<(&str, &Tool)> = TOOLS.iter().chain(&BY_FILES).map(|tool| (tool.name, *tool)).collect();
+    let names: Vec<(&str, &Tool)> = TOOLS.iter().chain(&BY_FILES).chain(&CARRIED).map(|tool| (tool.name, *tool)).collect();
     let tool_given = reader.entry("tool").is_some();
     let tool = reader.choice("tool", &names).map(|tool| tool.value);
+    if let Some(tool) = tool.filter(|tool| CARRIED.iter().any(|carried| carried.name == tool.name)) {
+        return migrate_sql::action(reader, cx, tool, lock_timeout(reader));
+    }
     let command = |key| reader.command(key).map(|command| words(&command, reader.sink()));
     let (status, apply) = (command("status"), command("apply"));
     let own = own_reading(reader, tool);

@@ -16,7 +16,7 @@ use super::{Cx, Lowered, migrate};
 pub(super) struct MigrateStatus {
     /// "status": only asks.
     mode: StatusWord,
-    /// The tool: "prisma", "drizzle", "alembic", … Without it `status` is needed.
+    /// The tool: "prisma", "drizzle", "alembic", "sql", … Without it `status` is needed.
     tool: Option<String>,
     /// The command that asks what is pending and changes nothing; in place of the tool's own.
     status: Option<Vec<String>>,
@@ -28,7 +28,7 @@ pub(super) struct MigrateStatus {
     up_to_date: Option<String>,
     /// Without a tool: one for a line of `status` that tells of a failed migration.
     failed: Option<String>,
-    /// The folder of the migrations in the image; default: where the tool looks.
+    /// The folder of the migrations in the image; default: where the tool looks. With "sql": the folder here.
     migrations: Option<String>,
     /// Whose image holds tool and migrations; default: the `service` of [compose].
     service: Option<String>,

@@ -12,6 +12,7 @@ mod health;
 mod local;
 mod logs;
 mod migrate;
+mod migrate_sql;
 mod migrate_status;
 mod port_closed;
 mod pull;

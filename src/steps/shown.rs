@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::action::{Action, Compare, HostScript, HttpExpect, HttpProbe, Probe, Script, Since, TcpProbe, Via, Watch};
+use crate::action::{
+    Action, Carried, Compare, HostScript, HttpExpect, HttpProbe, Migrate, Probe, Script, Since, TcpProbe, Via, Watch,
+};
 use crate::check::{json_path::sign, statuses};
 use crate::command::{quoted, shell_line};
 use crate::name::ServiceName;
@@ -14,6 +16,7 @@ use crate::secret::Value;
 pub fn shown(action: &Action, project: Option<&ComposeProject>) -> String {
     match action {
         Action::Service(command) => in_service(project, &command.service, command.via, &command.env, &command.argv),
+        Action::Migrate(Migrate { carried: Some(carried), .. }) => files(carried),
         Action::Migrate(migrate) => in_service(project, &migrate.service, migrate.via, &migrate.env, &migrate.apply),
         Action::Shell(script) => script_line(project, script),
         Action::Pull { services } => compose(project, &with_services(&["pull"], services)),
@@ -42,6 +45,14 @@ pub fn shown(action: &Action, project: Option<&ComposeProject>) -> String {
         Action::Probe(probe) => look(project, probe),
         Action::Barrier => "wait for the client".to_owned(),
     }
+}
+
+/// Files of the client, which psql reads where the database is.
+fn files(carried: &Carried) -> String {
+    format!(
+        "psql -v ON_ERROR_STOP=1 -f {}/NUMBER_name.sql  # each that is not applied, in the order of their numbers",
+        carried.folder
+    )
 }
 
 /// A request as a command line, with what is expected of its answer.
@@ -192,6 +203,9 @@ fn look(project: Option<&ComposeProject>, probe: &Probe) -> String {
                 (true, false) => expected.join(" and "),
             };
             format!("{asked}  # in the database, expects {expected}")
+        }
+        Probe::Migrations(of) if of.carried.is_some() => {
+            "the history in the database, beside the files here  # expects nothing pending".to_owned()
         }
         Probe::Migrations(of) => {
             format!("{}  # expects nothing pending", in_service(project, &of.service, of.via, &of.env, &of.status))

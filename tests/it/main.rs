@@ -41,6 +41,7 @@ mod release;
 mod reports;
 mod repository;
 mod secrets;
+mod sql;
 mod ssh;
 mod stopping;
 mod taking_over;

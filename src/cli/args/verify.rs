@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Selection, WHERE};
+use super::{ConsentArgs, Selection, Start, THIS_RUN, WHERE};
 
 /// `landfall verify`.
 #[derive(Debug, Args)]
@@ -13,8 +13,15 @@ pub(crate) struct VerifyArgs {
     #[arg(value_name = "PLAYBOOK", default_value = "release")]
     pub(crate) playbook: String,
     /// The folder of the migrations here [default: the tool's usual one, beside the inventory]
-    #[arg(long, value_name = "DIR", help_heading = WHERE)]
+    #[arg(id = "folder", long = "files", value_name = "DIR", help_heading = WHERE)]
     pub(crate) files: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) selection: Selection,
+    /// Then apply what waits, as the playbook's `migrate` step would: for `tool = "sql"`, whose files are here
+    #[arg(long, conflicts_with = "folder", help_heading = THIS_RUN)]
+    pub(crate) apply: bool,
+    #[command(flatten)]
+    pub(crate) start: Start,
+    #[command(flatten)]
+    pub(crate) consent: ConsentArgs,
 }

@@ -13,7 +13,7 @@ use super::super::migrations::shown;
 use super::super::process::{self, Capture, Ended, Spawn};
 use super::super::stage::{Outcome, Stage};
 use super::view::{Rest, View, advise};
-use super::{container_name, service};
+use super::{container_name, service, sql};
 use crate::action::{Judge, Migrate, ServiceCommand, Via};
 use crate::event::{Body, Status, Stream};
 use crate::facts::Migrations;
@@ -26,6 +26,10 @@ const STATUS: Duration = Duration::from_mins(2);
 pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate) -> Outcome {
     let view = View::open(stage, step);
     let _held = match view.hold(stage, step) {
+        // A tool may have a lock of its own; files that Landfall applies have this one alone.
+        Ok(None) if migrate.carried.is_some() && view.access().is_some() => {
+            return Outcome::failed("nothing was applied: no lock can be held in the database");
+        }
         Ok(held) => held,
         Err(outcome) => return outcome,
     };
@@ -73,7 +77,11 @@ pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate)
         judge: Judge { codes: migrate.applied.codes.clone(), ..migrate.applied.clone() },
     };
     stage.watch = view.watch(step);
-    let applied = service::perform(stage, step, &apply);
+    let applied = match (&migrate.carried, view.access()) {
+        (None, _) => service::perform(stage, step, &apply),
+        (Some(_), None) => Outcome::failed("nothing was applied: the database cannot be reached"),
+        (Some(carried), Some(access)) => sql::apply(stage, step, &sql::Batch { access, carried, migrate, pending: &pending }),
+    };
     stage.watch = None;
     let rest = if applied.status == Status::Ok { Rest::Nothing } else { view.wait(stage, step, since.as_deref()) };
     if matches!(applied.status, Status::Cancelled | Status::TimedOut | Status::Unknown) {

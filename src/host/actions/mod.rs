@@ -7,6 +7,7 @@ mod probe;
 mod restore;
 mod service;
 mod shell;
+mod sql;
 mod up;
 mod view;
 

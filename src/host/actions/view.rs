@@ -51,6 +51,11 @@ impl View {
         Self { access, named }
     }
 
+    /// The database, where it answers.
+    pub(super) fn access(&self) -> Option<&Arc<Access>> {
+        self.access.as_ref().ok()
+    }
+
     /// Takes the lock in the database itself, so that no other host migrates the same one meanwhile.
     pub(super) fn hold(&self, stage: &mut Stage<'_>, step: &HostStep) -> Result<Option<Held>, Outcome> {
         let Ok(access) = &self.access else { return Ok(None) };
@@ -74,7 +79,8 @@ impl View {
         if !self.named || migrate.models.is_empty() {
             return None;
         }
-        let image = stage.images.get(&migrate.service)?;
+        let carried = migrate.carried.as_ref().map(|_| String::new());
+        let image = carried.as_ref().or_else(|| stage.images.get(&migrate.service))?;
         let access = self.access.as_deref().map_err(String::as_str);
         let (config, folders) = (&stage.config, &stage.folders);
         let sight = Sight { access, config, folders, run: &stage.dir.run, migrate, image };

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use super::super::actions;
+use super::super::migrations;
 use super::super::stage::Stage;
 use super::Sight;
 use crate::action::Migrate;
@@ -14,13 +15,32 @@ static TURN: Mutex<()> = Mutex::new(());
 
 pub(super) fn look(stage: &Stage<'_>, migrate: &Migrate) -> Result<Sight, String> {
     let Some(project) = &stage.submission.compose else { return Err("the plan names no compose project".to_owned()) };
-    let env = stage.values(&migrate.env)?.into_iter().collect();
-    let image = super::image(stage, &migrate.service)?;
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let found = actions::look_at_migrations(project, &stage.config, &stage.dir.run, migrate, &image, &env);
+    let found = if migrate.carried.is_some() {
+        by_files(stage, migrate)
+    } else {
+        let env = stage.values(&migrate.env)?.into_iter().collect();
+        let image = super::image(stage, &migrate.service)?;
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        actions::look_at_migrations(project, &stage.config, &stage.dir.run, migrate, &image, &env)
+    };
     let (ok, observed, hint) = judge(found);
+    let hint = hint.map(|hint| if migrate.carried.is_some() && hint == PENDING { UNAPPLIED } else { hint });
     let seen = Seen { ok, observed: shortened(&stage.masked(&observed)), expected: "nothing pending, nothing failed".to_owned() };
     Ok(Sight::of(seen, hint.map(str::to_owned)))
+}
+
+/// Files that came with the plan have no tool to ask: they are compared with the history.
+fn by_files(stage: &Stage<'_>, migrate: &Migrate) -> Migrations {
+    let access = stage.database().map_err(|trouble| trouble.to_string());
+    let sight = migrations::Sight {
+        access: access.as_deref().map_err(String::as_str),
+        config: &stage.config,
+        folders: &stage.folders,
+        run: &stage.dir.run,
+        migrate,
+        image: "",
+    };
+    migrations::verdict(sight, &migrations::look(sight), None)
 }
 
 fn judge(found: Migrations) -> (bool, String, Option<&'static str>) {
@@ -36,6 +56,8 @@ fn judge(found: Migrations) -> (bool, String, Option<&'static str>) {
 }
 
 const PENDING: &str = "the image on the host is newer than its database: release it with a `migrate` step, or pull the old tag";
+
+const UNAPPLIED: &str = "apply them by a `migrate` step, or look at them with `landfall verify` first";
 
 #[cfg(test)]
 mod tests {

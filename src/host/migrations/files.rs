@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::tar;
-use crate::action::{Migrate, Model, Via};
+use crate::action::{Carried, CarriedFile, Migrate, Model, Via};
 use crate::history::{self, File};
 use crate::host::compose::{Config, Mount};
 use crate::host::docker;
@@ -33,6 +33,13 @@ pub(super) struct Place<'a> {
     pub migrate: &'a Migrate,
     /// The id of the image that will run.
     pub image: &'a str,
+}
+
+/// The files that came with the plan.
+pub(super) fn carried<'a>(carried: &Carried, models: &'a [Model]) -> Result<(&'a Model, String, Vec<File>), String> {
+    let model = models.first().ok_or("the plan does not say how its files are laid out")?;
+    let file = |file: &CarriedFile| File { path: file.name.clone(), bytes: file.text.clone().into_bytes() };
+    Ok((model, carried.folder.clone(), carried.files.iter().map(file).collect()))
 }
 
 /// The files of the first model whose folder is there, with that folder.

@@ -44,14 +44,14 @@ pub(super) fn look(sight: Sight<'_>) -> History {
 }
 
 fn seen(sight: Sight<'_>) -> Result<History, String> {
-    let Sight { access, config, folders, run, migrate, image } = sight;
+    let Sight { access, migrate, .. } = sight;
     if migrate.models.is_empty() {
         return Err("Landfall does not know how this tool keeps its history".to_owned());
     }
-    let place = files::Place { config, folders, run, migrate, image };
-    let fetched = files::fetch(&place, &migrate.models);
+    let fetched = files(sight);
     // Why the database cannot be asked says more than what follows from it.
     let (model, folder, files) = match access {
+        Ok(access) if migrate.carried.is_some() && access.engine() != Engine::Postgres => return Err(only_postgres(access)),
         Ok(_) => fetched?,
         Err(why) => fetched.map_err(|_| why)?,
     };
@@ -63,11 +63,23 @@ fn seen(sight: Sight<'_>) -> Result<History, String> {
     Ok(History { not_known, folder, migrations: history::compare(model, &known, &rows) })
 }
 
+/// The files that would run, with what they are to be read as and their folder: those that the plan carries, or the image's.
+fn files(sight: Sight<'_>) -> Result<(&Model, String, Vec<history::File>), String> {
+    let Sight { config, folders, run, migrate, image, .. } = sight;
+    match &migrate.carried {
+        Some(carried) => files::carried(carried, &migrate.models),
+        None => files::fetch(&files::Place { config, folders, run, migrate, image }, &migrate.models),
+    }
+}
+
 /// The files that would run now: the name and the SHA-256 of each.
 pub(super) fn hashes(sight: Sight<'_>) -> Result<Vec<(String, String)>, String> {
-    let Sight { config, folders, run, migrate, image, .. } = sight;
-    let (model, _, files) = files::fetch(&files::Place { config, folders, run, migrate, image }, &migrate.models)?;
+    let (model, _, files) = files(sight)?;
     Ok(history::known(model, &files)?.into_iter().map(|known| (known.name, known.sha256)).collect())
+}
+
+fn only_postgres(access: &Access) -> String {
+    format!("`tool = \"sql\"` applies files to PostgreSQL, and this is {}: use a tool that knows it", access.facts.server)
 }
 
 /// The history as the database has it.
@@ -117,7 +129,13 @@ fn recorded(row: Row) -> Result<Recorded, String> {
 /// What files, history and the tool's own word come to. Both witnesses must say the same, and neither that something is wrong.
 pub(super) fn verdict(sight: Sight<'_>, own: &History, told: Option<Migrations>) -> Migrations {
     if let Some(why) = &own.not_known {
-        return told.unwrap_or_else(|| Migrations::NotKnown { why: format!("the tool has no status of its own, and {why}") });
+        return told.unwrap_or_else(|| Migrations::NotKnown {
+            why: if sight.migrate.carried.is_some() {
+                why.clone()
+            } else {
+                format!("the tool has no status of its own, and {why}")
+            },
+        });
     }
     // A tool that could not be asked is no witness.
     if let Some(unknown @ Migrations::NotKnown { .. }) = told {
@@ -204,9 +222,22 @@ fn wrong(sight: Sight<'_>, own: &History, told: Option<&Migrations>) -> Option<M
     }
     let missing = names(State::Missing);
     if !missing.is_empty() {
+        let (place, old) = match &sight.migrate.carried {
+            Some(carried) => (format!("in {}", carried.folder), "this checkout"),
+            None => ("of the image".to_owned(), "the image"),
+        };
         return Some(Migrations::Failed {
-            why: format!("drift: applied, but not among the files of the image: {missing}"),
-            remedy: Some("the image is older than the database, or the file was deleted: bring it back".to_owned()),
+            why: format!("drift: applied, but not among the files {place}: {missing}"),
+            remedy: Some(format!("{old} is older than the database, or the file was deleted: bring it back")),
+        });
+    }
+    // Others refuse by themselves; here nobody else would.
+    let late = own.migrations.iter().filter(|migration| migration.late && sight.migrate.carried.is_some());
+    let late = late.map(|migration| migration.name.as_str()).collect::<Vec<_>>().join(", ");
+    if !late.is_empty() {
+        return Some(Migrations::Failed {
+            why: format!("late: not applied, but older than the newest that is: {late}"),
+            remedy: Some("give it the next free number, so that every database gets the same order".to_owned()),
         });
     }
     let skipped = names(State::Skipped);

@@ -39,7 +39,7 @@ pub fn guess(path: &str, text: &str, dialect: Dialect, metadata: Option<&str>) -
     } else {
         Tool::Unknown
     };
-    let none = marked(text, "landfall: no-transaction").is_some();
+    let none = !in_transaction(text);
     let in_transaction = match tool {
         // MySQL ends a transaction at each change of the schema.
         _ if dialect == Dialect::Mysql => false,
@@ -52,6 +52,11 @@ pub fn guess(path: &str, text: &str, dialect: Dialect, metadata: Option<&str>) -
         Tool::Sql | Tool::Unknown => !none,
     };
     Layout { tool, in_transaction }
+}
+
+/// Whether a file of plain SQL runs in a transaction: unless a comment of its own line says that it cannot.
+pub fn in_transaction(text: &str) -> bool {
+    marked(text, "landfall: no-transaction").is_none()
 }
 
 /// Whether a file undoes a migration: those are not looked at.

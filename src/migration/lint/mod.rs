@@ -18,6 +18,7 @@ mod lex;
 mod op;
 mod read;
 mod rules;
+mod script;
 mod split;
 mod token;
 mod witness;
@@ -32,8 +33,9 @@ use sha2::{Digest as _, Sha256};
 pub(super) use approval::same_file;
 pub use approval::{Approval, Approvals, FILE_NAME as APPROVALS_FILE, Granted, Judged, Waiver, entry, gate};
 pub use finding::{Finding, Severity};
-pub use layout::{Layout, guess, is_down, well_known};
+pub use layout::{Layout, guess, in_transaction, is_down, well_known};
 pub use rules::{Rule, rule, rules};
+pub use script::obstacles;
 
 use body::{Within, deeds};
 use columns::span_of;

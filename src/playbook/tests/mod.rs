@@ -5,6 +5,7 @@ mod commands;
 mod database;
 mod inventory;
 mod resolve;
+mod sql;
 mod steps;
 
 use std::path::Path;

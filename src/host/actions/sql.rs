@@ -1,0 +1,102 @@
+//! Applies the files that came with a plan: one after the other, by psql where the database is, each with its row in the history.
+//! Decides nothing about what is to be applied.
+
+use std::sync::Arc;
+
+use super::super::database::{Access, PSQL};
+use super::super::judge::Watcher;
+use super::super::stage::{Outcome, Stage};
+use super::hint;
+use crate::action::{Carried, CarriedFile, Judge, Migrate};
+use crate::event::Stream;
+use crate::history::own::{self, Work};
+use crate::protocol::HostStep;
+
+/// What is applied, and where.
+pub(super) struct Batch<'a> {
+    /// The database.
+    pub(super) access: &'a Arc<Access>,
+    /// The files.
+    pub(super) carried: &'a Carried,
+    /// The step's work.
+    pub(super) migrate: &'a Migrate,
+    /// Those that wait, by name, in order.
+    pub(super) pending: &'a [String],
+}
+
+/// Applies what waits, up to the first that does not succeed.
+pub(super) fn apply(stage: &mut Stage<'_>, step: &HostStep, batch: &Batch<'_>) -> Outcome {
+    let schema = match schema(batch.access) {
+        Ok(schema) => schema,
+        Err(why) => return Outcome::failed(format!("nothing was applied: {}", stage.masked(&why))),
+    };
+    let mut done: Vec<&str> = Vec::new();
+    for name in batch.pending {
+        // A name that was masked is not the file's: then nothing is taken for it.
+        let Some(file) = batch.carried.files.iter().find(|file| file.name == *name) else {
+            return Outcome::failed(format!("{name} is not among the files of the plan"));
+        };
+        let ended = one(stage, step, batch, file, &schema);
+        if ended.status != crate::event::Status::Ok {
+            let before = if done.is_empty() { String::new() } else { format!("; applied before it: {}", done.join(", ")) };
+            return Outcome { detail: ended.detail.clone().map(|detail| detail + &before), ..ended };
+        }
+        done.push(name);
+    }
+    Outcome::ok()
+}
+
+/// Where the history is; it is made where it is not there.
+fn schema(access: &Access) -> Result<String, String> {
+    let rows = access.query(own::SCHEMA).map_err(|trouble| trouble.to_string())?;
+    let schema = rows.into_iter().flatten().flatten().next();
+    let schema = schema.ok_or("the search_path of this login names no schema to keep the history in: create one, or grant it")?;
+    access.look(&PSQL, own::create(&schema).as_bytes()).map_err(|trouble| format!("its history cannot be kept: {trouble}"))?;
+    Ok(schema)
+}
+
+fn one(stage: &mut Stage<'_>, step: &HostStep, batch: &Batch<'_>, file: &CarriedFile, schema: &str) -> Outcome {
+    let path = format!("{}/{}", batch.carried.folder, file.name);
+    let (run, who) = (stage.dir.run.clone(), stage.submission.who.to_string());
+    let work = Work {
+        schema,
+        name: &file.name,
+        text: &file.text,
+        sha256: &own::digest(&file.text),
+        transaction: file.transaction,
+        run: run.as_str(),
+        who: &who,
+        lock_timeout_ms: batch.migrate.lock_timeout_ms,
+    };
+    stage.show(Stream::Stdout, format!("{path}\n").as_bytes());
+    let mut watcher = Watcher::new(&Judge::default(), &step.hints);
+    let ended = match stage.stream(&batch.access.client(&PSQL, work.script().as_bytes()), &mut watcher) {
+        Err(error) => return Outcome::failed(format!("{path}: psql could not be started: {error}")),
+        Ok(ended) => ended,
+    };
+    if let Some(stopped) = ended.stopped {
+        // The client is gone; its session would go on to the end of the file.
+        let _ = batch.access.query(&own::end_sessions(run.as_str()));
+        return stage.stopped(stopped, &ended.left, step).ended(&ended);
+    }
+    if ended.code == Some(0) {
+        return Outcome::ok().ended(&ended);
+    }
+    hint(stage, step, &watcher);
+    let outcome = match own::error(&watcher.complaints()) {
+        Some((_, words)) if words.contains(own::BUSY) => Outcome::failed(format!("{path} was not begun: {}", own::BUSY)),
+        Some((line, words)) => Outcome::failed(stage.masked(&format!("{path}:{line}: {words}{}", kept(file, words)))),
+        None if ended.signal.is_some() => Outcome::unknown(format!("{path}: the docker client was killed")),
+        None => Outcome::failed(format!("{path}: psql ended with code {}", ended.code.unwrap_or(-1))),
+    };
+    outcome.ended(&ended)
+}
+
+/// What is left of a file that ended with an error; of one whose connection broke only the history can tell.
+fn kept(file: &CarriedFile, words: &str) -> &'static str {
+    match (words.starts_with("ERROR:"), file.transaction) {
+        (true, true) => "; nothing of this file was kept",
+        (true, false) => "; it runs in no transaction, so what came before the error stays",
+        (false, _) => "",
+    }
+}

@@ -1,0 +1,68 @@
+//! `migrate` with `tool = "sql"`: the files are the client's, and travel with the step.
+
+use crate::action;
+use crate::migration::{Start, Tool, sql};
+use crate::protocol::{Engine, Hint};
+use crate::source::Reader;
+
+use super::{Cx, database_service, needs_database, service};
+use crate::action::Via;
+
+/// What the step says of the files; `lock_timeout_ms` was read already.
+pub(super) fn action(
+    reader: &Reader<'_>,
+    cx: &Cx<'_>,
+    tool: &Tool,
+    lock_timeout_ms: Option<u64>,
+) -> Option<(action::Migrate, Vec<Hint>)> {
+    for key in ["status", "apply", "via", "env", "pending_code", "pending", "up_to_date", "failed", "success"] {
+        if let Some(entry) = reader.entry(key) {
+            let help = "leave it out: psql applies the files where [database] says, and their history tells how that went";
+            reader.error(&entry.key.place, format!("`{key}` cannot go with `tool = \"sql\"`"), help);
+        }
+    }
+    needs_database(reader, cx)?;
+    if cx.database.is_some_and(|database| database.engine == Some(Engine::Mysql)) {
+        let help = "MySQL ends a transaction at each change of the schema: use a tool that knows it, such as dbmate or flyway";
+        reader.error(&reader.place_of("tool"), "`tool = \"sql\"` applies files to PostgreSQL only", help);
+    }
+    let service = match database_service(cx) {
+        Some(own) => {
+            if let Some(entry) = reader.entry("service") {
+                let help = "leave it out: psql runs in the database's own service";
+                reader.error(&entry.key.place, "`service` cannot go with `tool = \"sql\"`", help);
+            }
+            own
+        }
+        None => service(reader, cx)?,
+    };
+    let folder = reader.text("migrations");
+    let place = folder.as_ref().map_or_else(|| reader.place_of("tool"), |folder| folder.place.clone());
+    let folder = folder.map_or_else(|| "migrations".to_owned(), |folder| folder.value.trim_end_matches('/').to_owned());
+    if folder.is_empty() || folder.starts_with('/') {
+        let help = "write a path relative to landfall.toml: \"db/migrations\"";
+        reader.error(&place, format!("{folder:?} cannot be the folder of migrations"), help);
+        return None;
+    }
+    let carried = match sql::carried(cx.root, &folder) {
+        Ok(carried) => carried,
+        Err(all) => {
+            for wrong in all {
+                reader.error(&place, wrong.message, wrong.help);
+            }
+            return None;
+        }
+    };
+    let start = Start {
+        service,
+        // Where the database runs there is no image of ours, and none is asked for.
+        via: Via::Exec,
+        env: std::collections::BTreeMap::new(),
+        status: None,
+        apply: None,
+        folder: Some(folder),
+        lock_timeout_ms,
+    };
+    let migrate = action::Migrate { carried: Some(carried), ..tool.action(start) };
+    Some((migrate, tool.hints()))
+}

@@ -81,6 +81,8 @@ names! {
     ServiceName, "service name", is_word, "use 1 to 64 letters, digits, `_`, `.` and `-`, starting with a letter or digit";
     /// A seed declared under `[seeds.NAME]`.
     SeedName, "seed name", is_word, "use 1 to 64 letters, digits, `_`, `.` and `-`, starting with a letter or digit";
+    /// A migration tool declared under `[tools.NAME]`.
+    ToolName, "tool name", is_word, "use 1 to 64 letters, digits, `_`, `.` and `-`, starting with a letter or digit";
     /// A playbook, by its file stem.
     PlaybookName, "playbook name", is_word, "use 1 to 64 letters, digits, `_`, `.` and `-`, starting with a letter or digit";
     /// A step, unique in its playbook. Shown to people, so blanks are welcome.

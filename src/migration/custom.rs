@@ -1,12 +1,14 @@
-//! A migration tool that a playbook describes itself: its commands, exit codes and lines.
+//! A migration tool that its users describe themselves: its commands, exit codes and lines.
 
-use crate::action::{Judge, Migrate, Pattern, Signs, StatusReading};
+use crate::action::{Judge, Migrate, NameList, Pattern, Signs, StatusReading};
 
 use super::Start;
 
-/// What a playbook says about its own tool.
+/// What a playbook or an inventory says about a tool of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Custom {
+    /// What it is called.
+    pub name: String,
     /// Asks what is pending; changes nothing.
     pub status: Vec<String>,
     /// Applies what is pending.
@@ -15,12 +17,16 @@ pub struct Custom {
     pub pending_code: i32,
     /// A line of `status` that must go with it.
     pub pending: Option<String>,
+    /// A line of `status` that names one that waits; its first group is the name.
+    pub pending_name: Option<String>,
     /// A line of `status` that must go with exit code 0 when nothing waits.
     pub up_to_date: Option<String>,
     /// A line of `status` that tells of a failure.
     pub failed: Option<String>,
     /// A line that `apply` must print.
     pub success: Option<String>,
+    /// A line of `apply` that tells of a failure, whatever its exit code.
+    pub failure: Option<String>,
 }
 
 impl Custom {
@@ -30,21 +36,21 @@ impl Custom {
         Migrate {
             service: start.service,
             via: start.via,
-            tool: "custom".to_owned(),
+            tool: self.name,
             own_status: true,
             status: self.status,
             apply: self.apply,
             env: start.env,
             reading: StatusReading {
-                failed: self.failed.into_iter().map(|regex| pattern(regex, "the playbook's sign of a failure")).collect(),
+                failed: self.failed.into_iter().map(|regex| pattern(regex, "a line that tells of a failure")).collect(),
                 pending: Signs { codes: vec![self.pending_code], line: self.pending },
                 up_to_date: Signs { codes: vec![0], line: self.up_to_date },
-                names: None,
+                names: self.pending_name.map(|item| NameList { begin: String::new(), item }),
             },
             applied: Judge {
                 codes: vec![0],
                 require: self.success.into_iter().map(|regex| pattern(regex, "the line that tells success")).collect(),
-                forbid: Vec::new(),
+                forbid: self.failure.into_iter().map(|regex| pattern(regex, "a line that tells of a failure")).collect(),
             },
             models: Vec::new(),
             carried: None,

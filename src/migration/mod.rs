@@ -99,6 +99,11 @@ pub struct Start {
 }
 
 impl Tool {
+    /// Whether there is one of this name.
+    pub fn is_known(name: &str) -> bool {
+        TOOLS.iter().chain(&BY_FILES).chain(&CARRIED).any(|tool| tool.name == name)
+    }
+
     /// The action that applies what is pending and proves it.
     pub fn action(&self, start: Start) -> Migrate {
         let words = |words: &[&str]| words.iter().map(ToString::to_string).collect();

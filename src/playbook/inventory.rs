@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::name::{GroupName, HostName, ProjectName, SeedName, ServiceName};
+use crate::name::{GroupName, HostName, ProjectName, SeedName, ServiceName, ToolName};
 use crate::protocol::{Database, Retention};
 use crate::secret::Pattern;
 use crate::source::{Diags, Node, Placed, Reader, Sink, Table, is_var_name, parse, refuse_literals};
-use crate::steps::Seed;
+use crate::steps::{OwnTool, Seed};
 
 use super::notify::{self, Notify};
 
@@ -45,6 +45,8 @@ pub struct Inventory {
     pub groups: BTreeMap<GroupName, Group>,
     /// The seeds, in the order of the text.
     pub seeds: Vec<(SeedName, Seed)>,
+    /// Migration tools of its own.
+    pub tools: Vec<(ToolName, OwnTool)>,
     /// What hosts keep of runs, and where.
     pub state: State,
     /// Who else is told of runs, in the order of the text.
@@ -223,6 +225,10 @@ impl Inventory {
             hosts: named(&reader, "hosts", host),
             groups: named(&reader, "groups", group).into_iter().collect(),
             seeds: named(&reader, "seeds", seed),
+            tools: named(&reader, "tools", |name: ToolName, table| OwnTool::read(name.as_str(), table).map(|tool| (name, tool)))
+                .into_iter()
+                .flatten()
+                .collect(),
             state: reader.table("state", "[state]").map(state).unwrap_or_default(),
             notify: named(&reader, "notify", notify::read),
             metrics: reader.table("metrics", "[metrics]").and_then(|table| metrics(table, &root)),

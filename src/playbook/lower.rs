@@ -71,6 +71,7 @@ pub(super) fn view(inventory: &Inventory, playbook: &Playbook, host: &Host, opti
         has_secrets: !inventory.secrets.files.is_empty(),
         database: inventory.database.as_ref(),
         seeds: &inventory.seeds,
+        tools: &inventory.tools,
         asked_seeds: options.seeds.as_deref(),
         seen: match (&options.seeds, options.again) {
             (_, true) => Seen::Repeat,

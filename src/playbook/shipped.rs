@@ -216,6 +216,8 @@ struct Inventory {
     groups: Option<std::collections::BTreeMap<String, Group>>,
     /// Seeds, by name.
     seeds: Option<std::collections::BTreeMap<String, Seed>>,
+    /// Migration tools of your own, by name.
+    tools: Option<std::collections::BTreeMap<String, crate::steps::OwnToolWords>>,
     state: Option<State>,
     /// Who is told of runs, by name.
     notify: Option<std::collections::BTreeMap<String, super::notify::NotifyWords>>,

@@ -286,10 +286,18 @@ impl<'a> Flight<'a> {
         let all = async {
             while self.seats.values().any(|seat| seat.end.is_none()) {
                 let Some((host, news)) = self.news.recv().await else { break };
-                if let News::Ended(end, _) = news
-                    && let Some(seat) = self.seats.get_mut(&host)
-                {
-                    seat.end = Some(end);
+                match news {
+                    News::Ended(end, _) => {
+                        if let Some(seat) = self.seats.get_mut(&host) {
+                            seat.end = Some(end);
+                        }
+                    }
+                    // What was being pulled ended somehow, too.
+                    News::Events(events) => {
+                        events.iter().filter(|event| event.step.is_some()).for_each(|event| feed.pass(event));
+                        feed.settle();
+                    }
+                    _ => {}
                 }
             }
         };

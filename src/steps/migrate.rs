@@ -7,9 +7,10 @@ use schemars::JsonSchema;
 use crate::action::{self, Action};
 use crate::migration::{BY_FILES, CARRIED, Custom, Start, TOOLS, Tool, common_hints};
 use crate::protocol::Hint;
-use crate::source::{Node, Placed, Reader};
+use crate::source::{Node, Reader};
 
 use super::common::milliseconds;
+use super::own_tool::{self, OwnTool};
 use super::values::{HostValueWords, Keys, on_host};
 use super::{Cx, Lowered, migrate_sql, service, via, words};
 
@@ -21,7 +22,7 @@ pub(super) struct Migrate {
     /// "apply" (default). With "status" the step only asks, and is a check.
     mode: Option<ApplyWord>,
     /// The tool: "prisma" (6 and 7), "drizzle", "alembic", "django", "knex", "dbmate", "sqlx", "diesel", "rails", "flyway",
-    /// "golang-migrate" with commands of your own, or "sql": files NUMBER_name.sql of this folder, applied by psql where [database]
+    /// "golang-migrate" with commands of your own, one of [tools.NAME], or "sql": files NUMBER_name.sql of this folder, applied by psql where [database]
     /// says. Without it `status` and `apply` are needed.
     tool: Option<String>,
     /// The command that asks what is pending and changes nothing; in place of the tool's own.
@@ -32,12 +33,16 @@ pub(super) struct Migrate {
     pending_code: Option<i32>,
     /// Without a tool: a regular expression for a line of `status` that must go with that code.
     pending: Option<String>,
+    /// Without a tool: one for a line of `status` that names a migration that waits; its first group is the name.
+    pending_name: Option<String>,
     /// Without a tool: one for a line that must go with exit code 0 when nothing waits.
     up_to_date: Option<String>,
     /// Without a tool: one for a line of `status` that tells of a failed migration; then nothing is applied.
     failed: Option<String>,
     /// Without a tool: one for a line that `apply` must print.
     success: Option<String>,
+    /// Without a tool: one for a line of `apply` that tells of a failure, whatever its exit code.
+    failure: Option<String>,
     /// With a tool: the folder of the migration files in the image, relative to its working folder; default: the tool's usual one.
     /// With "sql": the folder here, relative to landfall.toml; default "migrations".
     migrations: Option<String>,
@@ -59,6 +64,13 @@ enum ApplyWord {
     Apply,
 }
 
+/// A tool as a step names it.
+#[derive(Debug, Clone, Copy)]
+enum Named<'a> {
+    Known(&'static Tool),
+    Declared(&'a OwnTool),
+}
+
 pub(super) fn read(reader: &Reader<'_>, cx: &Cx<'_>) -> Option<Vec<Lowered>> {
     let (migrate, hints) = action(reader, cx, true)?;
     let service = migrate.service.clone();
@@ -68,15 +80,23 @@ pub(super) fn read(reader: &Reader<'_>, cx: &Cx<'_>) -> Option<Vec<Lowered>> {
 /// What a step says of a tool, or of commands in place of one. Not everybody applies what is pending.
 pub(super) fn action(reader: &Reader<'_>, cx: &Cx<'_>, applies: bool) -> Option<(action::Migrate, Vec<Hint>)> {
     reader.choice("mode", &[("apply", ()), ("status", ())]);
-    let names: Vec<(&str, &Tool)> = TOOLS.iter().chain(&BY_FILES).chain(&CARRIED).map(|tool| (tool.name, *tool)).collect();
+    let known = TOOLS.iter().chain(&BY_FILES).chain(&CARRIED).map(|tool| (tool.name, Named::Known(tool)));
+    let declared = cx.tools.iter().map(|(name, tool)| (name.as_str(), Named::Declared(tool)));
     let tool_given = reader.entry("tool").is_some();
-    let tool = reader.choice("tool", &names).map(|tool| tool.value);
+    let (tool, declared) = match reader.choice("tool", &known.chain(declared).collect::<Vec<_>>()).map(|tool| tool.value) {
+        Some(Named::Known(tool)) => (Some(tool), None),
+        Some(Named::Declared(tool)) => (None, Some(tool)),
+        None => (None, None),
+    };
     if let Some(tool) = tool.filter(|tool| CARRIED.iter().any(|carried| carried.name == tool.name)) {
         return migrate_sql::action(reader, cx, tool, lock_timeout(reader));
     }
     let command = |key| reader.command(key).map(|command| words(&command, reader.sink()));
     let (status, apply) = (command("status"), command("apply"));
-    let own = own_reading(reader, tool);
+    let own = own_tool::answers(reader, "custom");
+    if let Some(name) = tool.map(|tool| tool.name).or_else(|| declared.map(OwnTool::name)) {
+        own_tool::refuse_answers(reader, name);
+    }
     if !tool_given {
         let (keys, help) = if applies {
             (&["status", "apply"][..], "name a tool (tool = \"prisma\"), or give both `status` and `apply` as lists")
@@ -102,15 +122,21 @@ pub(super) fn action(reader: &Reader<'_>, cx: &Cx<'_>, applies: bool) -> Option<
     let apply = if applies { apply } else { apply.or_else(|| Some(Vec::new())) };
     Some(match tool {
         Some(tool) => (tool.action(start(status, apply)), tool.hints()),
-        None if tool_given => return None,
-        None => (Custom { status: status?, apply: apply?, ..own }.action(start(None, None)), common_hints()),
+        None => {
+            let custom = match declared {
+                Some(declared) => declared.with(status, apply, reader),
+                None if tool_given => return None,
+                None => Custom { status: status?, apply: apply?, ..own },
+            };
+            (custom.action(start(None, None)), common_hints())
+        }
     })
 }
 
 fn folder(reader: &Reader<'_>, tool: Option<&Tool>) -> Option<String> {
     let folder = reader.text("migrations")?;
     if tool.is_none_or(|tool| tool.kept.is_empty()) {
-        reader.error(&reader.place_of("migrations"), "`migrations` goes with `tool` only", "leave it out");
+        reader.error(&reader.place_of("migrations"), "`migrations` goes with a tool that Landfall knows", "leave it out");
     }
     if folder.value.is_empty() || folder.value.split('/').any(|part| part == "..") {
         let help = "write a path inside the image: \"prisma/migrations\"";
@@ -125,33 +151,5 @@ fn lock_timeout(reader: &Reader<'_>) -> Option<u64> {
         None => Some(5000),
         Some(entry) if entry.value.value == Node::Text("off".to_owned()) => None,
         Some(_) => reader.duration("lock_timeout").map(|limit| milliseconds(limit.value)),
-    }
-}
-
-/// How the answers of a playbook's own commands are read.
-fn own_reading(reader: &Reader<'_>, tool: Option<&Tool>) -> Custom {
-    let code: Option<Placed<i64>> = reader.whole("pending_code", 0..=255);
-    let [pending, up_to_date, failed, success] = ["pending", "up_to_date", "failed", "success"].map(|key| reader.regex(key));
-    if let Some(tool) = tool {
-        for key in ["pending_code", "pending", "up_to_date", "failed", "success"] {
-            if reader.entry(key).is_some() {
-                let message = format!("`{key}` cannot go with `tool`: what {} prints is known", tool.name);
-                reader.error(&reader.place_of(key), message, "leave the one or the other out");
-            }
-        }
-    }
-    if let Some(code) = code.as_ref().filter(|code| code.value == 0 && pending.is_none()) {
-        let help =
-            "exit code 0 is also that of nothing pending: add `pending`, a regular expression for the line that tells them apart";
-        reader.error(&code.place, "`pending_code = 0` needs `pending`", help);
-    }
-    Custom {
-        status: Vec::new(),
-        apply: Vec::new(),
-        pending_code: code.and_then(|code| i32::try_from(code.value).ok()).unwrap_or(1),
-        pending: pending.map(|regex| regex.value),
-        up_to_date: up_to_date.map(|regex| regex.value),
-        failed: failed.map(|regex| regex.value),
-        success: success.map(|regex| regex.value),
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct MigrateStatus {
     pending_code: Option<i32>,
     /// Without a tool: a regular expression for a line of `status` that must go with that code.
     pending: Option<String>,
+    /// Without a tool: one for a line of `status` that names a migration that waits; its first group is the name.
+    pending_name: Option<String>,
     /// Without a tool: one for a line that must go with exit code 0 when nothing waits.
     up_to_date: Option<String>,
     /// Without a tool: one for a line of `status` that tells of a failed migration.

@@ -14,6 +14,7 @@ mod logs;
 mod migrate;
 mod migrate_sql;
 mod migrate_status;
+mod own_tool;
 mod port_closed;
 mod pull;
 mod restore;
@@ -32,11 +33,13 @@ use schemars::{Schema, SchemaGenerator};
 
 use crate::action::{Action, Probe, Via};
 use crate::migration::forbidden;
-use crate::name::{SeedName, ServiceName};
+use crate::name::{SeedName, ServiceName, ToolName};
 use crate::protocol::{ComposeProject, Database, Hint, LedgerKey, Seen, Way};
 use crate::source::{Node, Placed, Reader, Sink, nearest};
 
 pub use common::{Common, Once};
+pub use own_tool::OwnTool;
+pub(crate) use own_tool::OwnToolWords;
 pub use seed::Seed;
 pub use shown::{expected, shown};
 pub use work::{ClientSecret, ClientValue, DriverWork, HereHttp, HereLook, HereProbe, LocalCommand};
@@ -101,6 +104,8 @@ pub struct Cx<'a> {
     pub database: Option<&'a Database>,
     /// The seeds that the inventory declares.
     pub seeds: &'a [(SeedName, Seed)],
+    /// The migration tools that it declares.
+    pub tools: &'a [(ToolName, OwnTool)],
     /// The seeds named on the command line: what a `seed` step without `seeds` runs.
     pub asked_seeds: Option<&'a [SeedName]>,
     /// What to do with a seed that ran before.

@@ -1,5 +1,6 @@
 //! A migration: ask what is pending, apply it, ask again. Success needs all three: the exit code, the tool's success line, and
-//! nothing pending and nothing failed afterwards, by the tool's word and by Landfall's own view; an exit code alone is not proof.
+//! nothing pending and nothing failed afterwards, by Landfall's own view, or by the tool's where that is the only one; an exit code
+//! alone is not proof.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -33,33 +34,10 @@ pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate)
         Ok(held) => held,
         Err(outcome) => return outcome,
     };
-    let pending = match unchanged(stage, step, migrate, &view).map_or_else(|| status(stage, step, migrate, &view), Ok) {
+    let pending = match pending(stage, step, migrate, &view) {
+        Ok(Some(pending)) => pending,
+        Ok(None) => return Outcome { detail: Some("nothing pending".into()), ..Outcome::ok() },
         Err(outcome) => return outcome,
-        Ok(Migrations::UpToDate) => return Outcome { detail: Some("nothing pending".into()), ..Outcome::ok() },
-        Ok(Migrations::Pending { names }) => match stage.approved.get(&step.name) {
-            // What was approved is what runs.
-            Some(Migrations::Pending { names: approved }) if *approved != names => {
-                return Outcome::failed(format!(
-                    "nothing was applied: pending now is {}, approved was {}",
-                    names.join(", "),
-                    approved.join(", ")
-                ));
-            }
-            Some(Migrations::UpToDate) => {
-                return Outcome::failed(format!(
-                    "nothing was applied: pending now is {}, approved was nothing",
-                    names.join(", ")
-                ));
-            }
-            _ => names,
-        },
-        Ok(Migrations::Failed { why, remedy }) => {
-            advise(stage, step, remedy);
-            return Outcome::failed(format!("nothing was applied: {why}"));
-        }
-        Ok(Migrations::NotKnown { why }) => {
-            return Outcome::failed(format!("nothing was applied, for the status is not known: {why}"));
-        }
     };
     if let Err(outcome) = view.as_shown(stage, step, migrate, &pending) {
         return outcome;
@@ -119,6 +97,29 @@ pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate)
             Outcome { detail: Some(detail), ..applied }
         }
     }
+}
+
+/// What is to be applied, and was approved; none: nothing is pending.
+fn pending(stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate, view: &View) -> Result<Option<Vec<String>>, Outcome> {
+    let found = unchanged(stage, step, migrate, view).map_or_else(|| status(stage, step, migrate, view), Ok)?;
+    let names = match found {
+        Migrations::UpToDate => return Ok(None),
+        Migrations::Pending { names } => names,
+        Migrations::Failed { why, remedy } => {
+            advise(stage, step, remedy);
+            return Err(Outcome::failed(format!("nothing was applied: {why}")));
+        }
+        Migrations::NotKnown { why } => {
+            return Err(Outcome::failed(format!("nothing was applied, for the status is not known: {why}")));
+        }
+    };
+    // What was approved is what runs.
+    let approved = match stage.approved.get(&step.name) {
+        Some(Migrations::Pending { names: approved }) if *approved != names => approved.join(", "),
+        Some(Migrations::UpToDate) => "nothing".to_owned(),
+        _ => return Ok(Some(names)),
+    };
+    Err(Outcome::failed(format!("nothing was applied: pending now is {}, approved was {approved}", names.join(", "))))
 }
 
 /// What is said of a tool that did not come to its end by itself: its statement may have.

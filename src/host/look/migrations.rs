@@ -1,4 +1,4 @@
-//! Whether migrations wait or have failed: the tool's own status, in a throw-away container. Applies nothing.
+//! Whether migrations wait or have failed: by the tool's own status, in a throw-away container, and by files and history. Applies nothing.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -14,23 +14,23 @@ use crate::facts::Migrations;
 static TURN: Mutex<()> = Mutex::new(());
 
 pub(super) fn look(stage: &Stage<'_>, migrate: &Migrate) -> Result<Sight, String> {
-    let Some(project) = &stage.submission.compose else { return Err("the plan names no compose project".to_owned()) };
-    let found = if migrate.carried.is_some() {
-        by_files(stage, migrate)
-    } else {
-        let env = stage.values(&migrate.env)?.into_iter().collect();
-        let image = super::image(stage, &migrate.service)?;
-        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        actions::look_at_migrations(project, &stage.config, &stage.dir.run, migrate, &image, &env)
-    };
+    let found = found(stage, migrate)?;
     let (ok, observed, hint) = judge(found);
     let hint = hint.map(|hint| if migrate.carried.is_some() && hint == PENDING { UNAPPLIED } else { hint });
     let seen = Seen { ok, observed: shortened(&stage.masked(&observed)), expected: "nothing pending, nothing failed".to_owned() };
     Ok(Sight::of(seen, hint.map(str::to_owned)))
 }
 
-/// Files that came with the plan have no tool to ask: they are compared with the history.
-fn by_files(stage: &Stage<'_>, migrate: &Migrate) -> Migrations {
+/// What the tool says, and what files and history say where the database can be asked. Files that came with the plan have no tool.
+fn found(stage: &Stage<'_>, migrate: &Migrate) -> Result<Migrations, String> {
+    let Some(project) = &stage.submission.compose else { return Err("the plan names no compose project".to_owned()) };
+    let (mut image, mut told) = (String::new(), None);
+    if migrate.carried.is_none() {
+        let env = stage.values(&migrate.env)?.into_iter().collect();
+        image = super::image(stage, &migrate.service)?;
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        told = Some(actions::look_at_migrations(project, &stage.config, &stage.dir.run, migrate, &image, &env));
+    }
     let access = stage.database().map_err(|trouble| trouble.to_string());
     let sight = migrations::Sight {
         access: access.as_deref().map_err(String::as_str),
@@ -38,9 +38,12 @@ fn by_files(stage: &Stage<'_>, migrate: &Migrate) -> Migrations {
         folders: &stage.folders,
         run: &stage.dir.run,
         migrate,
-        image: "",
+        image: &image,
     };
-    migrations::verdict(sight, &migrations::look(sight), None)
+    Ok(match (told, access.is_ok()) {
+        (Some(told), false) => told,
+        (told, _) => migrations::verdict(sight, &migrations::look(sight), told),
+    })
 }
 
 fn judge(found: Migrations) -> (bool, String, Option<&'static str>) {

@@ -73,7 +73,7 @@ fn check_tells_everything_of_all_files() {
     2 | production = true
       | ^^^^^^^^^^
       |
-      = help: its keys are compose, database, groups, hosts, mask, metrics, notify, project, secrets, seeds, ssh, state, vars
+      = help: its keys are compose, database, groups, hosts, mask, metrics, notify, project, secrets, seeds, ssh, state, tools, vars
 
     error: unknown kind "helth"
      --> DIR/playbooks/release.toml:2:8
@@ -100,7 +100,7 @@ fn check_tells_everything_of_all_files() {
        = help: add a [compose] table with `dir` and `files`
     "#);
     let json = serde_json::to_string(&diags.to_json()[0]).expect("json");
-    insta::assert_snapshot!(json.replace(&*folder.path().to_string_lossy(), "DIR"), @r#"{"code":2,"file":"DIR/landfall.toml","line":2,"column":1,"message":"unknown key `production` in landfall.toml","help":"its keys are compose, database, groups, hosts, mask, metrics, notify, project, secrets, seeds, ssh, state, vars"}"#);
+    insta::assert_snapshot!(json.replace(&*folder.path().to_string_lossy(), "DIR"), @r#"{"code":2,"file":"DIR/landfall.toml","line":2,"column":1,"message":"unknown key `production` in landfall.toml","help":"its keys are compose, database, groups, hosts, mask, metrics, notify, project, secrets, seeds, ssh, state, tools, vars"}"#);
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn schemas_name_the_keys_that_readers_know() {
         let own: std::collections::BTreeSet<&str> =
             properties.keys().map(String::as_str).chain((!properties.contains_key("retry")).then_some("retry")).collect();
         // What cannot go with the mode is known only to be refused.
-        let refused = |key: &&str| !mode.is_empty() && ["apply", "success", "lock_timeout"].contains(key);
+        let refused = |key: &&str| !mode.is_empty() && ["apply", "success", "failure", "lock_timeout"].contains(key);
         let keys: std::collections::BTreeSet<&str> = keys.into_iter().filter(|key| !refused(key)).collect();
         assert_eq!(keys, own, "{name}");
         for (key, property) in properties.iter().filter(|(key, _)| *key != "kind") {

@@ -96,7 +96,7 @@ file = ["y"]
     11 | [firewall]
        |  ^^^^^^^^
        |
-       = help: its keys are compose, database, groups, hosts, mask, metrics, notify, project, secrets, seeds, ssh, state, vars
+       = help: its keys are compose, database, groups, hosts, mask, metrics, notify, project, secrets, seeds, ssh, state, tools, vars
 
     error: unknown key `port` in [database]
       --> landfall.toml:15:1

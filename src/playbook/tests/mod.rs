@@ -7,6 +7,7 @@ mod inventory;
 mod resolve;
 mod sql;
 mod steps;
+mod tools;
 
 use std::path::Path;
 

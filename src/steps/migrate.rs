@@ -120,17 +120,15 @@ pub(super) fn action(reader: &Reader<'_>, cx: &Cx<'_>, applies: bool) -> Option<
     let service = service(reader, cx)?;
     let start = |status, apply| Start { service: service.clone(), via, env, status, apply, folder, lock_timeout_ms };
     let apply = if applies { apply } else { apply.or_else(|| Some(Vec::new())) };
-    Some(match tool {
-        Some(tool) => (tool.action(start(status, apply)), tool.hints()),
-        None => {
-            let custom = match declared {
-                Some(declared) => declared.with(status, apply, reader),
-                None if tool_given => return None,
-                None => Custom { status: status?, apply: apply?, ..own },
-            };
-            (custom.action(start(None, None)), common_hints())
-        }
-    })
+    if let Some(tool) = tool {
+        return Some((tool.action(start(status, apply)), tool.hints()));
+    }
+    let custom = match declared {
+        Some(declared) => declared.with(status, apply, reader),
+        None if tool_given => return None,
+        None => Custom { status: status?, apply: apply?, ..own },
+    };
+    Some((custom.action(start(None, None)), common_hints()))
 }
 
 fn folder(reader: &Reader<'_>, tool: Option<&Tool>) -> Option<String> {

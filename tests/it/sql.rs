@@ -58,7 +58,7 @@ fn what_waits_is_shown_applied_once_and_verified() {
         "db/migrations/10_ages.sql",
         "-- 2026-03-03: their ages\nALTER TABLE voters ADD COLUMN age int;\nDROP TABLE ballots;\n",
     );
-    project.landfall(&["plan", "sql"]).expect(0, &["10_ages.sql:3: drop-table"]);
+    project.landfall(&["plan", "sql"]).expect(7, &["10_ages.sql:3: drop-table"]);
     project.landfall(&["verify", "sql"]).expect(0, &["2 applied, unchanged", "10_ages.sql"]);
     project.landfall(&["verify", "sql", "--apply"]).expect(7, &["nobody is there to confirm"]);
     project.write("db/migrations/10_ages.sql", "-- 2026-03-03: their ages\nALTER TABLE voters ADD COLUMN age int;\n");

@@ -8,8 +8,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::kill::LABEL;
 use super::process::{self, Spawn};
-use crate::name::ServiceName;
+use crate::name::{RunId, ServiceName};
 
 /// How long Docker may take for a look.
 const LOOK: Duration = Duration::from_secs(30);
@@ -212,6 +213,32 @@ pub(super) fn has_network(name: &str) -> Result<bool, Trouble> {
 /// Points a tag at an image that is here.
 pub(super) fn tag(image: &str, name: &str) -> Result<(), Trouble> {
     docker(&["tag", "--", image, name]).map(drop)
+}
+
+/// A container that shows what an image holds. It is never started, and removed when this is dropped.
+#[derive(Debug)]
+pub(super) struct Unstarted(String);
+
+impl Unstarted {
+    /// Makes it, for a run.
+    pub(super) fn of(run: &RunId, image: &str) -> Result<Self, Trouble> {
+        let label = format!("{LABEL}={run}");
+        let words = ["create", "--pull", "never", "--network", "none", "--log-driver", "none", "--label", &label];
+        // The program that it names need not be there.
+        let words = [&words[..], &["--entrypoint", "/never-started", "--", image]].concat();
+        docker(&words).map(|id| Self(id.trim().to_owned()))
+    }
+
+    /// Its id.
+    pub(super) fn id(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Drop for Unstarted {
+    fn drop(&mut self) {
+        let _ = remove(&self.0);
+    }
 }
 
 /// Removes a container and its anonymous volumes.

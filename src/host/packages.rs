@@ -6,8 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::compose::Config;
-use super::docker;
-use super::kill::LABEL;
+use super::docker::{self, Unstarted};
 use super::migrations::tar;
 use super::process::{self, Spawn};
 use crate::name::{RunId, ServiceName};
@@ -43,12 +42,9 @@ pub(super) fn scripts(config: &Config, run: &RunId, service: &ServiceName, image
 
 /// A file of an image, out of a container that is never started.
 fn of_image(run: &RunId, image: &str, path: &Path) -> Option<Vec<u8>> {
-    let label = format!("{LABEL}={run}");
-    let words = ["create", "--pull", "never", "--network", "none", "--log-driver", "none", "--label", &label];
-    let words = [&words[..], &["--entrypoint", "/never-started", "--", image]].concat();
-    let id = docker::run(&words).ok()?.trim().to_owned();
-    let copied = process::capture(&Spawn::new(["docker", "cp", "--", &format!("{id}:{}", path.display()), "-"]), COPY);
-    let _ = docker::remove(&id);
+    let container = Unstarted::of(run, image).ok()?;
+    let from = format!("{}:{}", container.id(), path.display());
+    let copied = process::capture(&Spawn::new(["docker", "cp", "--", &from, "-"]), COPY);
     let (ended, kept) = copied.ok().filter(|(ended, _)| ended.code == Some(0))?;
     drop(ended);
     tar::files(&kept.stdout).ok()?.into_iter().next().map(|file| file.bytes)

@@ -5,6 +5,7 @@ use crate::migration::{Start, Tool, sql};
 use crate::protocol::{Engine, Hint};
 use crate::source::Reader;
 
+use super::own_tool::ANSWERS;
 use super::{Cx, database_service, needs_database, service};
 use crate::action::Via;
 
@@ -15,7 +16,7 @@ pub(super) fn action(
     tool: &Tool,
     lock_timeout_ms: Option<u64>,
 ) -> Option<(action::Migrate, Vec<Hint>)> {
-    for key in ["status", "apply", "via", "env", "pending_code", "pending", "up_to_date", "failed", "success"] {
+    for key in ["status", "apply", "via", "env"].into_iter().chain(ANSWERS) {
         if let Some(entry) = reader.entry(key) {
             let help = "leave it out: psql applies the files where [database] says, and their history tells how that went";
             reader.error(&entry.key.place, format!("`{key}` cannot go with `tool = \"sql\"`"), help);

@@ -44,7 +44,7 @@ pub(crate) struct OwnToolWords {
 }
 
 /// The keys that say how answers are read.
-const ANSWERS: [&str; 7] = ["pending_code", "pending", "pending_name", "up_to_date", "failed", "success", "failure"];
+pub(super) const ANSWERS: [&str; 7] = ["pending_code", "pending", "pending_name", "up_to_date", "failed", "success", "failure"];
 
 impl OwnTool {
     /// Reads `[tools.NAME]`.

@@ -52,7 +52,7 @@ pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate)
         via: migrate.via,
         argv: migrate.apply.clone(),
         env: view.env(stage, migrate),
-        judge: Judge { codes: migrate.applied.codes.clone(), ..migrate.applied.clone() },
+        judge: migrate.applied.clone(),
     };
     stage.watch = view.watch(step);
     let applied = match (&migrate.carried, view.access()) {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags};
 
 use super::{Access, Engine, PSQL, Trouble};
+use crate::history::own::LOCKS;
 use crate::host::process;
 
 /// How long the session may take to answer.
@@ -60,8 +61,8 @@ fn postgres(name: &str) -> String {
     )
 }
 
-/// What the lock of PostgreSQL is called: "Land", and the first of its kind.
-const CLASS: u32 = 0x4c61_6e64;
+/// What the lock of PostgreSQL is called: the first of Landfall's own.
+const CLASS: u32 = LOCKS;
 const OBJECT: u32 = 1;
 
 fn mysql(name: &str) -> String {

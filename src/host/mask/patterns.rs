@@ -154,7 +154,7 @@ fn addresses(text: &[u8]) -> Vec<Range<usize>> {
         let after = at + length;
         let run = text[after..].iter().take(DOMAIN).position(|byte| !is_domain(*byte));
         let run = run.unwrap_or_else(|| (text.len() - after).min(DOMAIN));
-        let domain = text[after..after + run].trim_ascii_end();
+        let domain = &text[after..after + run];
         let domain = &domain[..domain.iter().rposition(|byte| !matches!(byte, b'.' | b'-')).map_or(0, |last| last + 1)];
         if start < at && is_of_a_mailbox(domain) {
             found.push(start..after + domain.len());

@@ -11,8 +11,7 @@ use super::tar;
 use crate::action::{Carried, CarriedFile, Migrate, Model, Via};
 use crate::history::{self, File};
 use crate::host::compose::{Config, Mount};
-use crate::host::docker;
-use crate::host::kill::LABEL;
+use crate::host::docker::{self, Unstarted};
 use crate::host::process::{self, CAPTURE, Spawn};
 use crate::name::RunId;
 
@@ -87,8 +86,8 @@ fn absolute(work: &str, folder: &str) -> String {
 enum Source<'a> {
     /// The application's own container.
     Container(String),
-    /// An image, by way of a container that is made when it is needed, never started, and removed at the end.
-    Image { place: &'a Place<'a>, made: OnceCell<String> },
+    /// An image, by way of a container that is made when it is needed.
+    Image { place: &'a Place<'a>, made: OnceCell<Unstarted> },
 }
 
 impl<'a> Source<'a> {
@@ -122,11 +121,13 @@ impl<'a> Source<'a> {
                 if let Some(files) = known.get(&key) {
                     return Ok(files.clone());
                 }
-                let id = match made.get() {
-                    Some(id) => id.clone(),
-                    None => made_of(place).map(|id| made.get_or_init(|| id).clone())?,
+                let container = if let Some(container) = made.get() {
+                    container
+                } else {
+                    let container = Unstarted::of(place.run, place.image).map_err(|trouble| said(&trouble))?;
+                    made.get_or_init(|| container)
                 };
-                let files = of_container(&id, folder)?;
+                let files = of_container(container.id(), folder)?;
                 known.insert(key, files.clone());
                 Ok(files)
             }
@@ -150,25 +151,6 @@ fn of_container(id: &str, folder: &str) -> Result<Option<Vec<File>>, String> {
     // The stream begins at the folder's own name.
     let below = |file: File| Some(File { path: file.path.split_once('/')?.1.to_owned(), ..file });
     Ok(Some(tar::files(&kept.stdout)?.into_iter().filter_map(below).collect()))
-}
-
-/// A container that shows what an image holds, and is never started.
-fn made_of(place: &Place<'_>) -> Result<String, String> {
-    let label = format!("{LABEL}={}", place.run);
-    let words = ["create", "--pull", "never", "--network", "none", "--log-driver", "none", "--label", &label];
-    // The program that it names need not be there.
-    let words = [&words[..], &["--entrypoint", "/never-started", "--", place.image]].concat();
-    docker::run(&words).map(|id| id.trim().to_owned()).map_err(|trouble| said(&trouble))
-}
-
-impl Drop for Source<'_> {
-    fn drop(&mut self) {
-        if let Self::Image { made, .. } = self
-            && let Some(id) = made.get()
-        {
-            let _ = docker::remove(id);
-        }
-    }
 }
 
 /// The files below a folder of the host; none where there is no such folder. Links are not followed.

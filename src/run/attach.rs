@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::contact::{Contact, Reach};
 use super::flight::Flight;
-use super::host::{HostRun, News, Part, Source};
+use super::host::{HostRun, News, Part, Source, Start};
 use super::journal::{Entry, Journal};
 use super::outcome::{HostEnd, exit_code};
 use super::signals::Signals;
@@ -76,7 +76,7 @@ pub async fn attach(
         orders.push(order);
         in_the_past.insert(at.name.clone());
         ends.insert(at.name, None);
-        tokio::task::spawn_local(HostRun::new(Arc::clone(reach), part, sender.clone(), wanted).play(contact));
+        tokio::task::spawn_local(HostRun::new(Arc::clone(reach), part, sender.clone(), wanted).play(Start::Open(contact)));
     }
     let (mut stops, mut started, mut left) = (Vec::new(), false, BTreeSet::new());
     while ends.iter().any(|(host, end)| end.is_none() && !left.contains(host)) {

@@ -7,7 +7,7 @@ use crate::facts::Refusal;
 use crate::name::HostName;
 use crate::playbook::Target;
 use crate::protocol::{Reply, Request};
-use crate::runtime::{Link, Login, OpenError, OpenFailure, Programs};
+use crate::runtime::{Link, Login, OpenError, OpenFailure, Programs, Stream};
 use crate::ssh::{self, Connection, Operator, Sources};
 use crate::vault::Vault;
 
@@ -25,6 +25,18 @@ pub struct Reach {
     pub vault: Arc<Vault>,
 }
 
+/// A host that let this client in. Nothing runs there yet.
+pub struct Reached {
+    /// Its name in the inventory.
+    pub host: HostName,
+    /// Address and port.
+    pub address: String,
+    /// The login.
+    pub user: String,
+    sudo: bool,
+    connection: Connection,
+}
+
 /// A host within reach.
 pub struct Contact {
     /// Its name in the inventory.
@@ -38,37 +50,58 @@ pub struct Contact {
     connection: Connection,
 }
 
-impl Contact {
-    /// Connects, and opens the host program.
+impl Reached {
+    /// Connects.
     pub async fn make(reach: &Reach, host: &HostName, target: &Target) -> Result<Self, Stop> {
         let settings =
             ssh::resolve(&ssh_target(host, target), &reach.sources).await.map_err(|error| Stop::from(error).on(host))?;
         let connection = ssh::connect(&settings, &reach.operator).await.map_err(|error| Stop::from(error).on(host))?;
-        let port = settings.port.value;
-        let port = if port == 22 { String::new() } else { format!(":{port}") };
-        let login = format!("{}@{}{port}", settings.user.value, settings.address.value);
-        let link = Self::link(reach, host, target, &login, &connection).await?;
         let address = format!("{}:{}", settings.address.value, settings.port.value);
-        Ok(Self { host: host.clone(), link, address, user: settings.user.value.clone(), connection })
+        Ok(Self { host: host.clone(), address, user: settings.user.value.clone(), sudo: target.sudo, connection })
     }
 
-    async fn link(reach: &Reach, host: &HostName, target: &Target, login: &str, connection: &Connection) -> Result<Link, Stop> {
-        let told = |error| Stop::from(error).on(host);
-        if !target.sudo {
-            return Link::open(connection, &reach.programs, &Login::User).await.map_err(told);
+    /// Opens the host program.
+    pub async fn open(self, reach: &Reach) -> Result<Contact, Stop> {
+        let opened = self.as_whom(reach, async |login| Link::open(&self.connection, &reach.programs, &login).await).await;
+        let link = opened.map_err(|failure| Stop::from(failure).on(&self.host))?;
+        Ok(self.with(link))
+    }
+
+    /// Opens the host program and asks it something in the same breath. Where that fails, the host may have taken the request.
+    pub async fn open_asking(self, reach: &Reach, first: &Request) -> Result<(Contact, Stream), OpenFailure> {
+        let asking = async |login| Link::open_asking(&self.connection, &reach.programs, &login, first).await;
+        let (link, stream) = self.as_whom(reach, asking).await?;
+        Ok((self.with(link), stream))
+    }
+
+    fn with(self, link: Link) -> Contact {
+        let Self { host, address, user, connection, .. } = self;
+        Contact { host, link, address, user, connection }
+    }
+
+    /// Opens it as the login, or as root by sudo: with a password where it wants one.
+    async fn as_whom<T>(&self, reach: &Reach, open: impl AsyncFn(Login) -> Result<T, OpenFailure>) -> Result<T, OpenFailure> {
+        if !self.sudo {
+            return open(Login::User).await;
         }
-        match Link::open(connection, &reach.programs, &Login::Sudo).await {
+        match open(Login::Sudo).await {
             Err(OpenFailure::Program(OpenError::PasswordWanted)) => {}
-            opened => return opened.map_err(told),
+            opened => return opened,
         }
-        let Some(password) = reach.operator.sudo_password(login).await else {
-            return Err(told(OpenError::PasswordWanted.into()));
-        };
-        let opened = Link::open(connection, &reach.programs, &Login::SudoWith(password)).await;
+        let login = format!("{}@{}", self.user, self.address.strip_suffix(":22").unwrap_or(&self.address));
+        let password = reach.operator.sudo_password(&login).await.ok_or(OpenError::PasswordWanted)?;
+        let opened = open(Login::SudoWith(password)).await;
         if matches!(opened, Err(OpenFailure::Program(OpenError::PasswordWrong))) {
-            reach.operator.refuse_sudo_password(login).await;
+            reach.operator.refuse_sudo_password(&login).await;
         }
-        opened.map_err(told)
+        opened
+    }
+}
+
+impl Contact {
+    /// Connects, and opens the host program.
+    pub async fn make(reach: &Reach, host: &HostName, target: &Target) -> Result<Self, Stop> {
+        Reached::make(reach, host, target).await?.open(reach).await
     }
 
     /// Asks for something that has one answer.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::contact::{Contact, Reach};
-use super::host::{HostRun, News, Part, Source, Wanted};
+use super::host::{HostRun, News, Part, Source, Start, Wanted};
 use super::journal::{Entry, Journal};
 use super::outcome::{HostEnd, exit_code};
 use super::signals::{Signals, Wish};
@@ -138,10 +138,10 @@ impl<'a> Flight<'a> {
     }
 
     /// Submits a host's part.
-    pub(super) fn begin(&mut self, contact: Contact, submission: String) {
+    pub(super) fn begin(&mut self, start: Start, submission: String) {
         // Who submits a run has told of it.
         self.told_start = true;
-        let Some(host) = self.host(&contact.host) else { return };
+        let Some(host) = self.host(start.host()) else { return };
         let part = Part {
             host: host.name.clone(),
             target: host.target.clone(),
@@ -152,7 +152,7 @@ impl<'a> Flight<'a> {
             reconnect_for: self.options.reconnect_for,
             keyed: self.options.key.is_some(),
         };
-        self.seat(part, contact, self.given);
+        self.seat(part, start, self.given);
     }
 
     /// Takes a host's part over from a client that is gone: what was let go then is this client's to answer now.
@@ -169,17 +169,17 @@ impl<'a> Flight<'a> {
             keyed: false,
         };
         let name = part.host.clone();
-        self.seat(part, contact, true);
+        self.seat(part, Start::Open(contact), true);
         if let Some(seat) = self.seats.get_mut(&name) {
             seat.taken_over = true;
         }
     }
 
-    fn seat(&mut self, part: Part, contact: Contact, let_go: bool) {
+    fn seat(&mut self, part: Part, start: Start, let_go: bool) {
         let (wanted, orders) = mpsc::unbounded_channel();
         self.seats.insert(part.host.clone(), Seat::new(wanted, let_go));
         let run = HostRun::new(Arc::clone(&self.reach), part, self.tell_news.clone(), orders);
-        tokio::task::spawn_local(run.play(contact));
+        tokio::task::spawn_local(run.play(start));
     }
 
     /// Whether the key led to a run that was there already.

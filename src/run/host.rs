@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
-use super::contact::{Contact, Reach, pause};
+use super::contact::{Contact, Reach, Reached, pause};
 use super::outcome::HostEnd;
 use super::stop::Stop;
 use crate::event::{Approved, Body, Event, VERSION, timestamp};
@@ -17,7 +17,7 @@ use crate::name::{HostName, RunId, StepName};
 use crate::playbook::Target;
 use crate::protocol::{Answer, Reply, Request, RunState, StateDir};
 use crate::record::Reader;
-use crate::runtime::{LinkError, StreamItem};
+use crate::runtime::{OpenFailure, Stream, StreamItem};
 
 /// What is read from a host.
 #[derive(Debug, Clone)]
@@ -47,6 +47,24 @@ pub(super) struct Part {
     pub reconnect_for: Duration,
     /// Whether a key was given: only then may the host answer with another run than was submitted.
     pub keyed: bool,
+}
+
+/// How far contact has come when a part begins.
+pub(super) enum Start {
+    /// It stands.
+    Open(Contact),
+    /// The host program is opened with the part's own request: a round trip less.
+    Reached(Reached),
+}
+
+impl Start {
+    /// The host's name.
+    pub(super) fn host(&self) -> &HostName {
+        match self {
+            Self::Open(contact) => &contact.host,
+            Self::Reached(reached) => &reached.host,
+        }
+    }
 }
 
 /// What the run wants of a host. Each may be said twice.
@@ -127,7 +145,8 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// Why reading stopped.
 enum Break {
     Ended(HostEnd, Option<Stop>),
-    Lost(LinkError),
+    /// The contact is gone, and why.
+    Lost(String),
 }
 
 impl HostRun {
@@ -144,36 +163,76 @@ impl HostRun {
     }
 
     /// Plays the part to its end.
-    pub(super) async fn play(mut self, contact: Contact) {
-        let mut contact = contact;
+    pub(super) async fn play(mut self, start: Start) {
         let (mut since, mut attempts) = (Instant::now(), 0);
+        let mut asked = self.ask(start).await;
         let (end, stop) = loop {
             let made = Instant::now();
-            let broken = self.read(&contact).await;
-            contact.close().await;
-            let error = match broken {
+            let broken = match asked {
+                Ok((contact, stream)) => {
+                    let broken = self.read(&contact, stream).await;
+                    contact.close().await;
+                    broken
+                }
+                Err(broken) => broken,
+            };
+            let cause = match broken {
                 Break::Ended(end, stop) => break (end, stop),
-                Break::Lost(error) => error,
+                Break::Lost(cause) => cause,
             };
             if std::mem::take(&mut self.heard) || made.elapsed() > STOOD {
                 (since, attempts) = (Instant::now(), 0);
             }
-            self.tell(Body::ConnectionLost { cause: error.to_string() }).await;
-            contact = match self.again(since, &mut attempts).await {
-                Ok(made) => made,
+            self.tell(Body::ConnectionLost { cause }).await;
+            asked = match self.again(since, &mut attempts).await {
+                Ok(asked) => {
+                    let offset = self.reader.offset();
+                    self.tell(Body::Reconnected { offset }).await;
+                    Ok(asked)
+                }
                 Err(stop) => {
                     let end = if self.sent || self.accepted { HostEnd::Unknown } else { HostEnd::Unreachable };
                     break (end, Some(stop));
                 }
             };
-            let offset = self.reader.offset();
-            self.tell(Body::Reconnected { offset }).await;
         };
         let _ = self.news.send((self.part.host.clone(), News::Ended(end, stop))).await;
     }
 
+    /// Asks for the record: over a contact that stands, or together with what makes it.
+    async fn ask(&mut self, start: Start) -> Result<(Contact, Stream), Break> {
+        let request = self.request();
+        match start {
+            Start::Open(contact) => match contact.link.stream(request) {
+                Ok(stream) => {
+                    self.sent = true;
+                    Ok((contact, stream))
+                }
+                Err(error) => Err(Break::Lost(error.to_string())),
+            },
+            Start::Reached(reached) => {
+                let asked = reached.open_asking(&self.reach, &request).await;
+                self.sent = asked.as_ref().err().is_none_or(OpenFailure::may_have_begun);
+                asked.map_err(|failure| {
+                    let cause = failure.to_string();
+                    let lost = self.sent && failure.is_lost();
+                    let stop = Stop::from(failure).on(&self.part.host);
+                    match stop.code {
+                        _ if lost => Break::Lost(cause),
+                        _ if self.sent => {
+                            let message = format!("{}: whether the run has begun there is not known", stop.message);
+                            Break::Ended(HostEnd::Unknown, Some(Stop { code: 6, message, ..stop }))
+                        }
+                        3 => Break::Ended(HostEnd::Unreachable, Some(stop)),
+                        code => Break::Ended(HostEnd::Done(code), Some(stop)),
+                    }
+                })
+            }
+        }
+    }
+
     /// Seeks contact again, with growing pauses, until it stands or the time is over.
-    async fn again(&self, since: Instant, attempts: &mut usize) -> Result<Contact, Stop> {
+    async fn again(&self, since: Instant, attempts: &mut usize) -> Result<(Contact, Stream), Stop> {
         let mut last = None;
         loop {
             let pause = pause(*attempts);
@@ -182,14 +241,21 @@ impl HostRun {
                 break;
             }
             tokio::time::sleep(pause).await;
-            match Contact::make(&self.reach, &self.part.host, &self.part.target).await {
-                Ok(contact) => return Ok(contact),
+            let asked = match Reached::make(&self.reach, &self.part.host, &self.part.target).await {
+                Ok(reached) => reached.open_asking(&self.reach, &self.request()).await,
                 // The run goes on there, whatever keeps this client away.
                 Err(stop) if stop.lasting => return Err(Stop { code: 6, ..stop }),
-                Err(stop) => last = Some(stop),
+                Err(stop) => {
+                    last = Some(stop.message);
+                    continue;
+                }
+            };
+            match asked {
+                Ok(asked) => return Ok(asked),
+                Err(failure) => last = Some(failure.to_string()),
             }
         }
-        let why = last.map(|stop| format!(": {}", stop.message)).unwrap_or_default();
+        let why = last.map(|why| format!(": {why}")).unwrap_or_default();
         let limit = humantime::format_duration(self.part.reconnect_for);
         let stop = Stop::new(6, format!("no contact for {limit}{why}")).on(&self.part.host);
         Err(stop.remedy(format!("the run goes on there; to see it: landfall attach {}", self.part.run)))
@@ -212,12 +278,7 @@ impl HostRun {
     }
 
     /// Reads the record over one connection.
-    async fn read(&mut self, contact: &Contact) -> Break {
-        let mut stream = match contact.link.stream(self.request()) {
-            Ok(stream) => stream,
-            Err(error) => return Break::Lost(error),
-        };
-        self.sent = true;
+    async fn read(&mut self, contact: &Contact, mut stream: Stream) -> Break {
         let mut wanting = true;
         // When what the host could not take is said again.
         let mut later = None::<tokio::time::Instant>;
@@ -249,7 +310,7 @@ impl HostRun {
                     None => wanting = false,
                 },
                 item = stream.next() => match item {
-                    Err(error) => return Break::Lost(error),
+                    Err(error) => return Break::Lost(error.to_string()),
                     Ok(item) => if let Some(broken) = self.take(item).await { return broken },
                 },
                 () = pause => later = None,
@@ -285,7 +346,7 @@ impl HostRun {
                 let _ = self.news.send((self.part.host.clone(), News::Gone)).await;
             }
             Ok(_) => {}
-            Err(error) => return Err(Break::Lost(error)),
+            Err(error) => return Err(Break::Lost(error.to_string())),
         }
         Ok(true)
     }

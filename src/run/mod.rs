@@ -36,7 +36,9 @@ use crate::report::{Reporter, Reporters};
 use crate::runtime::StreamItem;
 use crate::vault::Vault;
 
+use contact::Reached;
 use flight::Flight;
+use host::Start;
 use signals::Signals;
 
 /// How long a host that is prepared waits for a client that went away before its word: longer than a change of networks, shorter than
@@ -353,11 +355,22 @@ impl Attempt<'_> {
         text.ok_or_else(|| Stop::new(2, format!("{host} is not part of the plan")))
     }
 
-    async fn connect(&self, feed: &mut Feed<'_>, signals: &mut Signals) -> Result<Vec<Contact>, Finished> {
+    async fn connect(&self, feed: &mut Feed<'_>, signals: &mut Signals) -> Result<Vec<Start>, Finished> {
+        let interrupted = || Finished::stopped(Stop::new(130, "interrupted: nothing was done"));
+        // Of one host nothing has to be known before it is asked.
+        if let [host] = &self.playbook.hosts[..] {
+            let reached = tokio::select! {
+                reached = Reached::make(self.reach, &host.name, &host.target) => reached.map_err(Finished::stopped)?,
+                _ = signals.wish() => return Err(interrupted()),
+            };
+            let body = Body::HostConnected { address: reached.address.clone(), user: reached.user.clone() };
+            feed.tell(Some(&host.name), None, body);
+            return Ok(vec![Start::Reached(reached)]);
+        }
         let hosts = self.playbook.hosts.iter().map(|host| (host.name.clone(), host.target.clone())).collect();
         let made = tokio::select! {
             made = contact::make_all(self.reach, hosts) => made,
-            _ = signals.wish() => return Err(Finished::stopped(Stop::new(130, "interrupted: nothing was done"))),
+            _ = signals.wish() => return Err(interrupted()),
         };
         let (mut contacts, mut stops) = (Vec::new(), Vec::new());
         for result in made {
@@ -374,7 +387,8 @@ impl Attempt<'_> {
         {
             return Err(Finished { code, stops });
         }
-        self.in_order(contacts).map_err(Finished::stopped)
+        let contacts = self.in_order(contacts).map_err(Finished::stopped)?;
+        Ok(contacts.into_iter().map(Start::Open).collect())
     }
 
     /// Sorts by identity: two runs on the same hosts, named in whatever order, take the locks in the same one.
@@ -424,10 +438,10 @@ impl Attempt<'_> {
         let mut flight = Flight::new(self.playbook, self.options, reach, desk, journal, entry, given);
         // One lock after another, in the order that all clients share: of two runs that want the same hosts, the one that is first at
         // the first of those gets all of them. What comes after the lock, pulling and looking, goes side by side.
-        for contact in contacts {
-            let host = contact.host.clone();
+        for start in contacts {
+            let host = start.host().clone();
             match self.submission(&host) {
-                Ok(text) => flight.begin(contact, text),
+                Ok(text) => flight.begin(start, text),
                 Err(stop) => return Ended::Over(Finished::stopped(stop)),
             }
             if let Some(ended) = flight.locked(&host, feed, signals).await {

@@ -154,11 +154,19 @@ pub struct Opened<R, W> {
     pub rest: Vec<u8>,
     /// True when it was not there before.
     pub uploaded: bool,
+    /// True when it has what it was to be given first.
+    pub given: bool,
 }
 
-/// Opens the host program.
-pub async fn open<H: Host>(host: &H, programs: &Programs, login: &Login) -> Result<Opened<H::Reader, H::Writer>, OpenError> {
-    open_below(host, programs, login, "/var").await
+/// Opens the host program. What it is to be given `first` travels with the command, and reaches a program that is there without a
+/// round trip more; it may be nothing. Where the connection is lost or silent, it may have arrived all the same.
+pub async fn open<H: Host>(
+    host: &H,
+    programs: &Programs,
+    login: &Login,
+    first: &Bytes,
+) -> Result<Opened<H::Reader, H::Writer>, OpenError> {
+    open_below(host, programs, login, first, "/var").await
 }
 
 /// As [`open`], with another root for the folders that are not in a home.
@@ -166,13 +174,16 @@ pub(super) async fn open_below<H: Host>(
     host: &H,
     programs: &Programs,
     login: &Login,
+    first: &Bytes,
     var: &str,
 ) -> Result<Opened<H::Reader, H::Writer>, OpenError> {
     let nonce = nonce()?;
-    let (reader, mut writer) = host.exec(&command(programs, login, &nonce, var)).await?;
+    // A sudo that asks takes its password from the same input.
+    let first = if matches!(login, Login::SudoWith(_)) { &Bytes::new() } else { first };
+    let (reader, mut writer) = host.exec(&command(programs, login, &nonce, first.len(), var)).await?;
     let mut ear = Ear::new(reader, nonce);
     let (mut tried, mut uploaded, mut asked) = (Vec::new(), false, false);
-    let mut word = ear.word().await?;
+    let mut word = give(&mut ear, &mut writer, first).await?;
     loop {
         word = match word {
             Word::Password => {
@@ -184,7 +195,10 @@ pub(super) async fn open_below<H: Host>(
                 let _ = writer.write(Bytes::copy_from_slice(line.as_bytes())).await;
                 ear.word().await?
             }
-            Word::Greeting => return Ok(Opened { rest: ear.rest(), reader: ear.reader, writer, uploaded }),
+            Word::Greeting => {
+                let given = !uploaded && !first.is_empty();
+                return Ok(Opened { rest: ear.rest(), reader: ear.reader, writer, uploaded, given });
+            }
             Word::Skip(place) => {
                 tried.push(place);
                 ear.word().await?
@@ -207,8 +221,10 @@ pub(super) async fn open_below<H: Host>(
     }
 }
 
-/// Writes the program and listens meanwhile: a host that cannot store it says so at once, and takes no more of it.
+/// Writes to the command and listens meanwhile: a host that cannot store the program says so at once, and takes no more of it. One that
+/// greets takes all of it: it is the program already.
 async fn give<R: PipeReader, W: PipeWriter>(ear: &mut Ear<R>, writer: &mut W, bytes: &Bytes) -> Result<Word, OpenError> {
+    let mut greeted = false;
     for from in (0..bytes.len()).step_by(PIECE) {
         let mut write = pin!(writer.write(bytes.slice(from..bytes.len().min(from + PIECE))));
         let mut patience = pin!(tokio::time::sleep(PATIENCE));
@@ -219,16 +235,16 @@ async fn give<R: PipeReader, W: PipeWriter>(ear: &mut Ear<R>, writer: &mut W, by
                     // The reason is in what the host says.
                     Err(_) => return ear.word().await,
                 },
-                event = ear.reader.next() => {
-                    if let Some(word) = ear.hear(event)? {
-                        return Ok(word);
-                    }
-                }
+                event = ear.reader.next(), if !greeted => match ear.hear(event)? {
+                    None => {}
+                    Some(Word::Greeting) => greeted = true,
+                    Some(word) => return Ok(word),
+                },
                 () = &mut patience => return Err(OpenError::Silent(PATIENCE, ear.said())),
             }
         }
     }
-    ear.word().await
+    if greeted { Ok(Word::Greeting) } else { ear.word().await }
 }
 
 fn nonce() -> Result<String, OpenError> {
@@ -238,7 +254,7 @@ fn nonce() -> Result<String, OpenError> {
 }
 
 /// The whole command: one line, which any login shell hands to `sh` as it is.
-pub(super) fn command(programs: &Programs, login: &Login, nonce: &str, var: &str) -> String {
+pub(super) fn command(programs: &Programs, login: &Login, nonce: &str, first: usize, var: &str) -> String {
     let (mut cases, mut systems) = (String::new(), String::new());
     for payload in programs.built() {
         let (arch, name, sum, length, gz) = (payload.arch, payload.name(), &payload.sha256, payload.length, payload.gz.len());
@@ -247,7 +263,8 @@ pub(super) fn command(programs: &Programs, login: &Login, nonce: &str, var: &str
     }
     let lines = SCRIPT.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let line = lines.collect::<Vec<_>>().join(" ");
-    let line = line.replace("@NONCE@", nonce).replace("@PROGRAMS@", &cases).replace("@SYSTEMS@", &systems).replace("@VAR@", var);
+    let line = line.replace("@NONCE@", nonce).replace("@PROGRAMS@", &cases).replace("@SYSTEMS@", &systems);
+    let line = line.replace("@FIRST@", &first.to_string()).replace("@VAR@", var);
     match login {
         Login::User => format!("exec sh -c '{line}'"),
         // sudo's own words are English then, and can be told from others; what it starts has the host's own setting.

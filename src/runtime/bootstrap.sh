@@ -46,6 +46,8 @@ clean() { rm -f "$t"; }; trap clean 0; trap "exit 1" 1 2 13 15;
 fail() { clean; say failed "$d:" $*; exit 1; };
 unpack() { if [ $z = gzip ]; then head -c $g | gzip -dc; else head -c $l; fi >"$t"; };
 command -v gzip >/dev/null 2>&1 && z=gzip;
+# What came with the command was meant for the program.
+[ @FIRST@ -eq 0 ] || head -c @FIRST@ >/dev/null;
 say absent $z $a;
 e=$(unpack 2>&1) || fail "the program cannot be stored:" $e;
 [ $(wc -c <"$t") -eq $l ] || fail "the program did not arrive whole:" $e;

@@ -19,6 +19,9 @@ serve) echo "landfall-host $2"; echo "$0 $(umask)"; exec cat ;;
 esac
 "#;
 
+/// What the program is given first: it says it again.
+const PING: Bytes = Bytes::from_static(b"ping\n");
+
 struct Place {
     root: TempDir,
     programs: Programs,
@@ -66,7 +69,7 @@ impl Place {
     }
 
     async fn open_by(&self, shell: &[&str]) -> Result<Opened<Output, Input>, OpenError> {
-        open_below(&self.host(shell), &self.programs, &Login::User, self.at("var").to_str().expect("path")).await
+        open_below(&self.host(shell), &self.programs, &Login::User, &PING, self.at("var").to_str().expect("path")).await
     }
 
     async fn open(&self) -> Result<Opened<Output, Input>, OpenError> {
@@ -76,7 +79,10 @@ impl Place {
     /// Opens, speaks with the program, and returns where it stands and whether it was uploaded.
     async fn opens_by(&self, shell: &[&str]) -> (PathBuf, bool) {
         let mut opened = self.open_by(shell).await.unwrap_or_else(|error| panic!("{shell:?}: {error}"));
-        opened.writer.write(Bytes::from_static(b"ping\n")).await.expect("writer");
+        assert_eq!(opened.given, !opened.uploaded, "what came with the command reaches a program that was there, and no other");
+        if !opened.given {
+            opened.writer.write(PING).await.expect("writer");
+        }
         drop(opened.writer);
         let mut said = opened.rest;
         while let PipeEvent::Out(bytes) = opened.reader.next().await {
@@ -115,11 +121,28 @@ fn which(name: &str) -> Option<PathBuf> {
 
 #[test]
 fn the_command_passes_through_any_login_shell() {
-    let command = command(&Programs::embedded(), &Login::User, "0123", "/var");
+    let command = command(&Programs::embedded(), &Login::User, "0123", 0, "/var");
     let inside = command.strip_prefix("exec sh -c '").and_then(|rest| rest.strip_suffix('\'')).expect("one quoted word");
-    for bad in ["'", "!", "\\", "\n", "@NONCE@", "@PROGRAMS@", "@SYSTEMS@", "@VAR@"] {
+    for bad in ["'", "!", "\\", "\n", "@NONCE@", "@PROGRAMS@", "@SYSTEMS@", "@FIRST@", "@VAR@"] {
         assert!(!inside.contains(bad), "{bad:?} in {inside}");
     }
+}
+
+#[tokio::test]
+async fn a_program_that_greets_early_gets_all_that_comes_with_the_command() {
+    let place = Place::with(PROGRAM.replace("exec cat", "exec wc -c").as_bytes());
+    place.open().await.expect("uploaded");
+    let first = Bytes::from(vec![b'x'; 1 << 20]);
+    let (host, var) = (place.host(&["sh"]), place.at("var"));
+    let opened = open_below(&host, &place.programs, &Login::User, &first, var.to_str().expect("path")).await.expect("open");
+    assert!(opened.given);
+    drop(opened.writer);
+    let (mut reader, mut said) = (opened.reader, opened.rest);
+    while let PipeEvent::Out(bytes) = reader.next().await {
+        said.extend_from_slice(&bytes);
+    }
+    let said = String::from_utf8(said).expect("text");
+    assert_eq!(said.lines().last().map(str::trim), Some("1048576"), "{said}");
 }
 
 #[tokio::test]
@@ -244,7 +267,7 @@ async fn where_nothing_executes_at_all_each_folder_is_named() {
 
 /// Starts the command, gives it `bytes` instead of the program, and returns all it says.
 async fn given(place: &Place, bytes: &[u8]) -> String {
-    let command = command(&place.programs, &Login::User, "NONCE", place.at("var").to_str().expect("path"));
+    let command = command(&place.programs, &Login::User, "NONCE", 5, place.at("var").to_str().expect("path"));
     let (mut reader, mut writer) = place.host(&["sh"]).exec(&command).await.expect("sh");
     writer.write(Bytes::copy_from_slice(bytes)).await.expect("write");
     drop(writer);
@@ -332,7 +355,8 @@ async fn a_host_with_few_tools_is_enough() {
         let mut host = place.host(&["sh"]);
         host.env = vec![("HOME".into(), place.at("home").into()), ("PATH".into(), place.at("tools").into())];
         // The command adds the usual folders to the path; here they are hidden.
-        let hidden = command(&place.programs, &Login::User, "NONCE", "/nonexistent").replace(":/usr/local/bin:/usr/bin:/bin", "");
+        let hidden =
+            command(&place.programs, &Login::User, "NONCE", 0, "/nonexistent").replace(":/usr/local/bin:/usr/bin:/bin", "");
         for uploaded in [true, false] {
             let (reader, mut writer) = host.exec(&hidden).await.expect("sh");
             let mut ear = Ear::new(reader, "NONCE".into());

@@ -22,6 +22,8 @@ const UNREAD_REPLIES: usize = 2 * MAX_PAYLOAD;
 const OVERHEAD: usize = 256;
 /// Of the program's complaints, the last so many bytes are kept.
 const COMPLAINTS: usize = 2 << 10;
+/// The number of a link's first stream.
+const FIRST: u32 = 1;
 
 /// Why a link gives no more answers.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -123,29 +125,58 @@ enum Item {
 impl Link {
     /// Opens the host program and waits for its first words.
     pub async fn open<H: Host>(host: &H, programs: &Programs, login: &Login) -> Result<Self, OpenFailure> {
-        Ok(Self::over(bootstrap::open(host, programs, login).await?).await?)
+        let opened = bootstrap::open(host, programs, login, &Bytes::new()).await?;
+        Ok(Self::over(opened).await?)
+    }
+
+    /// Opens the host program with a first request, which is under way before the program has said a word.
+    pub async fn open_asking<H: Host>(
+        host: &H,
+        programs: &Programs,
+        login: &Login,
+        first: &Request,
+    ) -> Result<(Self, Stream), OpenFailure> {
+        let frame = framed(Kind::Request, FIRST, &payload(first)?);
+        let opened = bootstrap::open(host, programs, login, &frame).await?;
+        let given = opened.given;
+        let (link, begin) = Self::within(PATIENCE, opened).await?;
+        let stream = Stream::of(&link.ends, &mut link.ends.state());
+        if !given {
+            let _ = link.ends.out.send(frame);
+        }
+        begin();
+        Ok((link, stream))
     }
 
     /// Speaks with a host program that is open already.
     pub async fn over<R: PipeReader, W: PipeWriter>(opened: Opened<R, W>) -> Result<Self, LinkError> {
-        Self::within(PATIENCE, opened).await
+        let (link, begin) = Self::within(PATIENCE, opened).await?;
+        begin();
+        Ok(link)
     }
 
-    async fn within<R: PipeReader, W: PipeWriter>(patience: Duration, opened: Opened<R, W>) -> Result<Self, LinkError> {
-        let Opened { reader, writer, rest, uploaded } = opened;
+    /// Hears the first words. What follows them is read once the other half of the result is called.
+    async fn within<R: PipeReader, W: PipeWriter>(
+        patience: Duration,
+        opened: Opened<R, W>,
+    ) -> Result<(Self, impl FnOnce()), LinkError> {
+        let Opened { reader, writer, rest, uploaded, .. } = opened;
         let mut source = Source { reader, decoder: Decoder::default(), ended: None, complaints: Vec::new() };
         source.decoder.push(&rest);
         let first = tokio::time::timeout(patience, source.message()).await;
         let hello = greeting(&first.map_err(|_| LinkError::Misbehaved("no first message".into()))??)?;
         let state = Arc::new(Mutex::new(State::default()));
         let (out, queue) = mpsc::unbounded_channel();
-        let (tell, written) = oneshot::channel();
-        tokio::spawn(async move {
-            write(writer, queue).await;
-            let _ = tell.send(());
-        });
-        tokio::spawn(read(source, Arc::clone(&state), written, patience));
-        Ok(Self { ends: Arc::new(Ends { state, out }), hello: Arc::new(hello), uploaded })
+        let link = Self { ends: Arc::new(Ends { state: Arc::clone(&state), out }), hello: Arc::new(hello), uploaded };
+        let begin = move || {
+            let (tell, written) = oneshot::channel();
+            tokio::spawn(async move {
+                write(writer, queue).await;
+                let _ = tell.send(());
+            });
+            tokio::spawn(read(source, state, written, patience));
+        };
+        Ok((link, begin))
     }
 
     /// What the host program said first.
@@ -176,24 +207,28 @@ impl Link {
     /// Asks for what brings more than one reply, or bytes of a record.
     #[expect(clippy::needless_pass_by_value, reason = "who asks has no further use for it")]
     pub fn stream(&self, request: Request) -> Result<Stream, LinkError> {
-        let payload = serde_json::to_vec(&request).map_err(|error| LinkError::Misbehaved(error.to_string()))?;
-        if payload.len() > MAX_PAYLOAD {
-            return Err(LinkError::TooLong(payload.len()));
-        }
-        let (items, queue) = mpsc::unbounded_channel();
+        let payload = payload(&request)?;
         let mut state = self.ends.state();
         if let Some(error) = &state.ended {
             return Err(error.clone());
         }
-        // A link does not live for four thousand million requests.
-        state.newest += 1;
-        let id = state.newest;
-        state.streams.insert(id, Slot { items, credit: CREDIT, unread_replies: 0 });
+        let stream = Stream::of(&self.ends, &mut state);
         // Under the lock: streams reach the host in the order of their numbers.
-        self.ends.send(Kind::Request, id, &payload);
+        self.ends.send(Kind::Request, stream.id, &payload);
         drop(state);
-        Ok(Stream { ends: Arc::clone(&self.ends), id, queue, taken: 0 })
+        Ok(stream)
     }
+}
+
+fn payload(request: &Request) -> Result<Vec<u8>, LinkError> {
+    let payload = serde_json::to_vec(request).map_err(|error| LinkError::Misbehaved(error.to_string()))?;
+    if payload.len() > MAX_PAYLOAD { Err(LinkError::TooLong(payload.len())) } else { Ok(payload) }
+}
+
+fn framed(kind: Kind, stream: u32, payload: &[u8]) -> Bytes {
+    let mut frame = Vec::new();
+    encode(&mut frame, kind, stream, payload);
+    frame.into()
 }
 
 impl Ends {
@@ -203,9 +238,7 @@ impl Ends {
 
     /// Where the writer is gone, the reader says why to everybody.
     fn send(&self, kind: Kind, stream: u32, payload: &[u8]) {
-        let mut frame = Vec::new();
-        encode(&mut frame, kind, stream, payload);
-        let _ = self.out.send(frame.into());
+        let _ = self.out.send(framed(kind, stream, payload));
     }
 }
 
@@ -223,6 +256,15 @@ pub struct Stream {
 }
 
 impl Stream {
+    fn of(ends: &Arc<Ends>, state: &mut State) -> Self {
+        let (items, queue) = mpsc::unbounded_channel();
+        // A link does not live for four thousand million requests.
+        state.newest += 1;
+        let id = state.newest;
+        state.streams.insert(id, Slot { items, credit: CREDIT, unread_replies: 0 });
+        Self { ends: Arc::clone(ends), id, queue, taken: 0 }
+    }
+
     /// Waits for the next piece. May be cancelled without loss. A stream has no end of its own: the reply that ends it is known by
     /// who asked.
     pub async fn next(&mut self) -> Result<StreamItem, LinkError> {
@@ -278,6 +320,19 @@ impl OpenFailure {
             Self::Program(error) => error.remedy(),
             Self::Link(error) => error.remedy().map(str::to_owned),
         }
+    }
+
+    /// Whether the program may have begun all the same, and taken a request that came with the command.
+    pub fn may_have_begun(&self) -> bool {
+        match self {
+            Self::Program(error) => matches!(error, OpenError::Lost(_) | OpenError::Silent(..)),
+            Self::Link(_) => true,
+        }
+    }
+
+    /// Whether it is the connection that went away.
+    pub fn is_lost(&self) -> bool {
+        matches!(self, Self::Program(OpenError::Lost(_)) | Self::Link(LinkError::Lost(_)))
     }
 
     /// The exit code that goes with it.

@@ -69,7 +69,7 @@ fn hello() -> Reply {
 fn pipe() -> (Opened<Reader, Writer>, Program) {
     let (out, reader) = mpsc::unbounded_channel();
     let (writer, asked) = mpsc::unbounded_channel();
-    let opened = Opened { reader: Reader(reader), writer: Writer(writer), rest: Vec::new(), uploaded: false };
+    let opened = Opened { reader: Reader(reader), writer: Writer(writer), rest: Vec::new(), uploaded: false, given: false };
     (opened, Program { out, asked, decoder: Decoder::default() })
 }
 
@@ -278,7 +278,8 @@ async fn a_silent_host_is_given_up() {
     // One that takes no more requests, and whose channel does not close.
     let (opened, program) = pipe();
     program.replies(0, &hello());
-    let link = Link::within(short, opened).await.expect("link");
+    let (link, begin) = Link::within(short, opened).await.expect("link");
+    begin();
     let Program { out: _out, asked, .. } = program;
     drop(asked);
     assert_eq!(link.call(lock()).await, Err(closed("it takes no more requests")));
@@ -320,5 +321,40 @@ async fn a_real_channel_carries_it() {
     for uploaded in [true, false] {
         let link = Link::open(&host, &programs, &Login::User).await.expect("link");
         assert_eq!((link.hello().user.as_str(), link.uploaded()), ("deploy", uploaded));
+    }
+}
+
+#[tokio::test]
+async fn a_first_request_is_answered_once_whether_it_came_with_the_command_or_after() {
+    let home = tempfile::tempdir().expect("folder");
+    let framed = |stream, reply| {
+        let frame = framed(Kind::Reply, stream, &serde_json::to_vec(&reply).expect("json"));
+        frame.iter().fold(String::new(), |text, byte| text + &format!("\\{byte:03o}"))
+    };
+    let (hello, done) = (framed(0, hello()), framed(FIRST, Reply::Overtaken));
+    let request = super::framed(Kind::Request, FIRST, &payload(&lock()).expect("request"));
+    // Takes one request, byte for byte, and answers; a second one would be found behind it.
+    let text = format!(
+        "#!/bin/sh\n[ \"$1\" = serve ] || exit 0\necho \"landfall-host $2\"; printf '{hello}'; head -c {} >/dev/null; printf '{done}'\n\
+         wc -c >\"$HOME/more\"\n",
+        request.len()
+    );
+    let host = Local::new(&["bash"], home.path());
+    let programs = Programs::of(vec![Payload::new(std::env::consts::ARCH, text.as_bytes())]);
+    for uploaded in [true, false] {
+        let (link, mut stream) = Link::open_asking(&host, &programs, &Login::User, &lock()).await.expect("link");
+        assert_eq!(link.uploaded(), uploaded);
+        assert_eq!(stream.next().await, Ok(StreamItem::Reply(Reply::Overtaken)));
+        drop((link, stream));
+        let more = home.path().join("more");
+        tokio::time::timeout(Duration::from_secs(30), async {
+            while !std::fs::read_to_string(&more).is_ok_and(|text| !text.is_empty()) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await
+        .expect("its input ends");
+        assert_eq!(std::fs::read_to_string(&more).expect("file").trim(), "0");
+        std::fs::remove_file(&more).expect("file");
     }
 }

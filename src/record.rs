@@ -15,6 +15,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use memchr::memchr;
+
 use crate::event::{Body, Event, Status, Stream, VERSION, timestamp};
 use crate::name::{HostName, RunId, StepName};
 
@@ -73,8 +75,11 @@ pub fn write_output(log: &mut Vec<u8>, stream: Stream, ms: u64, text: &[u8], par
 /// Appends the frames of whole lines, each with its end, to `log`: the way of most output, so it does little for each.
 pub fn write_lines(log: &mut Vec<u8>, stream: Stream, ms: u64, lines: &[u8]) {
     let head = format!("{}{ms} ", kind(stream, false));
-    for line in lines.split_inclusive(|byte| *byte == b'\n') {
-        let text = line.strip_suffix(b"\n").unwrap_or(line);
+    let mut rest = lines;
+    while !rest.is_empty() {
+        let end = memchr(b'\n', rest).unwrap_or(rest.len());
+        let text = &rest[..end];
+        rest = rest.get(end + 1..).unwrap_or_default();
         if text.len() > MAX_TEXT {
             write_output(log, stream, ms, text, false);
         } else {
@@ -189,7 +194,7 @@ impl Reader {
     pub fn push(&mut self, bytes: &[u8], events: &mut Vec<Event>) -> Result<(), RecordError> {
         self.rest.extend_from_slice(bytes);
         let mut from = 0;
-        while let Some(length) = self.rest[from..].iter().position(|b| *b == b'\n') {
+        while let Some(length) = memchr(b'\n', &self.rest[from..]) {
             let frame = parse(&self.rest[from..from + length], self.offset + from as u64)?;
             from += length + 1;
             events.extend(self.event(frame));

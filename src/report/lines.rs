@@ -1,6 +1,7 @@
 //! Pieces of output put together to lines, for each host and stream. Holds little: what a carriage return overwrote is
 //! forgotten, and a line without end is cut.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
@@ -13,10 +14,8 @@ use crate::name::HostName;
 const LONGEST_LINE: usize = 64 << 10;
 
 /// The exact bytes of an `output` event: `bytes` where it is there, the text elsewhere.
-pub(super) fn exact(text: &str, bytes: Option<&str>) -> Vec<u8> {
-    bytes
-        .and_then(|bytes| base64::engine::general_purpose::STANDARD.decode(bytes).ok())
-        .unwrap_or_else(|| text.as_bytes().to_vec())
+pub(super) fn exact<'a>(text: &'a str, bytes: Option<&str>) -> Cow<'a, [u8]> {
+    bytes.and_then(|bytes| base64::engine::general_purpose::STANDARD.decode(bytes).ok()).map_or(text.as_bytes().into(), Cow::from)
 }
 
 /// The unfinished lines of a run.
@@ -27,14 +26,18 @@ pub(super) struct Lines {
 
 impl Lines {
     /// Takes a piece, and returns the line that it completes.
-    pub(super) fn push(&mut self, event: &Event, stream: Stream, piece: &[u8], partial: bool) -> Option<Vec<u8>> {
+    pub(super) fn push<'a>(&mut self, event: &Event, stream: Stream, piece: &'a [u8], partial: bool) -> Option<Cow<'a, [u8]>> {
         let key = (event.host.clone(), stream == Stream::Stderr);
+        // Most lines come whole.
+        if !partial && !self.open.contains_key(&key) {
+            return Some(piece.into());
+        }
         let line = self.open.entry(key.clone()).or_default();
         line.extend_from_slice(piece);
         if partial && line.len() > LONGEST_LINE {
             *line = last_state(line).to_vec();
         }
-        if partial && line.len() <= LONGEST_LINE { None } else { self.open.remove(&key) }
+        if partial && line.len() <= LONGEST_LINE { None } else { self.open.remove(&key).map(Cow::from) }
     }
 
     /// What a host has printed of the line that it is printing: stdout's, or else stderr's.
@@ -58,7 +61,7 @@ mod tests {
     use super::super::samples::{At, output};
     use super::*;
 
-    fn push(lines: &mut Lines, piece: &[u8], partial: bool) -> Option<Vec<u8>> {
+    fn push<'a>(lines: &mut Lines, piece: &'a [u8], partial: bool) -> Option<Cow<'a, [u8]>> {
         lines.push(&At::host("droplet-1").event(output("")), Stream::Stdout, piece, partial)
     }
 
@@ -68,7 +71,8 @@ mod tests {
         let host = "droplet-1".parse().ok();
         assert_eq!(push(&mut lines, b"caf\xc3", true), None);
         assert_eq!(lines.current(host.as_ref()), Some(&b"caf\xc3"[..]));
-        assert_eq!(push(&mut lines, b"\xa9", false), Some("café".into()));
+        assert_eq!(push(&mut lines, b"\xa9", false), Some("café".as_bytes().into()));
+        assert_eq!(push(&mut lines, b"whole", false), Some(b"whole".into()));
         assert_eq!(lines.current(host.as_ref()), None);
         assert_eq!(push(&mut lines, b"left", true), None);
         assert_eq!(lines.take(host.as_ref()), [(Stream::Stdout, b"left".to_vec())]);

@@ -43,7 +43,12 @@ fn clean(text: &str, colour: bool, lines: bool) -> String {
     let mut out = String::with_capacity(text.len());
     let mut open = false;
     let mut rest = text;
-    while let Some(c) = rest.chars().next() {
+    loop {
+        // Most text is nothing but this.
+        let plain = rest.bytes().position(|byte| !matches!(byte, b' '..=b'~' | b'\t')).unwrap_or(rest.len());
+        out.push_str(&rest[..plain]);
+        rest = &rest[plain..];
+        let Some(c) = rest.chars().next() else { break };
         if let Some(sequence) = colours(rest) {
             if colour {
                 out.push_str(sequence);
@@ -54,7 +59,6 @@ fn clean(text: &str, colour: bool, lines: bool) -> String {
         }
         rest = &rest[c.len_utf8()..];
         match c {
-            '\t' => out.push(c),
             '\n' if lines => out.push(c),
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),

@@ -70,6 +70,13 @@ impl Notifier {
         }
     }
 
+    /// The same for a run that another client began: it has told of the beginning.
+    #[must_use]
+    pub fn taking_over(mut self) -> Self {
+        self.wanted.iter_mut().for_each(|notify| notify.on.retain(|moment| *moment != Moment::Start));
+        self
+    }
+
     fn send(&mut self, moment: Moment) {
         for notify in self.wanted.iter().filter(|notify| notify.on.contains(&moment)).cloned() {
             let (vault, told, limit, result) = (Arc::clone(&self.vault), self.told.clone(), self.limit, self.results.0.clone());

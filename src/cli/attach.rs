@@ -87,6 +87,7 @@ impl TakenOver {
         let action = format!("take over run {} by playbook {} as it is here", self.run, self.playbook.name);
         let question = Question { action: action.clone(), production: self.playbook.production.clone(), database: None };
         question.ask(args.yes, context.paint())?;
+        report::notify_of_the_end(reporters, inventory, &reach.vault);
         let options = run::Options {
             who: who::of_process(),
             note: None,

@@ -13,6 +13,7 @@ use super::{Context, Failure, exit, reach, report};
 use crate::copies::{Copies, Told};
 use crate::event::{Body, Event};
 use crate::name::HostName;
+use crate::playbook::{self, Inventory};
 use crate::protocol::RunState;
 use crate::report::{Mode, Reporter, Reporters, Sink};
 use crate::run::{self, Past, Stop, Watch};
@@ -33,7 +34,13 @@ pub(super) fn tell(context: &Context, on: &On, prefix: Option<&str>, reporters: 
         }
         Err(failure) => failure,
     };
-    match prefix.and_then(copy) {
+    let newest = || {
+        let inventory = Inventory::read(&context.inventory().ok()?).ok()?;
+        let hosts = playbook::hosts(&inventory, &on.on).ok()?;
+        let of_them = |told: &&Told| hosts.iter().any(|host| told.hosts.contains(&host.name));
+        own.iter().filter(|told| told.project == inventory.project.as_str()).find(of_them)
+    };
+    match prefix.map_or_else(newest, copy) {
         Some(copy) => own_copy(copy, &failure, context, reporters),
         None => Err(failure),
     }

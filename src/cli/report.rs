@@ -28,10 +28,17 @@ pub(super) fn of_run(
     let mut reporters = shown(&context.display, &lines(resolved));
     add_files(&mut reporters, context, wanted, metrics, Some(inventory))?;
     copy(&mut reporters, inventory);
-    if !inventory.notify.is_empty() {
-        reporters.add(Notifier::new(&inventory.notify, inventory.project.as_str(), vault));
-    }
+    reporters.add(notifier(inventory, vault));
     Ok(reporters)
+}
+
+fn notifier(inventory: &Inventory, vault: &Arc<Vault>) -> Notifier {
+    Notifier::new(&inventory.notify, inventory.project.as_str(), vault)
+}
+
+/// Whoever takes a run over tells others how it ends.
+pub(super) fn notify_of_the_end(reporters: &mut Reporters, inventory: &Inventory, vault: &Arc<Vault>) {
+    reporters.add(notifier(inventory, vault).taking_over());
 }
 
 /// All who are told of a run that was started elsewhere, or before.

@@ -83,9 +83,13 @@ fn run(code: u8) -> Vec<Event> {
 
 /// What is warned of.
 fn tell(notify: Notify, url: &str, events: &[Event]) -> String {
+    tell_by(|notifier| notifier, notify, url, events)
+}
+
+fn tell_by(as_whom: impl FnOnce(Notifier) -> Notifier, notify: Notify, url: &str, events: &[Event]) -> String {
     let (_temp, vault) = vault(url);
     let (mut reader, writer) = std::io::pipe().unwrap();
-    let mut notifier = Notifier::new(&[notify], "etally", &vault);
+    let mut notifier = as_whom(Notifier::new(&[notify], "etally", &vault));
     notifier.warn = Sink::new(writer);
     notifier.limit = Duration::from_secs(2);
     for event in events {
@@ -111,6 +115,14 @@ fn start_and_end_are_told_without_output() {
     assert_eq!(bodies[1]["exit_code"], 1);
     assert_eq!(bodies[1]["troubles"], json!(["migrate on prod-1"]));
     assert!(!bodies.iter().any(|body| body.to_string().contains("words of the output")));
+}
+
+#[test]
+fn whoever_takes_a_run_over_tells_its_end_alone() {
+    let (url, told) = server(204);
+    assert_eq!(tell_by(Notifier::taking_over, notify(Format::Json, &ALL), &url, &run(0)), "");
+    let events: Vec<Value> = told.try_iter().map(|body| serde_json::from_str(&body).unwrap()).collect();
+    assert_eq!(events.iter().map(|body| body["event"].as_str().unwrap()).collect::<Vec<_>>(), ["success"]);
 }
 
 #[test]

@@ -91,6 +91,8 @@ fn a_run_that_fails_before_contact_leaves_all_reports() {
     again.expect(0, &["told from this machine's own copy"]);
     assert_eq!(read("again.xml"), read("r.xml"));
     project.landfall(&["report", run, "--format", "json", "--report-output", "none"]).expect(0, &["\"outcome\": \"failed\""]);
+    let newest = project.landfall(&["report", "--format", "json", "--report-output", "none"]);
+    newest.expect(0, &["told from this machine's own copy", run]);
     let printed = project.landfall(&["report", run, "--report-output", "none"]);
     assert!(!printed.expect(0, &["# ❌ checks on web-1: failed"]).stdout.contains("## Output"), "{}", printed.said());
 }

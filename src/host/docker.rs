@@ -79,6 +79,9 @@ pub(super) struct Image {
     /// `repository@sha256:…` of where it came from.
     #[serde(default)]
     pub repo_digests: Option<Vec<String>>,
+    /// What its containers begin with.
+    #[serde(default)]
+    pub config: ContainerConfig,
 }
 
 /// An image by any name; none when it is not here.
@@ -146,8 +149,8 @@ pub(super) struct Container {
     pub config: ContainerConfig,
 }
 
-/// Settings of a container.
-#[derive(Clone, Deserialize)]
+/// Settings of a container, or of an image for its containers.
+#[derive(Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct ContainerConfig {
     /// What it was started with: `KEY=value`.
@@ -155,7 +158,19 @@ pub(super) struct ContainerConfig {
     pub env: Option<Vec<String>>,
     /// Its labels.
     #[serde(default)]
-    pub labels: BTreeMap<String, String>,
+    pub labels: Option<BTreeMap<String, String>>,
+}
+
+impl ContainerConfig {
+    /// The value of a label.
+    pub(super) fn label(&self, name: &str) -> Option<&str> {
+        self.labels.as_ref()?.get(name).map(String::as_str)
+    }
+
+    /// Its variables, by name and value.
+    pub(super) fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.env.iter().flatten().map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+    }
 }
 
 impl std::fmt::Debug for ContainerConfig {
@@ -185,7 +200,7 @@ pub(super) fn services(project: &str) -> Result<BTreeMap<ServiceName, Container>
     let mut words = vec!["container", "inspect", "--format", "{{json .}}"];
     words.extend(ids);
     let containers: Vec<Container> = each_line(&docker(&words)?)?;
-    let service = |of: &Container| of.config.labels.get("com.docker.compose.service")?.parse().ok();
+    let service = |of: &Container| of.config.label("com.docker.compose.service")?.parse().ok();
     let mut found: BTreeMap<ServiceName, Container> = BTreeMap::new();
     for container in containers {
         let Some(name) = service(&container) else { continue };

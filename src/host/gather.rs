@@ -3,9 +3,10 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::compose::Config;
-use super::docker;
+use super::docker::{self, Image};
 use super::project::{self, Look};
 use super::secrets::{Collection, Loaded, Origin, SourceError};
 use crate::action::{Action, Probe, Via};
@@ -23,6 +24,14 @@ pub(super) fn all(submission: &Submission) -> Result<(Loaded, Option<Look>), Ref
         of_containers(config, &entered(submission), &mut collection)?;
     }
     Ok((collection.finish()?, look))
+}
+
+/// What an image brings with it, once it is known which image that is.
+pub(super) fn of_image(secrets: &mut Arc<Loaded>, name: &str, image: &Image) -> Result<(), Refusal> {
+    if let Some(more) = secrets.and_of_image(name, image.config.variables())? {
+        *secrets = Arc::new(more);
+    }
+    Ok(())
 }
 
 /// All that a service's log may hold, and the project.
@@ -132,8 +141,7 @@ fn of_containers(config: &Config, entered: &BTreeSet<&ServiceName>, collection: 
     })?;
     for (service, container) in found {
         if entered.contains(&service) {
-            for pair in container.config.env.unwrap_or_default() {
-                let (key, value) = pair.split_once('=').unwrap_or((&pair, ""));
+            for (key, value) in container.config.variables() {
                 collection.add(key, value, &Origin::Container(service.to_string()));
             }
         }

@@ -29,6 +29,8 @@ pub enum Origin {
     Compose(String),
     /// The environment of a container.
     Container(String),
+    /// A variable that an image gives its containers.
+    Image(String),
     /// Anything else that holds nothing but secrets, such as a registry login.
     Login(String),
 }
@@ -50,6 +52,7 @@ impl fmt::Display for Origin {
             Self::SecretFile(path) | Self::EnvFile(path) => write!(f, "{}", path.display()),
             Self::Compose(service) => write!(f, "compose service {service}"),
             Self::Container(name) => write!(f, "container {name}"),
+            Self::Image(name) => write!(f, "image {name}"),
             Self::Login(place) => f.write_str(place),
         }
     }
@@ -64,8 +67,8 @@ pub struct Loaded {
     pub names: Vec<SecretName>,
     /// What the operator should know; never a value.
     pub warnings: Vec<String>,
-    /// What a step may ask for by name: of several, the last. What is declared is behind the rest.
-    values: Vec<Secret>,
+    /// What it was made of.
+    from: Arc<Collection>,
 }
 
 impl Loaded {
@@ -80,9 +83,25 @@ impl Loaded {
             Value::Plain(text) => return Ok(text.clone()),
             Value::Secret(name) => &name.0,
         };
-        let secret = self.values.iter().rev().find(|secret| secret.name() == name);
-        let secret = secret.ok_or_else(|| format!("no declared secrets file holds a secret named {name}"))?;
-        String::from_utf8(secret.value().trim_ascii_end().to_vec()).map_err(|_| format!("the secret {name} is not text"))
+        let given = self.from.named(name).ok_or_else(|| format!("no declared secrets file holds a secret named {name}"))?;
+        String::from_utf8(given.first().trim_ascii_end().to_vec()).map_err(|_| format!("the secret {name} is not text"))
+    }
+
+    /// The same with the variables of an image that are secrets by their names: all others are no more secret than the image. None
+    /// where that adds nothing.
+    pub(super) fn and_of_image<'a>(
+        &self,
+        image: &str,
+        variables: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Option<Self>, SourceError> {
+        let is_new = |(key, value): &(&str, &str)| is_secret_key(key) && !self.from.holds(key, value.as_bytes());
+        let mut new = variables.filter(is_new).peekable();
+        if new.peek().is_none() {
+            return Ok(None);
+        }
+        let mut collection = (*self.from).clone();
+        new.for_each(|(key, value)| collection.add(key, value, &Origin::Image(image.to_owned())));
+        collection.finish().map(Some)
     }
 }
 
@@ -116,6 +135,7 @@ impl SecretSources {
 }
 
 /// A value as it was found, in all the forms that programs may take it for; the first is what compose makes of it, and decides.
+#[derive(Clone)]
 struct Given {
     name: String,
     forms: Vec<Vec<u8>>,
@@ -140,6 +160,7 @@ impl Drop for Given {
 }
 
 /// Secrets as they come together. What becomes of each is judged when all are there.
+#[derive(Clone)]
 pub struct Collection {
     base: PathBuf,
     known: Vec<String>,
@@ -268,10 +289,18 @@ impl Collection {
         }
         let patterns = Patterns::new(&self.patterns).map_err(SourceError::Pattern)?;
         let needles = Arc::new(Needles::new(&secrets, &plain).with(patterns));
+        Ok(Loaded { needles, names, warnings, from: Arc::new(self) })
+    }
+
+    /// What a step may ask for by name: of several, the last; what is declared goes before the rest.
+    fn named(&self, name: &str) -> Option<&Given> {
         let (declared, other) = self.given.split_at(self.declared);
-        let named = other.iter().filter(|given| given.origin.is_file()).chain(declared);
-        let values = named.map(|given| Secret::new(&given.name, given.first(), given.is_strict())).collect();
-        Ok(Loaded { needles, names, warnings, values })
+        let other = other.iter().filter(|given| given.origin.is_file());
+        other.chain(declared).rev().find(|given| given.name == name)
+    }
+
+    fn holds(&self, name: &str, value: &[u8]) -> bool {
+        self.given.iter().any(|given| given.name == name && given.forms.iter().any(|form| form == value))
     }
 
     fn judge(&self, given: &Given, plain: &Plain) -> Verdict {

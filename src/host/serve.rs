@@ -248,8 +248,9 @@ fn look(submission: &Submission) -> crate::facts::Facts {
         Err(refusal) => return unfit(refusal),
     };
     let mut found = survey::basics(submission, state.as_ref(), &loaded, project);
-    survey::whole(submission, state.as_ref(), &loaded, &mut found, false);
-    found.facts.secrets = loaded.names;
+    let mut loaded = Arc::new(loaded);
+    survey::whole(submission, state.as_ref(), &mut loaded, &mut found, false);
+    found.facts.secrets.clone_from(&loaded.names);
     found.facts
 }
 

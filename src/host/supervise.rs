@@ -153,7 +153,7 @@ fn prepare<'a>(
     {
         return Err((Box::new(stage.log), code, status));
     }
-    survey::whole(submission, Some(state), &stage.secrets, &mut survey, true);
+    survey::whole(submission, Some(state), &mut stage.secrets, &mut survey, true);
     survey.facts.pulled = !submission.pull.is_empty();
     refuse_failed_migrations(&mut survey.facts);
     stage.images = survey.images();

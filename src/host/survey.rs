@@ -10,7 +10,8 @@ use sha2::{Digest, Sha256};
 use super::actions;
 use super::compose::Config;
 use super::database::{self, Access, Shared};
-use super::docker::{self, Trouble};
+use super::docker;
+use super::gather;
 use super::guard::mask_text;
 use super::kill::LABEL;
 use super::ledger;
@@ -124,15 +125,16 @@ pub(super) fn unknown_service(name: &ServiceName, config: &Config) -> Refusal {
 
 /// Looks at images, containers, pending migrations, ledger and lock. Begins nothing, and leaves no container behind. `begun` says that
 /// a run asks, not a plan that may never become one.
-pub(super) fn whole(submission: &Submission, state: Option<&State>, secrets: &Loaded, survey: &mut Survey, begun: bool) {
+pub(super) fn whole(submission: &Submission, state: Option<&State>, secrets: &mut Arc<Loaded>, survey: &mut Survey, begun: bool) {
     survey.facts.lock = state.filter(|_| submission.effects).and_then(lock::holder).filter(|holder| holder.run != submission.run);
     let Some(project) = submission.compose.as_ref().filter(|_| survey.facts.refusals.is_empty()) else { return };
     let services = touched(submission);
-    if let Err(trouble) = services_facts(survey, &services) {
-        let refusal = project::no_engine(&trouble, secrets);
+    if let Err(refusal) = services_facts(survey, &services, secrets) {
         survey.facts.refusals.push(refusal);
         return;
     }
+    let secrets: &Loaded = secrets;
+    survey.facts.masked_values = secrets.count();
     let images = survey.images();
     let access = look_at_database(submission, secrets, survey);
     survey.facts.refusals.extend(actions::unfit_for_backups(submission, state, access.as_deref().ok(), secrets));
@@ -220,11 +222,15 @@ fn look_at_database(submission: &Submission, secrets: &Loaded, survey: &mut Surv
     }
 }
 
-fn services_facts(survey: &mut Survey, services: &BTreeSet<ServiceName>) -> Result<(), Trouble> {
-    let running = docker::services(&survey.config.name)?;
+/// Which images and containers the services have. What the images hold of secrets is masked from here on.
+fn services_facts(survey: &mut Survey, services: &BTreeSet<ServiceName>, secrets: &mut Arc<Loaded>) -> Result<(), Refusal> {
+    let running = docker::services(&survey.config.name).map_err(|trouble| project::no_engine(&trouble, secrets))?;
     for service in services {
         let Some(name) = survey.config.image(service) else { continue };
-        let image = docker::image(&name)?;
+        let image = docker::image(&name).map_err(|trouble| project::no_engine(&trouble, secrets))?;
+        if let Some(image) = &image {
+            gather::of_image(secrets, &name, image)?;
+        }
         let container = running.get(service);
         let state = container.map(|container| match &container.state.health {
             Some(health) => format!("{} ({})", container.state.status, health.status),

@@ -243,6 +243,26 @@ fn what_compose_and_containers_have_is_masked_though_nobody_declared_it() {
 }
 
 #[test]
+fn what_an_image_bakes_in_is_masked_by_its_name() {
+    let droplets = droplet();
+    let droplet = &droplets[0];
+    let project = Project::on(&droplets);
+    let token = random("token");
+    let name = "localhost:5000/etally/api:stable";
+    let before = droplet.sh(&format!("docker image inspect --format '{{{{.Id}}}}' {name}"));
+    droplet.sh(&format!(
+        "id=$(docker create {name}); docker commit --change 'ENV BAKED_TOKEN={token}' $id {name} >/dev/null; docker rm $id >/dev/null"
+    ));
+    project.playbook("print", "[[steps]]\nkind = \"exec\"\nname = \"image\"\ncommand = [\"printenv\", \"BAKED_TOKEN\"]\n");
+    let out = project.events(&["run", "print", "--yes"]);
+    droplet.sh(&format!(
+        "baked=$(docker image inspect --format '{{{{.Id}}}}' {name}); docker tag {before} {name}; docker rmi $baked >/dev/null"
+    ));
+    out.expect(0, &["[masked:BAKED_TOKEN]"]);
+    assert!(!out.said().contains(&token[..12]), "{}", out.said());
+}
+
+#[test]
 fn a_step_that_contains_a_secret_is_refused_and_a_note_is_masked() {
     let droplets = droplet();
     let droplet = &droplets[0];

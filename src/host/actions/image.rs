@@ -2,6 +2,7 @@
 
 use super::super::compose;
 use super::super::docker;
+use super::super::gather;
 use super::super::judge::Watcher;
 use super::super::stage::{Outcome, Stage};
 use super::verdict;
@@ -34,6 +35,9 @@ pub(super) fn pull(stage: &mut Stage<'_>, step: &HostStep, services: &[ServiceNa
         let Ok(Some(image)) = docker::image(&name) else {
             return Outcome::failed(format!("{name} was pulled but is not here"));
         };
+        if let Err(refusal) = gather::of_image(&mut stage.secrets, &name, &image) {
+            return Outcome::failed(refusal.message);
+        }
         if let Some(before) = stage.images.insert(service.clone(), image.id.clone())
             && before != image.id
         {

@@ -87,7 +87,7 @@ pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, command: &ServiceC
 fn make_way(stage: &Stage<'_>, name: &str) -> Result<(), String> {
     let Ok(Some(container)) = docker::container(name) else { return Ok(()) };
     let short = container.id.get(..12).unwrap_or(&container.id);
-    let Some(run) = container.config.labels.get(LABEL).and_then(|run| run.parse::<RunId>().ok()) else {
+    let Some(run) = container.config.label(LABEL).and_then(|run| run.parse::<RunId>().ok()) else {
         return Err(format!("the container name {name} is taken by {short}, which is not Landfall's"));
     };
     if !matches!(container.state.status.as_str(), "created" | "exited" | "dead") {

@@ -20,7 +20,7 @@ const PLACE: &str = "/etc/landfall/policy.toml";
 const LARGEST: u64 = 64 * 1024;
 
 /// What root allows.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Policy {
     public: Vec<String>,
     short: Vec<String>,

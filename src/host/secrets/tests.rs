@@ -209,6 +209,20 @@ fn what_is_told_twice_is_listed_once_and_the_stricter_counts() {
 }
 
 #[test]
+fn an_images_variables_are_secrets_by_their_names_alone() {
+    let loaded = Project::new(&[(".env", "API_KEY=key-of-the-file\n")]).sources.load().unwrap();
+    let of_image = |variables: &[(&'static str, &'static str)]| loaded.and_of_image("shop:1", variables.iter().copied());
+    let known = [("API_KEY", "key-of-the-file"), ("PATH", "/usr/local/bin:/usr/bin"), ("NODE_VERSION", "22.14.0-of-node")];
+    assert!(of_image(&known).unwrap().is_none(), "nothing new is a secret");
+    let more = of_image(&[("BAKED_TOKEN", "token-of-the-image"), ("THEME", "blue-of-the-image")]).unwrap().unwrap();
+    let text = "key-of-the-file token-of-the-image blue-of-the-image";
+    assert_eq!(mask(&more, text), "[masked:API_KEY] [masked:BAKED_TOKEN] blue-of-the-image");
+    assert_eq!(more.names.last().unwrap().source, "image shop:1");
+    let error = of_image(&[("BAKED_TOKEN", "a1c")]).unwrap_err().to_string();
+    assert_eq!(error, "too short to mask: BAKED_TOKEN (image shop:1)");
+}
+
+#[test]
 fn a_large_env_value_is_masked() {
     let value: String = (0..65_536u32).map(|index| char::from(b'0' + u8::try_from(index * index / 3 % 70).unwrap())).collect();
     let value = value.replace(['"', '\'', '\\', '#', '$'], "_");

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Body, Event, Status, VERSION, timestamp};
+use crate::event::{Body, Event, Status, Timestamp, VERSION};
 use crate::name::{HostName, RunId};
 use crate::report::{Reporter, Sink};
 
@@ -159,7 +159,7 @@ fn told(path: &Path) -> Option<Told> {
     };
     // One that waited for a lock ends under another id than it began with.
     let run = last.map_or(first.run, |last| last.run);
-    Some(Told { run, project: header.project, playbook, who, since, note, hosts, end, path: path.to_owned() })
+    Some(Told { run, project: header.project, playbook, who, since: since.to_string(), note, hosts, end, path: path.to_owned() })
 }
 
 fn last_event(file: &mut File) -> Option<Event> {
@@ -227,7 +227,7 @@ impl Recorder {
                 let warning = Event {
                     step: None,
                     host: None,
-                    time: timestamp(SystemTime::now()),
+                    time: Timestamp::of(SystemTime::now()),
                     body: Body::Warning { text },
                     ..event.clone()
                 };
@@ -305,8 +305,8 @@ mod tests {
     use crate::event::Stream;
 
     fn event(run: u8, body: Body) -> Event {
-        let time = "2026-05-04T10:00:00.000Z".to_owned();
-        Event { v: VERSION, time, run: RunId::from_random([run; 6]), host: None, step: None, body }
+        let time = "2026-05-04T10:00:00.000Z";
+        Event { v: VERSION, time: time.into(), run: RunId::from_random([run; 6]), host: None, step: None, body }
     }
 
     fn start(run: u8) -> Event {

@@ -1,7 +1,10 @@
 //! What happens in a run, as owned values: the one stream that every reporter consumes, live, attached later or replayed.
 //! Holds no display settings.
 
-use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::facts::{Facts, LockHolder, Refusal};
 use crate::name::{HostName, RunId, StepName};
@@ -14,8 +17,8 @@ pub const VERSION: u32 = 1;
 pub struct Event {
     /// The format's version.
     pub v: u32,
-    /// When, RFC 3339 in UTC, by the clock of whoever saw it.
-    pub time: String,
+    /// When, by the clock of whoever saw it.
+    pub time: Timestamp,
     /// The run it belongs to.
     pub run: RunId,
     /// The host, where it concerns one.
@@ -27,6 +30,46 @@ pub struct Event {
     /// What happened.
     #[serde(flatten)]
     pub body: Body,
+}
+
+/// A moment as it is written: RFC 3339 in UTC. Shared, for many lines of output have the same.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(from = "String")]
+pub struct Timestamp(Arc<str>);
+
+impl Timestamp {
+    /// The same of the system's clock, in milliseconds.
+    pub fn of(at: SystemTime) -> Self {
+        timestamp(at).into()
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// By the system's clock; none where it is no moment.
+    pub fn at(&self) -> Option<SystemTime> {
+        humantime::parse_rfc3339(&self.0).ok()
+    }
+}
+
+impl std::fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<T: Into<Arc<str>>> From<T> for Timestamp {
+    fn from(text: T) -> Self {
+        Self(text.into())
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
 }
 
 /// What happened.
@@ -266,7 +309,7 @@ mod tests {
     fn an_event_is_one_flat_object() {
         let event = Event {
             v: VERSION,
-            time: timestamp(std::time::UNIX_EPOCH),
+            time: Timestamp::of(std::time::UNIX_EPOCH),
             run: RunId::from_random([0; 6]),
             host: Some("droplet-1".parse().expect("name")),
             step: None,

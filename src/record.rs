@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use memchr::memchr;
 
-use crate::event::{Body, Event, Status, Stream, VERSION, timestamp};
+use crate::event::{Body, Event, Status, Stream, Timestamp, VERSION};
 use crate::name::{HostName, RunId, StepName};
 
 /// The longest line that a reader accepts; what comes from a host is untrusted.
@@ -163,14 +163,14 @@ pub struct Reader {
     offset: u64,
     end: Option<(u8, String)>,
     /// The last moment that was written out: many lines share one.
-    moment: (u64, String),
+    moment: (u64, Timestamp),
 }
 
 impl Reader {
     /// A reader for the record of `run` on `host`, at its first byte.
     pub fn new(run: RunId, host: HostName) -> Self {
         let began = SystemTime::UNIX_EPOCH;
-        Self { run, host, began, step: None, rest: Vec::new(), offset: 0, end: None, moment: (0, timestamp(began)) }
+        Self { run, host, began, step: None, rest: Vec::new(), offset: 0, end: None, moment: (0, Timestamp::of(began)) }
     }
 
     /// The same, for the bytes from `offset` on.
@@ -209,9 +209,9 @@ impl Reader {
             Frame::Event(event) => {
                 match &event.body {
                     Body::RunStarted { .. } => {
-                        if let Ok(at) = humantime::parse_rfc3339(&event.time) {
+                        if let Some(at) = event.time.at() {
                             self.began = at;
-                            self.moment = (0, timestamp(at));
+                            self.moment = (0, Timestamp::of(at));
                         }
                     }
                     Body::StepStarted { .. } => self.step.clone_from(&event.step),
@@ -236,9 +236,9 @@ impl Reader {
     }
 
     /// So many milliseconds after the run began.
-    fn moment(&mut self, ms: u64) -> String {
+    fn moment(&mut self, ms: u64) -> Timestamp {
         if self.moment.0 != ms {
-            self.moment = (ms, timestamp(self.began + Duration::from_millis(ms.min(u64::from(u32::MAX) * 1000))));
+            self.moment = (ms, Timestamp::of(self.began + Duration::from_millis(ms.min(u64::from(u32::MAX) * 1000))));
         }
         self.moment.1.clone()
     }

@@ -125,7 +125,7 @@ async fn play(tape: &mut Tape, speed: Speed, reporters: &mut Reporters) -> io::R
         let event = event?;
         // Who watched a run later told its beginning and its end by another clock.
         let by_host = !matches!(event.body, Body::RunStarted { .. } | Body::RunFinished { .. });
-        let at = humantime::parse_rfc3339(&event.time).ok().filter(|_| by_host);
+        let at = event.time.at().filter(|_| by_host);
         let pause = at.zip(last).and_then(|(at, last)| at.duration_since(last).ok());
         if let (Speed::Times(times), Some(pause)) = (speed, pause) {
             reporters.settle();
@@ -199,7 +199,7 @@ impl Merged {
                 Body::RunFinished { .. } => 2,
                 _ => 1,
             };
-            self.heads.push(Reverse((rank, event.time, source, line)));
+            self.heads.push(Reverse((rank, event.time.to_string(), source, line)));
         }
         Ok(())
     }
@@ -226,7 +226,7 @@ mod tests {
     fn event(host: Option<&str>, second: u32, body: Body) -> Event {
         let time = format!("2026-05-04T10:00:{second:02}.000Z");
         let host = host.map(|host| host.parse().unwrap());
-        Event { v: VERSION, time, run: RunId::from_random([1; 6]), host, step: None, body }
+        Event { v: VERSION, time: time.into(), run: RunId::from_random([1; 6]), host, step: None, body }
     }
 
     fn warning(text: &str) -> Body {

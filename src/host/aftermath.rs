@@ -12,7 +12,7 @@ use super::kill;
 use super::migrations::watch;
 use super::state::{RunDir, State};
 use super::{status, survey};
-use crate::event::Body;
+use crate::event::{Body, Timestamp};
 use crate::facts::{LockHolder, Refusal};
 use crate::name::StepName;
 use crate::protocol::RunState;
@@ -28,7 +28,7 @@ pub(super) fn known(dir: &RunDir) -> Vec<String> {
     if dir.submission().map_or(true, |submission| submission.compose.is_some()) {
         known.extend(containers(dir));
     }
-    known.extend(under_way.and_then(|seen| in_database(dir, &seen.time)));
+    known.extend(under_way.and_then(|seen| in_database(dir, seen.time.as_str())));
     known
 }
 
@@ -50,7 +50,7 @@ pub(super) fn unsettled(state: &State, holder: &LockHolder) -> Refusal {
 /// A step that began.
 struct Seen {
     step: StepName,
-    time: String,
+    time: Timestamp,
 }
 
 /// The step that began last and did not end, by the record.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::fs::OFlags;
 
 use super::state::make_file;
-use crate::event::{Body, Event, Status, Stream, VERSION, timestamp};
+use crate::event::{Body, Event, Status, Stream, Timestamp, VERSION};
 use crate::name::{HostName, RunId, StepName};
 use crate::record;
 
@@ -184,7 +184,7 @@ impl Book {
     fn envelope(&self, step: Option<&StepName>, body: Body) -> Event {
         Event {
             v: VERSION,
-            time: timestamp(self.began.1 + Duration::from_millis(self.elapsed_ms())),
+            time: Timestamp::of(self.began.1 + Duration::from_millis(self.elapsed_ms())),
             run: self.run.clone(),
             host: Some(self.host.clone()),
             step: step.cloned(),

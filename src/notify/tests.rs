@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
-use crate::event::{VERSION, timestamp};
+use crate::event::{Timestamp, VERSION};
 use crate::name::RunId;
 
 /// A server that gives each request this status, and hands on their bodies. A status of 0: it never answers.
@@ -58,7 +58,7 @@ fn notify(format: Format, on: &[Moment]) -> Notify {
 
 fn event(host: Option<&str>, step: Option<&str>, body: Body) -> Event {
     let (host, step) = (host.map(|host| host.parse().unwrap()), step.map(|step| step.parse().unwrap()));
-    Event { v: VERSION, time: timestamp(std::time::UNIX_EPOCH), run: RunId::from_random([1; 6]), host, step, body }
+    Event { v: VERSION, time: Timestamp::of(std::time::UNIX_EPOCH), run: RunId::from_random([1; 6]), host, step, body }
 }
 
 fn run(code: u8) -> Vec<Event> {

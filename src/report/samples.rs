@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::story::{Printed, Story};
-use crate::event::{Body, Event, Status, Stream, VERSION, timestamp};
+use crate::event::{Body, Event, Status, Stream, Timestamp, VERSION};
 use crate::facts::{Facts, LockHolder, Migrations, Refusal, ServiceFacts};
 use crate::name::RunId;
 
@@ -29,7 +29,7 @@ impl At {
     pub(super) fn event(self, body: Body) -> Event {
         Event {
             v: VERSION,
-            time: timestamp(UNIX_EPOCH + Duration::from_hours(500_000)),
+            time: Timestamp::of(UNIX_EPOCH + Duration::from_hours(500_000)),
             run: RunId::from_random([1, 2, 3, 4, 5, 6]),
             host: self.host.map(|host| host.parse().unwrap()),
             step: self.step.map(|step| step.parse().unwrap()),

@@ -159,7 +159,7 @@ impl Story {
     /// Takes the next event.
     pub(super) fn push(&mut self, event: &Event) {
         self.summary.push(event);
-        let at = millis(&event.time).unwrap_or(self.last);
+        let at = millis(event.time.as_str()).unwrap_or(self.last);
         self.began = Some(self.began.map_or(at, |began| began.min(at)));
         self.last = self.last.max(at);
         match &event.body {

@@ -83,7 +83,7 @@ impl Terminal {
     /// When an event happened: now, or, for a run that was there before this client, when the event says.
     fn since(&self, event: &Event) -> Instant {
         let now = Instant::now();
-        let ago = || SystemTime::now().duration_since(humantime::parse_rfc3339(&event.time).ok()?).ok();
+        let ago = || SystemTime::now().duration_since(event.time.at()?).ok();
         let ago = if self.display.replay { ago().unwrap_or_default() } else { Duration::ZERO };
         now.checked_sub(ago).unwrap_or(now)
     }

@@ -471,6 +471,10 @@ impl<'a> Flight<'a> {
     }
 
     fn happened(&mut self, host: &HostName, event: &Event, feed: &mut Feed<'_>) {
+        // Most events are lines of output, and nobody here prints some, too.
+        if self.own.is_empty() && matches!(event.body, Body::Output { .. }) {
+            return feed.pass(event);
+        }
         let index = event.step.as_ref().and_then(|step| self.index(host, step));
         match &event.body {
             // Each host's record begins with it, and a person wants to hear it once.

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::contact::{Contact, Reach, Reached, pause};
 use super::outcome::HostEnd;
 use super::stop::Stop;
-use crate::event::{Approved, Body, Event, VERSION, timestamp};
+use crate::event::{Approved, Body, Event, Timestamp, VERSION};
 use crate::facts::Refusal;
 use crate::name::{HostName, RunId, StepName};
 use crate::playbook::Target;
@@ -437,7 +437,7 @@ impl HostRun {
     async fn tell(&self, body: Body) {
         let event = Event {
             v: VERSION,
-            time: timestamp(std::time::SystemTime::now()),
+            time: Timestamp::of(std::time::SystemTime::now()),
             run: self.part.run.clone(),
             host: Some(self.part.host.clone()),
             step: None,

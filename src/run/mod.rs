@@ -25,7 +25,7 @@ pub use logs::{LogNews, LogsWanted, read_logs};
 pub use outcome::worst;
 pub use stop::Stop;
 
-use crate::event::{Body, Event, Status, VERSION, timestamp};
+use crate::event::{Body, Event, Status, Timestamp, VERSION, timestamp};
 use crate::facts::{Facts, LockHolder};
 use crate::migration::gate::Consent;
 use crate::name::{HostName, RunId, StepName};
@@ -126,7 +126,7 @@ impl<'a> Feed<'a> {
     fn tell(&mut self, host: Option<&HostName>, step: Option<&StepName>, body: Body) -> Event {
         let event = Event {
             v: VERSION,
-            time: timestamp(SystemTime::now()),
+            time: Timestamp::of(SystemTime::now()),
             run: self.run.clone(),
             host: host.cloned(),
             step: step.cloned(),

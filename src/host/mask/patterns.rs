@@ -4,6 +4,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use memchr::memchr2;
 use regex_lite::Regex;
 
 use crate::secret::Pattern;
@@ -167,7 +168,7 @@ fn addresses(text: &[u8]) -> Vec<Range<usize>> {
 /// The place and length of the first sign of an address.
 fn sign(text: &[u8]) -> Option<(usize, usize)> {
     let mut from = 0;
-    while let Some(at) = text[from..].iter().position(|byte| matches!(byte, b'@' | b'%')).map(|at| from + at) {
+    while let Some(at) = memchr2(b'@', b'%', &text[from..]).map(|at| from + at) {
         if text[at] == b'@' {
             return Some((at, 1));
         }

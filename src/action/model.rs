@@ -52,8 +52,22 @@ pub enum Layout {
 pub struct Carried {
     /// Where they were read, relative to the inventory; for people.
     pub folder: String,
+    /// Whose SQL they were read as.
+    #[serde(default)]
+    pub client: Client,
     /// In the order of their names.
     pub files: Vec<CarriedFile>,
+}
+
+/// The program that is given the files.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Client {
+    /// PostgreSQL's.
+    #[default]
+    Psql,
+    /// That of MySQL and MariaDB.
+    Mysql,
 }
 
 /// A file that travels.

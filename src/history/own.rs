@@ -1,4 +1,7 @@
-//! Landfall's own history, for files that it applies itself: the table, and what psql is told to do with a file. Texts only; PostgreSQL.
+//! Landfall's own history, for files that it applies itself: the table, and what psql is told to do with a file. Texts only; what is
+//! MySQL's is in [`mysql`].
+
+pub mod mysql;
 
 use std::fmt::Write as _;
 

@@ -49,7 +49,7 @@ pub(super) fn look<'h>(tool: &str, history: &'h History, found: &Migrations, dia
     for (migration, name) in &pending.files {
         let text = migration.text.as_deref().unwrap_or_default();
         let in_transaction = match by_name(tool) {
-            Tool::Sql => lint::in_transaction(text),
+            Tool::Sql if dialect == Dialect::Postgres => lint::in_transaction(text),
             _ => lint::guess(name, text, dialect, None).in_transaction,
         };
         sources.push(Source { name, text, dialect, tool: by_name(tool), in_transaction });

@@ -1,11 +1,12 @@
-//! `sql`: plain files `NUMBER_name.sql` of the client's folder, which travel with the plan and are applied by psql. Reads the folder and
-//! says what is wrong with it; applies nothing.
+//! `sql`: plain files `NUMBER_name.sql` of the client's folder, which travel with the plan and are applied by psql or mysql. Reads the
+//! folder and says what is wrong with it; applies nothing.
 
 use std::fs;
 use std::path::Path;
 
-use super::{Kept, Shape, Tool, lint};
-use crate::action::{Carried, CarriedFile, Digest, Late, Reading};
+use super::lint::{self, Dialect};
+use super::{Kept, Shape, Tool};
+use crate::action::{Carried, CarriedFile, Client, Digest, Late, Reading};
 use crate::history::{self, File, own};
 
 /// More than any migration needs, and together little enough for one submission.
@@ -30,7 +31,7 @@ pub const SQL: Tool = Tool {
         digest: Some(Digest::Sha256),
         table: own::TABLE,
         postgres: own::ROWS,
-        mysql: own::ROWS,
+        mysql: own::mysql::ROWS,
         reading: Reading::Each,
         late: Late::Refuses,
         done: "UPDATE landfall_migrations SET applied_at = now() WHERE name = '{name}'",
@@ -42,12 +43,16 @@ pub const SQL: Tool = Tool {
             "put the statement into a file of its own, with a line `-- landfall: no-transaction`",
         ),
         (
-            r"ERROR:  canceling statement due to lock timeout",
+            r"ERROR:  canceling statement due to lock timeout|ERROR 1205 ",
             "somebody else holds the table: apply it when less goes on, or say a longer `lock_timeout`",
         ),
         (
             r"ERROR:  permission denied for schema",
             "the login may not create tables there: GRANT CREATE ON SCHEMA public TO …, or say another `user` under [database]",
+        ),
+        (
+            r"ERROR (?:1142|1227) ",
+            "the login may not do this: GRANT it what the file needs, or say another `user` under [database]",
         ),
     ],
 };
@@ -69,7 +74,7 @@ const RENAME: &str =
     "name it NUMBER_name.sql, like 014_add_invoice_due_date.sql; what is no migration belongs into another folder";
 
 /// The files of a folder that is named relative to the inventory's. Folders in it are not entered.
-pub fn carried(root: &Path, folder: &str) -> Result<Carried, Vec<Wrong>> {
+pub fn carried(root: &Path, folder: &str, client: Client) -> Result<Carried, Vec<Wrong>> {
     let path = root.join(folder);
     let unread = |what: &Path, error: &std::io::Error| {
         vec![wrong(
@@ -97,7 +102,7 @@ pub fn carried(root: &Path, folder: &str) -> Result<Carried, Vec<Wrong>> {
     let mut size = 0;
     for (name, plain) in names {
         let shown = format!("{folder}/{name}");
-        match file(&path.join(&name), &shown, &name, plain, &mut told) {
+        match file(&path.join(&name), &shown, &name, (plain, client), &mut told) {
             Some(file) => {
                 size += file.text.len() as u64;
                 files.push(file);
@@ -115,12 +120,12 @@ pub fn carried(root: &Path, folder: &str) -> Result<Carried, Vec<Wrong>> {
     if let Err(why) = history::known(&model, &each) {
         told.push(wrong(format!("{folder}: {why}"), "give the newer one the next free number"));
     }
-    if told.is_empty() { Ok(Carried { folder: folder.to_owned(), files }) } else { Err(told) }
+    if told.is_empty() { Ok(Carried { folder: folder.to_owned(), client, files }) } else { Err(told) }
 }
 
 const TOO_MUCH: &str = "load data by a seed; put what is applied everywhere long ago into one file";
 
-fn file(path: &Path, shown: &str, name: &str, plain: bool, told: &mut Vec<Wrong>) -> Option<CarriedFile> {
+fn file(path: &Path, shown: &str, name: &str, (plain, client): (bool, Client), told: &mut Vec<Wrong>) -> Option<CarriedFile> {
     let mut say = |message: String, help| told.push(wrong(message, help));
     if lint::is_down(name) {
         say(format!("{shown} undoes a migration, and Landfall never does that"), "keep such files in another folder");
@@ -150,8 +155,12 @@ fn file(path: &Path, shown: &str, name: &str, plain: bool, told: &mut Vec<Wrong>
         say(format!("{shown} is not UTF-8"), "write it as UTF-8, without NUL bytes");
         return None;
     };
-    let transaction = lint::in_transaction(&text);
-    for (line, what) in lint::obstacles(&text, transaction) {
+    // MySQL ends a transaction at each change of the schema.
+    let (dialect, transaction) = match client {
+        Client::Psql => (Dialect::Postgres, lint::in_transaction(&text)),
+        Client::Mysql => (Dialect::Mysql, false),
+    };
+    for (line, what) in lint::obstacles(&text, transaction, dialect) {
         let help = "take it out; a file that must not run in a transaction says so by a line `-- landfall: no-transaction`";
         say(format!("{shown}:{line}: {what}"), help);
     }
@@ -163,16 +172,20 @@ mod tests {
     use super::*;
 
     fn told(files: &[(&str, &[u8])]) -> Result<Carried, String> {
+        told_of(Client::Psql, files)
+    }
+
+    fn told_of(client: Client, files: &[(&str, &[u8])]) -> Result<Carried, String> {
         let temp = tempfile::tempdir().expect("folder");
         for (name, bytes) in files {
             fs::write(temp.path().join(name), bytes).expect("file");
         }
-        carried(temp.path().parent().expect("folder"), temp.path().file_name().expect("name").to_str().expect("name")).map_err(
-            |wrong| {
-                let lines: Vec<String> = wrong.into_iter().map(|wrong| format!("{}\n  {}", wrong.message, wrong.help)).collect();
-                lines.join("\n").replace(temp.path().file_name().expect("name").to_str().expect("name"), "DIR")
-            },
-        )
+        let (root, name) =
+            (temp.path().parent().expect("folder"), temp.path().file_name().expect("name").to_str().expect("name"));
+        carried(root, name, client).map_err(|wrong| {
+            let lines: Vec<String> = wrong.into_iter().map(|wrong| format!("{}\n  {}", wrong.message, wrong.help)).collect();
+            lines.join("\n").replace(name, "DIR")
+        })
     }
 
     #[test]
@@ -199,7 +212,7 @@ mod tests {
           keep such files in another folder
         DIR/3_latin.sql is not UTF-8
           write it as UTF-8, without NUL bytes
-        DIR/4_psql.sql:2: a command to psql: the file may hold SQL alone
+        DIR/4_psql.sql:2: a command to the client: the file may hold SQL alone
           take it out; a file that must not run in a transaction says so by a line `-- landfall: no-transaction`
         DIR/5_commit.sql:1: begins or ends a transaction, and the file runs in one already
           take it out; a file that must not run in a transaction says so by a line `-- landfall: no-transaction`
@@ -213,6 +226,23 @@ mod tests {
     }
 
     #[test]
+    fn files_of_mysql_may_change_the_delimiter_but_not_leave_it_so() {
+        let trigger = b"DELIMITER //\nCREATE TRIGGER t BEFORE INSERT ON a FOR EACH ROW BEGIN SET @x = 1; END//\n";
+        let whole = [&trigger[..], b"delimiter ;\nSTART TRANSACTION;\nSELECT `a\"b`, 'it\\'s';\nCOMMIT;\n"].concat();
+        let carried = told_of(Client::Mysql, &[("1_a.sql", &whole)]).expect("files");
+        assert!(!carried.files[0].transaction);
+        let files: [(&str, &[u8]); 3] = [("1_a.sql", trigger), ("2_b.sql", b"SELECT 1;\n\\! ls\n"), ("3_c.sql", b"SELECT 'x")];
+        insta::assert_snapshot!(told_of(Client::Mysql, &files).expect_err("wrong"), @r"
+        DIR/1_a.sql:1: a DELIMITER that is not set back to `;`
+          take it out; a file that must not run in a transaction says so by a line `-- landfall: no-transaction`
+        DIR/2_b.sql:2: a command to the client: the file may hold SQL alone
+          take it out; a file that must not run in a transaction says so by a line `-- landfall: no-transaction`
+        DIR/3_c.sql:1: a string, comment or COPY that never ends
+          take it out; a file that must not run in a transaction says so by a line `-- landfall: no-transaction`
+        ");
+    }
+
+    #[test]
     fn what_is_too_much_is_refused() {
         let large = vec![b' '; usize::try_from(MOST_BYTES).expect("size") + 1];
         let message = told(&[("1_a.sql", &large)]).expect_err("wrong");
@@ -220,6 +250,10 @@ mod tests {
         let half = &large[1..];
         let message = told(&[("1_a.sql", half), ("2_a.sql", half), ("3_a.sql", half)]).expect_err("wrong");
         assert!(message.starts_with("the files of DIR are larger than 2 MiB together"), "{message}");
-        assert!(carried(Path::new("/nowhere"), "x").expect_err("wrong")[0].message.contains("/nowhere/x cannot be read"));
+        assert!(
+            carried(Path::new("/nowhere"), "x", Client::Psql).expect_err("wrong")[0]
+                .message
+                .contains("/nowhere/x cannot be read")
+        );
     }
 }

@@ -165,7 +165,7 @@ struct Database {
     url: Option<DatabaseUrl>,
     /// With `url`: the image whose psql and pg_dump, or mysql and mysqldump, are used. It must be on the host.
     client_image: Option<String>,
-    /// "postgres" or "mysql" (MariaDB too); default: it is found out.
+    /// "postgres" or "mysql" (MariaDB too); default: it is found out. `tool = "sql"` reads its files as PostgreSQL's unless it is said.
     engine: Option<String>,
     /// The database's name; default: what the container or the URL says.
     name: Option<String>,

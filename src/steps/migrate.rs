@@ -22,8 +22,8 @@ pub(super) struct Migrate {
     /// "apply" (default). With "status" the step only asks, and is a check.
     mode: Option<ApplyWord>,
     /// The tool: "prisma" (6 and 7), "drizzle", "alembic", "django", "knex", "dbmate", "sqlx", "diesel", "rails", "flyway",
-    /// "golang-migrate" with commands of your own, one of [tools.NAME], or "sql": files NUMBER_name.sql of this folder, applied by psql where [database]
-    /// says. Without it `status` and `apply` are needed.
+    /// "golang-migrate" with commands of your own, one of [tools.NAME], or "sql": files NUMBER_name.sql of this folder, applied by psql or mysql
+    /// where [database] says. Without it `status` and `apply` are needed.
     tool: Option<String>,
     /// The command that asks what is pending and changes nothing; in place of the tool's own.
     status: Option<Vec<String>>,
@@ -47,7 +47,7 @@ pub(super) struct Migrate {
     /// With "sql": the folder here, relative to landfall.toml; default "migrations".
     migrations: Option<String>,
     /// With a tool: how long a statement may wait for a lock of PostgreSQL, such as "5s", which is the default; "off": for ever.
-    /// It reaches the tool by PGOPTIONS, which most drivers heed.
+    /// It reaches the tool by PGOPTIONS, which most drivers heed. With "sql" also of MySQL, there in whole seconds.
     lock_timeout: Option<String>,
     /// Whose image holds tool and migrations; default: the `service` of [compose].
     service: Option<String>,

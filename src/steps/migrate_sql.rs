@@ -1,13 +1,12 @@
 //! `migrate` with `tool = "sql"`: the files are the client's, and travel with the step.
 
-use crate::action;
+use crate::action::{self, Client, Via};
 use crate::migration::{Start, Tool, sql};
 use crate::protocol::{Engine, Hint};
 use crate::source::Reader;
 
 use super::own_tool::ANSWERS;
 use super::{Cx, database_service, needs_database, service};
-use crate::action::Via;
 
 /// What the step says of the files; `lock_timeout_ms` was read already.
 pub(super) fn action(
@@ -18,19 +17,17 @@ pub(super) fn action(
 ) -> Option<(action::Migrate, Vec<Hint>)> {
     for key in ["status", "apply", "via", "env"].into_iter().chain(ANSWERS) {
         if let Some(entry) = reader.entry(key) {
-            let help = "leave it out: psql applies the files where [database] says, and their history tells how that went";
+            let help = "leave it out: the files are applied where [database] says, and their history tells how that went";
             reader.error(&entry.key.place, format!("`{key}` cannot go with `tool = \"sql\"`"), help);
         }
     }
     needs_database(reader, cx)?;
-    if cx.database.is_some_and(|database| database.engine == Some(Engine::Mysql)) {
-        let help = "MySQL ends a transaction at each change of the schema: use a tool that knows it, such as dbmate or flyway";
-        reader.error(&reader.place_of("tool"), "`tool = \"sql\"` applies files to PostgreSQL only", help);
-    }
+    let mysql = cx.database.is_some_and(|database| database.engine == Some(Engine::Mysql));
+    let client = if mysql { Client::Mysql } else { Client::Psql };
     let service = match database_service(cx) {
         Some(own) => {
             if let Some(entry) = reader.entry("service") {
-                let help = "leave it out: psql runs in the database's own service";
+                let help = "leave it out: they are applied in the database's own service";
                 reader.error(&entry.key.place, "`service` cannot go with `tool = \"sql\"`", help);
             }
             own
@@ -45,7 +42,7 @@ pub(super) fn action(
         reader.error(&place, format!("{folder:?} cannot be the folder of migrations"), help);
         return None;
     }
-    let carried = match sql::carried(cx.root, &folder) {
+    let carried = match sql::carried(cx.root, &folder, client) {
         Ok(carried) => carried,
         Err(all) => {
             for wrong in all {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::action::{
-    Action, Carried, Compare, HostScript, HttpExpect, HttpProbe, Migrate, Probe, Script, Since, TcpProbe, Via, Watch,
+    Action, Carried, Client, Compare, HostScript, HttpExpect, HttpProbe, Migrate, Probe, Script, Since, TcpProbe, Via, Watch,
 };
 use crate::check::{json_path::sign, statuses};
 use crate::command::{quoted, shell_line};
@@ -47,12 +47,13 @@ pub fn shown(action: &Action, project: Option<&ComposeProject>) -> String {
     }
 }
 
-/// Files of the client, which psql reads where the database is.
+/// Files of the client, which psql or mysql reads where the database is.
 fn files(carried: &Carried) -> String {
-    format!(
-        "psql -v ON_ERROR_STOP=1 -f {}/NUMBER_name.sql  # each that is not applied, in the order of their numbers",
-        carried.folder
-    )
+    let reads = match carried.client {
+        Client::Psql => "psql -v ON_ERROR_STOP=1 -f",
+        Client::Mysql => "mysql <",
+    };
+    format!("{reads} {}/NUMBER_name.sql  # each that is not applied, in the order of their numbers", carried.folder)
 }
 
 /// A request as a command line, with what is expected of its answer.

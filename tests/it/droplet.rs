@@ -157,6 +157,15 @@ impl Droplet {
         out.trim_end().to_owned()
     }
 
+    /// Brings an image of this machine there, where it is not yet.
+    pub(crate) fn load(&self, image: &str) {
+        if self.try_sh(&format!("docker image inspect {image}")).0 != 0 {
+            let pipe = format!("docker save {image} | docker exec -i {} docker load", self.container);
+            let done = Command::new("bash").args(["-o", "pipefail", "-c", &pipe]).output().expect("docker");
+            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        }
+    }
+
     /// Asks PostgreSQL.
     pub(crate) fn sql(&self, query: &str) -> String {
         self.sh(&format!("docker exec deployment-postgres-1 psql -U etally -At etally -c \"{query}\" </dev/null"))

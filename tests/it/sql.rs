@@ -143,7 +143,9 @@ fn a_session_that_outlives_its_run_is_waited_out_and_nothing_is_applied_twice() 
     eventually("it sleeps", || sleeps(droplet));
     let (supervisor, clients) = droplet.processes_of(&run);
     droplet.sh(&format!("kill -9 {supervisor} {clients}"));
-    running.finish().expect(6, &["lost", "its database still works"]);
+    let still = ["lost", "its database still works: backend ", "(active): ", "pg_sleep(30)"];
+    running.finish().expect(6, &still);
+    project.landfall(&["attach", &run]).expect(6, &still);
     project.landfall(&["resolve", &run, "--as", "not-done", "--note", "it was killed", "--yes"]).expect(0, &["settled"]);
     project.landfall(&["run", "sql", "--yes"]).expect(1, &["was not begun: another session still applies migrations"]);
     eventually("it has ended by itself", || !sleeps(droplet));

@@ -193,6 +193,7 @@ name_images() {
   postgres_image=landfall-testbed/postgres:$postgres
   api_image=landfall-testbed/api:$api
   host_image=landfall-testbed/host:$host
+  mariadb_image=landfall-testbed/mariadb:$(digest "$base" "$here/images/mariadb")
   droplet_image=landfall-testbed/droplet:$(digest "$postgres" "$api" "$host" "$here/images/prepare")
 }
 

@@ -155,7 +155,7 @@ fn dump(stage: &mut Stage<'_>, step: &HostStep, access: &Access, backups: &Backu
 /// Runs a client of the database as a part of the step; what it complains of is shown, and gives what it printed.
 pub(super) fn client(stage: &mut Stage<'_>, step: &HostStep, access: &Access, spawn: &Spawn) -> Result<Vec<u8>, Outcome> {
     let (ended, kept) = stage.capture(spawn).map_err(|error| Outcome::failed(format!("could not be started: {error}")))?;
-    stage.show(Stream::Stderr, &kept.stderr);
+    stage.show(Stream::Stderr, Trouble::complaint(&kept).as_bytes());
     if let Some(stopped) = ended.stopped {
         return Err(stage.stopped(stopped, &ended.left, step));
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::super::backups::{self, Backup, Backups};
 use super::super::compose;
-use super::super::database::{Access, PSQL, ident, literal};
+use super::super::database::{Access, MYSQL, PSQL, Trouble, ident, literal};
 use super::super::docker;
 use super::super::judge::Watcher;
 use super::super::process::Spawn;
@@ -16,13 +16,13 @@ use super::backup;
 use crate::action::{Judge, Restore};
 use crate::event::{Body, Status};
 use crate::name::{RunId, ServiceName};
-use crate::protocol::{Engine, HostStep, Way};
+use crate::protocol::{Engine, HostStep};
 
 pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, restore: &Restore) -> Outcome {
     match prepared(stage, restore) {
         Err(outcome) => outcome,
         Ok((access, backups, from)) => {
-            let services = restore.stop.clone().unwrap_or_else(|| writing(stage));
+            let services = restore.stop.clone().unwrap_or_else(|| writing(stage, &access));
             let stopped = stop(stage, step, &services);
             let outcome = if stopped.status == Status::Ok { bring_back(stage, step, &access, &backups, &from) } else { stopped };
             // A cancel or a deadline that struck meanwhile must not leave the application down.
@@ -57,6 +57,13 @@ fn prepared(stage: &Stage<'_>, restore: &Restore) -> Result<(Arc<Access>, Backup
     if content.sha256 != from.sha256 {
         return Err(Outcome::failed(format!("{} is not the file that was written: its SHA-256 is another", from.file)));
     }
+    if access.engine() == Engine::Mysql
+        && let Some(owner) = others_in_mysql(&access).map_err(|trouble| backup::failed(stage, &trouble))?
+    {
+        return Err(Outcome::failed(stage.masked(&format!(
+            "nothing was touched: views, triggers or routines are {owner}'s, and this login could not make them again (say another `user` under [database])"
+        ))));
+    }
     Ok((access, backups, from))
 }
 
@@ -90,13 +97,10 @@ pub(super) fn chosen(backups: &Backups, access: &Access, restore: &Restore) -> R
 }
 
 /// The services that run, but the database's own.
-fn writing(stage: &Stage<'_>) -> Vec<ServiceName> {
-    let own = match stage.submission.database.as_ref().map(|database| &database.way) {
-        Some(Way::Service(service)) => Some(service),
-        _ => None,
-    };
+fn writing(stage: &Stage<'_>, access: &Access) -> Vec<ServiceName> {
     let running = docker::services(&stage.config.name).unwrap_or_default().into_iter();
-    running.filter(|(name, container)| Some(name) != own && container.state.status == "running").map(|(name, _)| name).collect()
+    let writes = |name: &ServiceName| name.as_str() != access.host();
+    running.filter(|(name, container)| writes(name) && container.state.status == "running").map(|(name, _)| name).collect()
 }
 
 fn stop(stage: &mut Stage<'_>, step: &HostStep, services: &[ServiceName]) -> Outcome {
@@ -212,18 +216,31 @@ fn into_mysql(
     let (_, before) = backup::take(stage, step, access, None)?;
     let kept = backups.path(&before.file);
     empty_mysql(stage, access)?;
-    let Err(outcome) = load(stage, step, access, &["mysql"], path) else {
+    let Err(outcome) = load(stage, step, access, &MYSQL, path) else {
         return Ok(format!("in {}", kept.display()));
     };
     // As it was, whatever stopped this.
     let (deadline, deaf) = (stage.deadline.take(), std::mem::replace(&mut stage.deaf, true));
-    let back = empty_mysql(stage, access).and_then(|()| load(stage, step, access, &["mysql"], &kept));
+    let back = empty_mysql(stage, access).and_then(|()| load(stage, step, access, &MYSQL, &kept));
     (stage.deadline, stage.deaf) = (deadline, deaf);
     let why = outcome.detail.clone().unwrap_or_default();
     match back {
         Ok(()) => Err(Outcome { detail: Some(format!("{why}; the database is as it was")), ..outcome }),
         Err(_) => Err(Outcome::unknown(format!("{why}; the database is not whole, what it held is in {}", kept.display()))),
     }
+}
+
+/// Whose what is in the database besides tables, if this login could not make it again: what was taken away would not come back.
+fn others_in_mysql(access: &Access) -> Result<Option<String>, Trouble> {
+    let definers = [("triggers", "trigger"), ("views", "table"), ("routines", "routine"), ("events", "event")]
+        .map(|(kind, of)| format!("SELECT definer FROM information_schema.{kind} WHERE {of}_schema = DATABASE()"));
+    let query = format!(
+        "SELECT definer FROM ({}) AS made WHERE definer <> CURRENT_USER() AND NOT EXISTS (SELECT 1 FROM information_schema.user_privileges \
+         WHERE grantee = CONCAT('''', REPLACE(CURRENT_USER(), '@', '''@'''), '''') \
+         AND privilege_type IN ('SUPER', 'SET USER', 'SET_USER_ID', 'SET_ANY_DEFINER')) LIMIT 1",
+        definers.join(" UNION ")
+    );
+    Ok(access.query(&query)?.into_iter().flatten().flatten().next())
 }
 
 fn empty_mysql(stage: &Stage<'_>, access: &Access) -> Result<(), Outcome> {
@@ -236,7 +253,7 @@ fn empty_mysql(stage: &Stage<'_>, access: &Access) -> Result<(), Outcome> {
         return Err(Outcome::failed("the server does not say which characters the database holds"));
     };
     let sql = format!("DROP DATABASE {name};\nCREATE DATABASE {name} CHARACTER SET {set} COLLATE {collation};\n");
-    access.look(&["mysql"], sql.as_bytes()).map(drop).map_err(|trouble| backup::failed(stage, &trouble))
+    access.look(&MYSQL, sql.as_bytes()).map(drop).map_err(|trouble| backup::failed(stage, &trouble))
 }
 
 /// A name that no database has yet, no longer than a server takes.

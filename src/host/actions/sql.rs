@@ -1,16 +1,16 @@
-//! Applies the files that came with a plan: one after the other, by psql where the database is, each with its row in the history.
-//! Decides nothing about what is to be applied.
+//! Applies the files that came with a plan: one after the other, by psql or mysql where the database is, each with its row in the
+//! history. Decides nothing about what is to be applied.
 
 use std::sync::Arc;
 
-use super::super::database::{Access, PSQL};
+use super::super::database::{Access, MYSQL, MYSQL_FILE, PSQL, Trouble, ident};
 use super::super::judge::Watcher;
 use super::super::stage::{Outcome, Stage};
 use super::hint;
 use crate::action::{Carried, CarriedFile, Judge, Migrate};
 use crate::event::Stream;
-use crate::history::own::{self, Work};
-use crate::protocol::HostStep;
+use crate::history::own::{self, Work, mysql};
+use crate::protocol::{Engine, HostStep};
 
 /// What is applied, and where.
 pub(super) struct Batch<'a> {
@@ -48,10 +48,16 @@ pub(super) fn apply(stage: &mut Stage<'_>, step: &HostStep, batch: &Batch<'_>) -
 
 /// Where the history is; it is made where it is not there.
 fn schema(access: &Access) -> Result<String, String> {
+    let kept = |made: Result<Vec<u8>, Trouble>| made.map_err(|trouble| format!("its history cannot be kept: {trouble}"));
+    if access.engine() == Engine::Mysql {
+        let schema = ident(Engine::Mysql, &access.facts.name);
+        kept(access.look(&MYSQL, mysql::create(&schema).as_bytes()))?;
+        return Ok(schema);
+    }
     let rows = access.query(own::SCHEMA).map_err(|trouble| trouble.to_string())?;
     let schema = rows.into_iter().flatten().flatten().next();
     let schema = schema.ok_or("the search_path of this login names no schema to keep the history in: create one, or grant it")?;
-    access.look(&PSQL, own::create(&schema).as_bytes()).map_err(|trouble| format!("its history cannot be kept: {trouble}"))?;
+    kept(access.look(&PSQL, own::create(&schema).as_bytes()))?;
     Ok(schema)
 }
 
@@ -70,31 +76,61 @@ fn one(stage: &mut Stage<'_>, step: &HostStep, batch: &Batch<'_>, file: &Carried
     };
     stage.show(Stream::Stdout, format!("{path}\n").as_bytes());
     let mut watcher = Watcher::new(&Judge::default(), &step.hints);
-    let ended = match stage.stream(&batch.access.client(&PSQL, work.script().as_bytes()), &mut watcher) {
-        Err(error) => return Outcome::failed(format!("{path}: psql could not be started: {error}")),
+    let engine = batch.access.engine();
+    let (client, words, script) = match engine {
+        Engine::Postgres => ("psql", &PSQL[..], work.script()),
+        Engine::Mysql => ("mysql", &MYSQL_FILE[..], mysql::script(&work)),
+    };
+    let ended = match stage.stream(&batch.access.client(words, script.as_bytes()), &mut watcher) {
+        Err(error) => return Outcome::failed(format!("{path}: {client} could not be started: {error}")),
         Ok(ended) => ended,
     };
     if let Some(stopped) = ended.stopped {
         // The client is gone; its session would go on to the end of the file.
-        let _ = batch.access.query(&own::end_sessions(run.as_str()));
+        end_sessions(batch.access, run.as_str());
         return stage.stopped(stopped, &ended.left, step).ended(&ended);
     }
     if ended.code == Some(0) {
         return Outcome::ok().ended(&ended);
     }
     hint(stage, step, &watcher);
-    let outcome = match own::error(&watcher.complaints()) {
-        Some((_, words)) if words.contains(own::BUSY) => Outcome::failed(format!("{path} was not begun: {}", own::BUSY)),
-        Some((line, words)) => Outcome::failed(stage.masked(&format!("{path}:{line}: {words}{}", kept(file, words)))),
+    let error = match engine {
+        Engine::Postgres => own::error(&watcher.complaints()).map(|(line, words)| (line, words.to_owned())),
+        Engine::Mysql => mysql::error(&watcher.complaints()),
+    };
+    let outcome = match error {
+        Some(error) if is_busy(engine, &error) => Outcome::failed(format!("{path} was not begun: {}", own::BUSY)),
+        Some((line, words)) => Outcome::failed(stage.masked(&format!("{path}:{line}: {words}{}", kept(file, &words)))),
         None if ended.signal.is_some() => Outcome::unknown(format!("{path}: the docker client was killed")),
-        None => Outcome::failed(format!("{path}: psql ended with code {}", ended.code.unwrap_or(-1))),
+        None => Outcome::failed(format!("{path}: {client} ended with code {}", ended.code.unwrap_or(-1))),
     };
     outcome.ended(&ended)
 }
 
+/// Whether another session applies files already.
+fn is_busy(engine: Engine, error: &(usize, String)) -> bool {
+    match engine {
+        Engine::Postgres => error.1.contains(own::BUSY),
+        Engine::Mysql => mysql::is_busy(error),
+    }
+}
+
+/// Ends what a run's client has left in the server.
+fn end_sessions(access: &Access, run: &str) {
+    if access.engine() == Engine::Postgres {
+        let _ = access.query(&own::end_sessions(run));
+    } else if let Ok(rows) = access.query(&mysql::session(run))
+        && let Some(connection) = rows.into_iter().flatten().flatten().find_map(|id| id.parse().ok())
+    {
+        let _ = access.look(&MYSQL, mysql::end(connection).as_bytes());
+    }
+}
+
 /// What is left of a file that ended with an error; of one whose connection broke only the history can tell.
 fn kept(file: &CarriedFile, words: &str) -> &'static str {
-    match (words.starts_with("ERROR:"), file.transaction) {
+    // Numbers from 2000 on are those of mysql itself: it lost its server.
+    let of_server = words.starts_with("ERROR") && !words.starts_with("ERROR 2");
+    match (of_server, file.transaction) {
         (true, true) => "; nothing of this file was kept",
         (true, false) => "; it runs in no transaction, so what came before the error stays",
         (false, _) => "",

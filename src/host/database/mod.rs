@@ -188,6 +188,14 @@ impl Access {
         Trouble::of(ended, kept, self.place())
     }
 
+    /// What the server is called where its client is: the service, also where a URL names it.
+    pub(super) fn host(&self) -> &str {
+        match &self.way {
+            Reached::Service { service, .. } => service.as_str(),
+            Reached::Url { parts, .. } => &parts.host,
+        }
+    }
+
     /// Where its client runs, for people.
     pub(super) fn place(&self) -> &str {
         match &self.way {
@@ -234,6 +242,14 @@ impl Access {
 
 /// psql as it is always started: no settings of anybody's own, and no going on behind an error.
 pub(super) const PSQL: [&str; 9] = ["psql", "-X", "-q", "-w", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-f-"];
+
+/// The same of mysql.
+pub(super) const MYSQL: [&str; 4] = ["mysql", "--batch", "--skip-force", "--default-character-set=utf8mb4"];
+
+/// mysql as it is given files of SQL: what is no statement is told as an error, not done. Comments, which some versions keep, would make a
+/// statement of nothing else.
+pub(super) const MYSQL_FILE: [&str; 6] =
+    ["mysql", "--batch", "--skip-force", "--default-character-set=utf8mb4", "--binary-mode", "--skip-comments"];
 
 fn asked_of_postgres(queries: &[&str]) -> String {
     let mut text = format!("SET statement_timeout = '{STATEMENT}';\nBEGIN TRANSACTION READ ONLY;\n");

@@ -44,9 +44,27 @@ impl Access {
         let held = Held { child };
         match line.split_once(' ').unwrap_or((&line, "")) {
             ("held", _) => Ok(Ok(held)),
-            ("busy", holder) => Ok(Err(holder.trim().to_owned())),
+            ("busy", holder) => Ok(Err(self.holder(holder.trim()))),
             _ => Err(Trouble::Client(format!("no lock can be held: {}", said.lines().next().unwrap_or("no answer")))),
         }
+    }
+}
+
+impl Access {
+    /// Who holds it, for people. MySQL tells the number of a connection: what that calls itself is told where the server keeps that and lets
+    /// this login read it, and else whose it is.
+    fn holder(&self, said: &str) -> String {
+        let (Engine::Mysql, Ok(connection)) = (self.engine, said.parse::<u64>()) else { return said.to_owned() };
+        let named = format!(
+            "SELECT CONCAT(CAST(v.variable_value AS CHAR), ' (connection {connection})') FROM performance_schema.user_variables_by_thread v \
+             JOIN performance_schema.threads t USING (thread_id) WHERE t.processlist_id = {connection} AND v.variable_name = 'landfall'"
+        );
+        let owned = format!(
+            "SELECT CONCAT('connection {connection} (', user, ' from ', host, ', since ', NOW() - INTERVAL time SECOND, ')') \
+             FROM information_schema.processlist WHERE id = {connection}"
+        );
+        let told = |query: &String| self.query(query).ok()?.into_iter().next()?.into_iter().next()?;
+        [named, owned].iter().find_map(told).unwrap_or_else(|| format!("connection {connection}"))
     }
 }
 
@@ -68,7 +86,7 @@ const OBJECT: u32 = 1;
 fn mysql(name: &str) -> String {
     format!(
         "SET @landfall = {name};\nSELECT IF(GET_LOCK(CONCAT('landfall ', LEFT(DATABASE(), 50)), 0) = 1, 'held', \
-         CONCAT('busy connection ', COALESCE(IS_USED_LOCK(CONCAT('landfall ', LEFT(DATABASE(), 50))), '?')));\n"
+         CONCAT('busy ', COALESCE(IS_USED_LOCK(CONCAT('landfall ', LEFT(DATABASE(), 50))), 'somebody')));\n"
     )
 }
 

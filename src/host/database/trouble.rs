@@ -58,13 +58,18 @@ impl Trouble {
         }
     }
 
+    /// What a client complained of, as it may be shown.
+    pub(in crate::host) fn complaint(kept: &Capture) -> String {
+        behind_statement(&String::from_utf8_lossy(&kept.stderr)).to_owned()
+    }
+
     /// What a client's end means; none: it did what it should.
     pub(super) fn of(ended: &Ended, kept: &Capture, place: &str) -> Option<Self> {
         if ended.code == Some(0) {
             return None;
         }
         let text = String::from_utf8_lossy(&kept.stderr);
-        let said = text.trim().to_owned();
+        let said = behind_statement(text.trim()).to_owned();
         if ended.stopped.is_some() {
             return Some(Self::Unreachable(format!("no answer in time {said}").trim().to_owned()));
         }
@@ -122,6 +127,12 @@ const UNREACHABLE: [&str; 14] = [
     "error 2026",
 ];
 
+/// What mysql says of an error, without the statement that it quotes before: that may hold any words, and somebody's rows.
+fn behind_statement(said: &str) -> &str {
+    let quoted = said.contains("--------------\n");
+    said.rfind("\nERROR ").filter(|_| quoted).map_or(said, |at| &said[at + 1..])
+}
+
 /// What the server said, without the client's own words: `psql:<stdin>:3: ERROR:  …`.
 fn server_words(said: &str) -> String {
     let from = said.lines().position(|line| line.contains("ERROR")).unwrap_or(0);
@@ -160,6 +171,8 @@ mod tests {
         assert!(matches!(of(1, "ERROR 2002 (HY000): Can't connect to local server through socket"), Trouble::Unreachable(_)));
         assert!(matches!(of(1, "ERROR 1049 (42000): Unknown database 'x'"), Trouble::NoDatabase(_)));
         assert!(matches!(of(1, "ERROR 1146 (42S02) at line 3: Table 'x.y' doesn't exist"), Trouble::Sql(_)));
+        let quoted = "--------------\nSELECT 'connection refused'\n--------------\n\nERROR 1146 (42S02) at line 3: no such table";
+        assert_eq!(of(1, quoted), Trouble::Sql("ERROR 1146 (42S02) at line 3: no such table".into()));
         assert!(matches!(of(125, "docker: Error response from daemon: No such image: nope:1"), Trouble::Way(_)));
     }
 }

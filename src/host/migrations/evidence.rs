@@ -56,7 +56,7 @@ pub(super) fn remedy(access: Option<&Access>, model: &Model, failed: &Migration)
 }
 
 fn made(text: &str) -> Vec<Made> {
-    const NAME: &str = r#"(?:"?\w+"?\.)?["`]?(\w+)["`]?"#;
+    const NAME: &str = r#"(?:["`]?\w+["`]?\.)?["`]?(\w+)["`]?"#;
     let each = |pattern: String| Regex::new(&pattern).ok();
     let plain = text.lines().map(|line| line.split("--").next().unwrap_or_default()).collect::<Vec<_>>().join("\n");
     let mut made = Vec::new();
@@ -69,9 +69,11 @@ fn made(text: &str) -> Vec<Made> {
         made.extend(regex.captures_iter(&plain).map(|found| Made::Index(found[1].to_owned())));
     }
     let alter = each(format!(r"(?i)\bALTER\s+TABLE\s+(?:ONLY\s+)?(?:IF\s+EXISTS\s+)?{NAME}([^;]*)"));
+    let key = each(r#"(?i)\bADD\s+(?:UNIQUE\s+)?(?:INDEX|KEY)\s+(?:IF\s+NOT\s+EXISTS\s+)?["`]?(\w+)["`]?"#.to_owned());
     let column = each(r#"(?i)\bADD\s+COLUMN\s+(?:IF\s+NOT\s+EXISTS\s+)?["`]?(\w+)["`]?"#.to_owned());
-    if let (Some(alter), Some(column)) = (alter, column) {
+    if let (Some(alter), Some(column), Some(key)) = (alter, column, key) {
         for table in alter.captures_iter(&plain) {
+            made.extend(key.captures_iter(&table[2]).map(|found| Made::Index(found[1].to_owned())));
             made.extend(column.captures_iter(&table[2]).map(|found| Made::Column(table[1].to_owned(), found[1].to_owned())));
         }
     }
@@ -113,5 +115,8 @@ mod tests {
         let text = "-- CREATE TABLE x\nCREATE TABLE \"public\".\"Order\" (id int);\nCREATE UNIQUE INDEX CONCURRENTLY \"Order_id\" ON \"Order\"(id);\nALTER TABLE users ADD COLUMN a int,\n ADD COLUMN \"b\" text;\nDROP TABLE y;";
         let told = made(text).iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         assert_eq!(told, "table Order, index Order_id, column users.a, column users.b");
+        let text = "CREATE TABLE `shop`.`a` (id int);\nALTER TABLE `shop`.`a` ADD COLUMN `b` int, ADD UNIQUE KEY `a_b` (`b`);";
+        let told = made(text).iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        assert_eq!(told, "table a, index a_b, column a.b");
     }
 }

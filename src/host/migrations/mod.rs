@@ -9,7 +9,7 @@ pub(super) mod watch;
 
 use std::collections::BTreeSet;
 
-use crate::action::{Layout, Migrate, Model};
+use crate::action::{Carried, Client, Layout, Migrate, Model};
 use crate::facts::{History, Migration, MigrationState as State, Migrations};
 use crate::history::{self, Began, Recorded};
 use crate::name::RunId;
@@ -51,7 +51,9 @@ fn seen(sight: Sight<'_>) -> Result<History, String> {
     let fetched = files(sight);
     // Why the database cannot be asked says more than what follows from it.
     let (model, folder, files) = match access {
-        Ok(access) if migrate.carried.is_some() && access.engine() != Engine::Postgres => return Err(only_postgres(access)),
+        Ok(access) if migrate.carried.as_ref().is_some_and(|carried| !fits(carried, access.engine())) => {
+            return Err(misread(access));
+        }
         Ok(_) => fetched?,
         Err(why) => fetched.map_err(|_| why)?,
     };
@@ -78,8 +80,14 @@ pub(super) fn hashes(sight: Sight<'_>) -> Result<Vec<(String, String)>, String> 
     Ok(history::known(model, &files)?.into_iter().map(|known| (known.name, known.sha256)).collect())
 }
 
-fn only_postgres(access: &Access) -> String {
-    format!("`tool = \"sql\"` applies files to PostgreSQL, and this is {}: use a tool that knows it", access.facts.server)
+/// Whether the files were read as those of this kind of server.
+fn fits(carried: &Carried, engine: Engine) -> bool {
+    carried.client == if engine == Engine::Postgres { Client::Psql } else { Client::Mysql }
+}
+
+fn misread(access: &Access) -> String {
+    let (server, engine) = (&access.facts.server, access.engine().as_str().to_lowercase());
+    format!("its files were not read as those of {server}: say `engine = {engine:?}` under [database]")
 }
 
 /// The history as the database has it.

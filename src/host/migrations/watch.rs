@@ -48,25 +48,48 @@ impl Watch {
 
 /// Statements that wait for a lock, and who holds it.
 fn waiting(access: &Access) -> Vec<String> {
-    let query = match access.engine() {
-        Engine::Postgres => format!(
+    let queries = match access.engine() {
+        Engine::Postgres => vec![format!(
             "SELECT w.pid, left(w.query, 120), string_agg('backend ' || b.pid || ' (' || coalesce(nullif(b.application_name, ''), b.usename, '?') \
              || ', ' || b.state || ' since ' || date_trunc('second', b.state_change) || '): ' || left(b.query, 120), '; ') \
              FROM pg_stat_activity w JOIN LATERAL unnest(pg_blocking_pids(w.pid)) p ON true JOIN pg_stat_activity b ON b.pid = p \
              WHERE w.datname = current_database() AND w.wait_event_type = 'Lock' AND now() - w.query_start > interval '{WAITS} s' \
              GROUP BY w.pid, w.query"
-        ),
-        Engine::Mysql => format!(
-            "SELECT id, LEFT(info, 120), 'look at SHOW PROCESSLIST for who has used the table and not ended' FROM information_schema.processlist \
-             WHERE db = DATABASE() AND state LIKE 'Waiting for %lock%' AND time > {WAITS}"
-        ),
+        )],
+        Engine::Mysql => waiting_in_mysql(),
     };
-    let rows = access.query(&query).unwrap_or_default();
+    let rows = queries.iter().find_map(|query| access.query(query).ok().filter(|rows| !rows.is_empty())).unwrap_or_default();
     let text = |row: Vec<Option<String>>| {
         let [_, waits, by] = <[Option<String>; 3]>::try_from(row).ok()?;
         Some(format!("a statement has waited for a lock for more than {WAITS} s: {}; held by {}", waits?.trim(), by?))
     };
     rows.into_iter().filter_map(text).collect()
+}
+
+/// The first that this login may ask and that knows of something: rows that are locked; tables, where the server keeps who holds them;
+/// tables, with all who have begun something and not ended it; and tables alone.
+fn waiting_in_mysql() -> Vec<String> {
+    let listed = |by: &str| {
+        format!(
+            "SELECT p.id, LEFT(p.info, 120), {by} FROM information_schema.processlist p \
+             WHERE p.db = DATABASE() AND p.state LIKE 'Waiting for %lock%' AND p.time > {WAITS}"
+        )
+    };
+    let open = "(SELECT GROUP_CONCAT('connection ', t.trx_mysql_thread_id, ', in a transaction since ', t.trx_started SEPARATOR ' or ') \
+                FROM information_schema.innodb_trx t WHERE t.trx_mysql_thread_id <> p.id)";
+    vec![
+        format!(
+            "SELECT waiting_pid, LEFT(waiting_query, 120), CONCAT('connection ', blocking_pid, COALESCE(CONCAT(': ', LEFT(blocking_query, 120)), '')) \
+             FROM sys.innodb_lock_waits WHERE wait_age_secs > {WAITS}"
+        ),
+        format!(
+            "SELECT waiting_pid, LEFT(waiting_query, 120), CONCAT('connection ', blocking_pid, ' (', blocking_account, ')') \
+             FROM sys.schema_table_lock_waits \
+             WHERE object_schema = DATABASE() AND waiting_query_secs > {WAITS} AND waiting_pid <> blocking_pid"
+        ),
+        listed(open),
+        listed("'somebody who has used the table and not ended: SHOW PROCESSLIST lists them'"),
+    ]
 }
 
 /// The moment by the database's own clock, before a migration begins.
@@ -78,26 +101,37 @@ pub(in crate::host) fn now(access: &Access) -> Option<String> {
     access.query(query).ok()?.into_iter().next()?.into_iter().next()?
 }
 
-/// The same for a moment by this host's clock (RFC 3339): where the server can tell when a session began.
+/// The same for a moment by this host's clock (RFC 3339). MySQL does not tell when a session began: what counts is the statement, and
+/// one that began this very second may be anybody's.
 pub(in crate::host) fn at_work_since(access: &Access, time: &str) -> Option<Vec<String>> {
-    (access.engine() == Engine::Postgres).then(|| at_work(access, time)).flatten()
+    if access.engine() == Engine::Postgres {
+        return at_work(access, time);
+    }
+    let age = humantime::parse_rfc3339(time).ok()?.elapsed().unwrap_or_default().as_secs();
+    working(access, &format!("time BETWEEN 1 AND {age}"))
 }
 
 /// Sessions that began since then and still do something: a statement goes on in the server when its client is gone.
 pub(in crate::host) fn at_work(access: &Access, since: &str) -> Option<Vec<String>> {
     let since = since.replace('\'', "");
-    let query = match access.engine() {
-        Engine::Postgres => format!(
-            "SELECT 'backend ' || pid || ' (' || state || '): ' || left(query, 120) FROM pg_stat_activity \
+    if access.engine() == Engine::Mysql {
+        return working(access, &format!("id > {since}"));
+    }
+    let query = format!(
+        "SELECT 'backend ' || pid || ' (' || state || '): ' || left(query, 120) FROM pg_stat_activity \
              WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend' \
              AND backend_start >= '{since}'::timestamptz AND state IN ('active', 'idle in transaction') \
              AND application_name NOT LIKE 'landfall%'"
-        ),
-        Engine::Mysql => format!(
-            "SELECT CONCAT('connection ', id, ': ', LEFT(info, 120)) FROM information_schema.processlist \
-             WHERE db = DATABASE() AND id > {since} AND id <> CONNECTION_ID() AND command <> 'Sleep' AND info IS NOT NULL"
-        ),
-    };
+    );
     let rows = access.query(&query).ok()?;
     Some(rows.into_iter().flatten().flatten().collect())
+}
+
+/// Connections to a MySQL that do something, and of which this holds.
+fn working(access: &Access, holds: &str) -> Option<Vec<String>> {
+    let rows = access.query(&format!(
+        "SELECT CONCAT('connection ', id, ' (for ', time, ' s): ', LEFT(info, 120)) FROM information_schema.processlist \
+         WHERE db = DATABASE() AND {holds} AND id <> CONNECTION_ID() AND command NOT IN ('Sleep', 'Daemon') AND info IS NOT NULL"
+    ));
+    Some(rows.ok()?.into_iter().flatten().flatten().collect())
 }

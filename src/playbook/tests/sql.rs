@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{INVENTORY, Inventory, Playbook, on, resolve_into};
-use crate::action::Action;
+use crate::action::{Action, Client};
 use crate::source::{Diags, Sink};
 
 fn resolved(root: &Path, database: &str, step: &str) -> Result<super::ResolvedPlaybook, Diags> {
@@ -39,6 +39,21 @@ fn the_files_travel_with_the_step() {
 }
 
 #[test]
+fn files_for_mysql_are_read_as_such() {
+    let temp = tempfile::tempdir().expect("folder");
+    std::fs::create_dir(temp.path().join("migrations")).expect("folder");
+    let text = "DELIMITER //\nCREATE PROCEDURE p() BEGIN SELECT `a`; END//\nDELIMITER ;\nSTART TRANSACTION; COMMIT;\n";
+    std::fs::write(temp.path().join("migrations/001_a.sql"), text).expect("file");
+    let mysql = "[database]\nservice = \"mysql\"\nengine = \"mysql\"\n";
+    let resolved = resolved(temp.path(), mysql, "").expect("a playbook");
+    let step = &resolved.hosts[0].steps[0].step;
+    assert_eq!(step.shown, "mysql < migrations/NUMBER_name.sql  # each that is not applied, in the order of their numbers");
+    let [Action::Migrate(migrate)] = step.actions.as_slice() else { panic!("{:?}", step.actions) };
+    let carried = migrate.carried.as_ref().expect("files");
+    assert_eq!((carried.client, carried.files[0].transaction), (Client::Mysql, false));
+}
+
+#[test]
 fn what_cannot_be_is_told() {
     insta::assert_snapshot!(wrong(POSTGRES, "migrations = \"db\"\napply = [\"psql\"]\nservice = \"api\"\nsuccess = \"x\"\n"), @r#"
     error: /etc/demo/db cannot be read: No such file or directory (os error 2)
@@ -55,7 +70,7 @@ fn what_cannot_be_is_told() {
     5 | apply = ["psql"]
       | ^^^^^
       |
-      = help: leave it out: psql applies the files where [database] says, and their history tells how that went
+      = help: leave it out: the files are applied where [database] says, and their history tells how that went
 
     error: `service` cannot go with `tool = "sql"`
      --> playbooks/release.toml:6:1
@@ -63,7 +78,7 @@ fn what_cannot_be_is_told() {
     6 | service = "api"
       | ^^^^^^^
       |
-      = help: leave it out: psql runs in the database's own service
+      = help: leave it out: they are applied in the database's own service
 
     error: `success` cannot go with `tool = "sql"`
      --> playbooks/release.toml:7:1
@@ -71,7 +86,7 @@ fn what_cannot_be_is_told() {
     7 | success = "x"
       | ^^^^^^^
       |
-      = help: leave it out: psql applies the files where [database] says, and their history tells how that went
+      = help: leave it out: the files are applied where [database] says, and their history tells how that went
     "#);
     insta::assert_snapshot!(wrong("", ""), @r#"
     error: this step needs [database] in landfall.toml
@@ -83,14 +98,6 @@ fn what_cannot_be_is_told() {
       = help: say in landfall.toml where psql runs: [database] with service = "postgres"
     "#);
     insta::assert_snapshot!(wrong(&format!("{POSTGRES}engine = \"mariadb\"\n"), "migrations = \"/db\"\n"), @r#"
-    error: `tool = "sql"` applies files to PostgreSQL only
-     --> playbooks/release.toml:3:1
-      |
-    3 | tool = "sql"
-      | ^^^^
-      |
-      = help: MySQL ends a transaction at each change of the schema: use a tool that knows it, such as dbmate or flyway
-
     error: "/db" cannot be the folder of migrations
      --> playbooks/release.toml:4:14
       |

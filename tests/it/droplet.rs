@@ -157,6 +157,14 @@ impl Droplet {
         out.trim_end().to_owned()
     }
 
+    /// Gives it the image of migration tools, which may have to be made first; tells the image's name.
+    pub(crate) fn tools(&self) -> String {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/testbed/tools");
+        let output = Command::new(script).arg(&self.container).stderr(Stdio::inherit()).output().expect("tools");
+        assert!(output.status.success(), "the migration tools are not on {}", self.name);
+        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    }
+
     /// Asks PostgreSQL.
     pub(crate) fn sql(&self, query: &str) -> String {
         self.sh(&format!("docker exec deployment-postgres-1 psql -U etally -At etally -c \"{query}\" </dev/null"))

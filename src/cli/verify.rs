@@ -57,7 +57,7 @@ pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<u8, Failure> {
         let found = found.unwrap_or_else(|| History { not_known: Some("it was not looked at".to_owned()), ..History::default() });
         let database = facts.get(&host).and_then(|facts| facts.database.clone());
         let rows = judge(model, &files, &found, |known, digest| past::told(&folder, known, digest));
-        tables.push(Table { host, step, folder, database, unknown: found.not_known, rows });
+        tables.push(Table { host, step, folder, database, unknown: found.not_known, digests: model.digest.is_some(), rows });
     }
     let wrong: usize = tables.iter().map(|table| usize::from(table.unknown.is_some()) + wrong(&table.rows)).sum();
     let waits = tables.iter().flat_map(|table| &table.rows).any(|row| row.state == "pending");
@@ -79,13 +79,17 @@ struct Table {
     folder: PathBuf,
     database: Option<DatabaseFacts>,
     unknown: Option<String>,
+    digests: bool,
     rows: Vec<Judged>,
 }
 
 fn shown(context: &Context, tables: &[Table], wrong: usize) -> String {
     if context.output == Output::Json {
-        let hosts = tables.iter().map(|Table { host, step, folder, database, unknown, rows }| {
-            json!({ "host": host, "step": step, "folder": folder, "database": database, "not_known": unknown, "migrations": rows })
+        let hosts = tables.iter().map(|Table { host, step, folder, database, unknown, digests, rows }| {
+            json!({
+                "host": host, "step": step, "folder": folder, "database": database, "not_known": unknown, "digests": digests,
+                "migrations": rows
+            })
         });
         let hosts: Vec<_> = hosts.collect();
         return format!(
@@ -95,12 +99,12 @@ fn shown(context: &Context, tables: &[Table], wrong: usize) -> String {
     }
     let paint = context.display_out();
     let mut lines = Vec::new();
-    for Table { host, step, folder, database, unknown, rows } in tables {
+    for Table { host, step, folder, database, unknown, digests, rows } in tables {
         let server = database.as_ref().map(|found| format!("{} of {}", found.name, found.server)).unwrap_or_default();
         lines.push(format!("{host}  {step}  {}  {server}", folder.display()).trim_end().to_owned());
         match unknown {
             Some(why) => lines.push(format!("  not known: {}", label(why))),
-            None => lines.extend(judge::table(rows, paint)),
+            None => lines.extend(judge::table(rows, *digests, paint)),
         }
         lines.push(String::new());
     }

@@ -36,12 +36,20 @@ pub enum Began {
 /// What is with each migration, in the tool's order; those without a file come last.
 pub fn compare(model: &Model, files: &[Known], rows: &[Recorded]) -> Vec<Migration> {
     let begun: Vec<&Recorded> = rows.iter().filter(|row| row.state != Began::Undone).collect();
+    // Without files and rows of their own.
+    let mut gone: Vec<Recorded> = Vec::new();
     let mut found = match model.reading {
-        Reading::Each => files.iter().map(|file| of_rows(model, file, &begun)).collect::<Vec<_>>(),
+        Reading::Each => {
+            let used = files.iter().filter(|file| is_used(file, files, &begun));
+            used.map(|file| of_rows(model, file, &begun)).collect::<Vec<_>>()
+        }
         Reading::Newest => files.iter().map(|file| of_newest(file, &begun)).collect(),
         Reading::Last => files.iter().map(|file| of_last(file, &begun)).collect(),
         Reading::Heads => {
             let applied = ancestors(files, &begun);
+            let known = |key: &str| files.iter().any(|file| file.key == key) || begun.iter().any(|row| row.key == key);
+            let unknown = applied.iter().filter(|key| !known(key));
+            gone = unknown.map(|key| Recorded { key: (*key).to_owned(), ..Recorded::default() }).collect();
             let state = |file: &Known| if applied.contains(file.key.as_str()) { State::Applied } else { State::Pending };
             files.iter().map(|file| migration(file, state(file), None)).collect()
         }
@@ -50,7 +58,18 @@ pub fn compare(model: &Model, files: &[Known], rows: &[Recorded]) -> Vec<Migrati
         mark_late(model, files, &begun, &mut found);
     }
     found.extend(begun.iter().filter(|row| is_missing(model, files, row)).map(|row| without_file(row)));
+    found.extend(gone.iter().map(without_file));
     found
+}
+
+/// Several migrations and the one that they were made into do not go together: where some of them are applied the one is passed over,
+/// and where none is, they are.
+fn is_used(file: &Known, files: &[Known], begun: &[&Recorded]) -> bool {
+    let is_applied = |key: &String| begun.iter().any(|row| row.key == *key);
+    let some = |one: &Known| one.replaces.iter().any(is_applied);
+    let all = |one: &Known| one.replaces.iter().all(is_applied);
+    let stood_for = files.iter().any(|one| !some(one) && one.replaces.contains(&file.key));
+    !stood_for && (!some(file) || all(file))
 }
 
 fn of_rows(model: &Model, file: &Known, begun: &[&Recorded]) -> Migration {
@@ -58,7 +77,10 @@ fn of_rows(model: &Model, file: &Known, begun: &[&Recorded]) -> Migration {
     if let Some(row) = own().find(|row| row.state == Began::Unfinished) {
         return migration(file, State::Failed, Some(row));
     }
-    let Some(row) = own().next_back() else { return migration(file, State::Pending, None) };
+    let Some(row) = own().next_back() else {
+        let replaced = !file.replaces.is_empty() && file.replaces.iter().all(|key| begun.iter().any(|row| row.key == *key));
+        return migration(file, if replaced { State::Applied } else { State::Pending }, None);
+    };
     let edited =
         model.digest.is_some() && row.digest.as_ref().zip(file.digest.as_ref()).is_some_and(|(a, b)| !a.eq_ignore_ascii_case(b));
     migration(file, if edited { State::Edited } else { State::Applied }, Some(row))
@@ -113,7 +135,7 @@ fn mark_late(model: &Model, files: &[Known], begun: &[&Recorded], found: &mut [M
 }
 
 fn is_missing(model: &Model, files: &[Known], row: &Recorded) -> bool {
-    let named = files.iter().any(|file| same(&file.key, &row.key));
+    let named = files.iter().any(|file| same(&file.key, &row.key) || file.replaces.contains(&row.key));
     match (&model.layout, model.reading) {
         // Applications that were installed with the framework have their files elsewhere.
         (Layout::Apps, _) => {

@@ -23,6 +23,8 @@ pub struct Known {
     pub bytes: Vec<u8>,
     /// The keys that it comes after, where the files say.
     pub after: Vec<String>,
+    /// The keys that it stands for, where the files say: several migrations that were made into one.
+    pub replaces: Vec<String>,
 }
 
 /// The migrations of some files, in the tool's order. Paths are below the model's folder.
@@ -41,18 +43,11 @@ pub fn known(model: &Model, files: &[File]) -> Result<Vec<Known>, String> {
         }
         Layout::Numbered => files.iter().filter(|file| number(&file.path).is_some()).map(|file| of_name(model, file)).collect(),
         Layout::Journal => journal(model, files)?,
-        Layout::Revisions => files.iter().filter_map(|file| revision(model, file)).collect(),
+        Layout::Revisions => revisions(model, files),
         Layout::Apps => {
-            let parts = |path: &str| -> Option<(String, String)> {
-                let (folder, file) = path.rsplit_once("/migrations/")?;
-                let name = file.strip_suffix(".py").filter(|name| !name.contains('/') && !name.starts_with('_'))?;
-                Some((folder.rsplit('/').next()?.to_owned(), name.to_owned()))
-            };
             let each = files.iter().filter_map(|file| {
-                parts(&file.path).map(|(app, name)| {
-                    let key = format!("{app}.{name}");
-                    of(model, key.clone(), &key, file)
-                })
+                let key = of_app(&file.path)?;
+                Some(Known { replaces: replaces(&file.bytes), ..of(model, key.clone(), &key, file) })
             });
             each.collect()
         }
@@ -73,6 +68,22 @@ pub fn known(model: &Model, files: &[File]) -> Result<Vec<Known>, String> {
         return Err(format!("two files are the migration {key}: {} and {}", twice[0].name, twice[1].name));
     }
     Ok(found)
+}
+
+/// The key `APP.NAME` of a file `APP/migrations/NAME.py`.
+pub fn of_app(path: &str) -> Option<String> {
+    let (folder, file) = path.rsplit_once("/migrations/")?;
+    let name = file.strip_suffix(".py").filter(|name| !name.contains('/') && !name.starts_with('_'))?;
+    Some(format!("{}.{name}", folder.rsplit('/').next()?))
+}
+
+/// The keys in `replaces = [("APP", "NAME"), …]`.
+fn replaces(text: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(text);
+    let list =
+        Regex::new(r"(?m)^\s*replaces\s*=\s*\[([^\]]*)\]").ok().and_then(|regex| Some(regex.captures(&text)?[1].to_owned()));
+    let (Some(list), Ok(pair)) = (list, Regex::new(r#"["']([^"']+)["']\s*,\s*["']([^"']+)["']"#)) else { return Vec::new() };
+    pair.captures_iter(&list).map(|found| format!("{}.{}", &found[1], &found[2])).collect()
 }
 
 /// Numbers by their value, other keys as texts.
@@ -112,6 +123,7 @@ fn of(model: &Model, key: String, name: &str, file: &File) -> Known {
         path: file.path.clone(),
         bytes: file.bytes.clone(),
         after: Vec::new(),
+        replaces: Vec::new(),
     }
 }
 
@@ -150,7 +162,18 @@ fn journal(model: &Model, files: &[File]) -> Result<Vec<Known>, String> {
     Ok(found)
 }
 
-fn revision(model: &Model, file: &File) -> Option<Known> {
+fn revisions(model: &Model, files: &[File]) -> Vec<Known> {
+    let (mut found, depends): (Vec<Known>, Vec<Vec<String>>) = files.iter().filter_map(|file| revision(model, file)).unzip();
+    // What a revision depends on may be said by the label of a branch, too.
+    let keys: Vec<String> = found.iter().map(|known| known.key.clone()).collect();
+    for (known, depends) in found.iter_mut().zip(depends) {
+        known.after.extend(depends.into_iter().filter(|key| keys.contains(key)));
+    }
+    found
+}
+
+/// A revision that comes after others, and what it depends on beside them.
+fn revision(model: &Model, file: &File) -> Option<(Known, Vec<String>)> {
     let text = std::str::from_utf8(&file.bytes).ok()?;
     if std::path::Path::new(&file.path).extension().is_none_or(|extension| extension != "py") {
         return None;
@@ -166,9 +189,9 @@ fn revision(model: &Model, file: &File) -> Option<Known> {
     };
     let key = quoted(&assigned("revision")?).into_iter().next()?;
     let mut known = of(model, key.clone(), &key, file);
-    known.after =
-        ["down_revision", "depends_on"].iter().filter_map(|name| assigned(name)).flat_map(|value| quoted(&value)).collect();
-    Some(known)
+    let keys = |name: &str| assigned(name).map(|value| quoted(&value)).unwrap_or_default();
+    known.after = keys("down_revision");
+    Some((known, keys("depends_on")))
 }
 
 /// Each after all that it comes after.
@@ -201,7 +224,7 @@ mod tests {
     fn a_revision_tells_what_it_comes_after() {
         let text = b"\"\"\"x\n\nRevision ID: 2222bbbb\n\"\"\"\nfrom typing import Union\nrevision: str = '2222bbbb'\ndown_revision: Union[str, None] = (\n    '1111aaaa',\n    \"0000\",\n)\ndepends_on = None\n";
         let model = crate::history::tests::model(Layout::Revisions);
-        let known = revision(&model, &File { path: "2222bbbb_x.py".into(), bytes: text.to_vec() }).expect("revision");
+        let (known, _) = revision(&model, &File { path: "2222bbbb_x.py".into(), bytes: text.to_vec() }).expect("revision");
         assert_eq!((known.key.as_str(), known.after), ("2222bbbb", vec!["1111aaaa".to_owned(), "0000".to_owned()]));
     }
 }

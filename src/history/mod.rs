@@ -6,7 +6,7 @@ mod layout;
 pub mod own;
 
 pub use compare::{Began, Recorded, compare};
-pub use layout::{Known, known, number};
+pub use layout::{Known, known, number, of_app};
 
 /// A file below a model's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]

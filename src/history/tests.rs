@@ -100,6 +100,8 @@ fn heads_stand_for_all_that_they_come_after() {
     assert_eq!(of(&[]), "1a pending, 2b pending, 3c pending");
     assert_eq!(of(&[row("2b")]), "1a applied, 2b applied, 3c pending");
     assert_eq!(of(&[row("9z")]), "1a pending, 2b pending, 3c pending, 9z missing");
+    let files = [version("3c", "'2b'\ndepends_on = ('0x', 'a_branch')"), version("1a", "None")];
+    assert_eq!(told(&states(&model, &files, &[row("3c")])), "1a pending, 3c applied, 2b missing", "one in the middle is gone");
 }
 
 #[test]
@@ -112,6 +114,22 @@ fn applications_of_the_framework_are_not_missing() {
     ];
     let rows = [row("shop.0001_initial"), row("shop.0002_gone"), row("auth.0001_initial")];
     assert_eq!(told(&states(&model, &files, &rows)), "a.0001_x pending, shop.0001_initial applied, shop.0002_gone missing");
+}
+
+#[test]
+fn migrations_that_were_made_into_one_are_told_as_the_tool_takes_them() {
+    let model = model(Layout::Apps);
+    let one = file(
+        "shop/migrations/0003_all.py",
+        "class Migration:\n    replaces = [('shop', '0001_a'), (\n  \"shop\", \"0002_b\")]\n",
+    );
+    let both = [one.clone(), file("shop/migrations/0001_a.py", ""), file("shop/migrations/0002_b.py", "")];
+    let of = |files: &[File], rows: &[Recorded]| told(&states(&model, files, rows));
+    assert_eq!(of(&both, &[]), "shop.0003_all pending");
+    assert_eq!(of(&both, &[row("shop.0001_a")]), "shop.0001_a applied, shop.0002_b pending");
+    let applied = [row("shop.0001_a"), row("shop.0002_b")];
+    assert_eq!(of(&both, &applied), "shop.0001_a applied, shop.0002_b applied, shop.0003_all applied");
+    assert_eq!(of(std::slice::from_ref(&one), &applied), "shop.0003_all applied", "their files are gone");
 }
 
 #[test]

@@ -35,6 +35,7 @@ pub(super) const ALEMBIC: Tool = Tool {
             r"Can't locate revision identified by",
             "the image is older than the database, or a migration file was deleted: bring it back",
         ),
+        (r"Revision \S+ referenced from .* is not present", "a migration comes after one whose file is not there: bring it back"),
         (
             r"unrecognized arguments: --check-heads",
             "Alembic before 1.17.1 does not know `--check-heads`: update it, or say `status` yourself",

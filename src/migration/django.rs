@@ -31,6 +31,11 @@ pub(super) const DJANGO: Tool = Tool {
             r"^django\.db\.utils\.OperationalError",
             "the database cannot be reached or refuses: look at the last line, and at DATABASES of the settings",
         ),
+        (
+            r"^CommandError: Conflicting migrations detected",
+            "two branches of migrations were never merged: `python manage.py makemigrations --merge` on a development machine",
+        ),
+        (r"NodeNotFoundError", "a migration depends on one whose file is not there: bring it back"),
         (r"InconsistentMigrationHistory", "a migration is applied before one that it depends on: files and history have parted"),
     ],
 };

@@ -41,8 +41,14 @@ pub(super) const DRIZZLE: Tool = Tool {
             undone: "take back what is left of it, then run again",
         },
     ],
-    hints: &[(
-        r"must upgrade drizzle-kit and run",
-        "the files have the layout of an older Drizzle Kit: run `drizzle-kit up` on a development machine and commit what it makes",
-    )],
+    hints: &[
+        (
+            r"must upgrade drizzle-kit and run",
+            "the files have the layout of an older Drizzle Kit: run `drizzle-kit up` on a development machine and commit what it makes",
+        ),
+        (
+            r"applying migrations\.\.\.$",
+            "Drizzle Kit up to 0.31 does not say why it failed: the log of the database server does (`landfall logs SERVICE`, where it is one here)",
+        ),
+    ],
 };

@@ -46,6 +46,7 @@ fn alembic() {
     assert_eq!(read(255, deleted, ""), "failed: the database is at a revision that is not among the files");
     assert_eq!(read(0, "", ""), "not known");
     assert_eq!(read(1, "", "Traceback (most recent call last):\n"), "not known");
+    assert_eq!(read(1, "", "KeyError: '1111aaaa'\n"), "not known", "the file of an older one is gone");
 }
 
 #[test]

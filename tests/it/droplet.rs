@@ -157,6 +157,16 @@ impl Droplet {
         out.trim_end().to_owned()
     }
 
+    /// Gives it one of the images that the testbed makes only for tests that ask, by its script there; tells the image's name.
+    pub(crate) fn extra_image(&self, script: &str) -> String {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/testbed").join(script);
+        let output = Command::new(&script).stderr(Stdio::inherit()).output().expect("a script of the testbed");
+        assert!(output.status.success(), "{} made no image", script.display());
+        let image = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
+        self.load(&image);
+        image
+    }
+
     /// Brings an image of this machine there, where it is not yet.
     pub(crate) fn load(&self, image: &str) {
         if self.try_sh(&format!("docker image inspect {image}")).0 != 0 {

@@ -48,3 +48,4 @@ mod sql;
 mod ssh;
 mod stopping;
 mod taking_over;
+mod tools;

@@ -1,8 +1,5 @@
 //! A real MariaDB on a droplet: a compose project of its own, with passwords of its own, gone with its test.
 
-use std::path::Path;
-use std::process::Command;
-
 use crate::droplet::{Droplet, Droplets};
 use crate::project::Project;
 
@@ -18,12 +15,7 @@ pub(crate) struct Maria<'a> {
 impl<'a> Maria<'a> {
     /// Starts one that has an empty database `shop`, whose owner is `shop`.
     pub(crate) fn on(droplet: &'a Droplet) -> Self {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/testbed/mariadb");
-        let built = Command::new(script).output().expect("tests/testbed/mariadb");
-        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-        let image = String::from_utf8(built.stdout).unwrap().trim().to_owned();
-        droplet.load(&image);
-        let maria = Self { droplet, image };
+        let maria = Self { droplet, image: droplet.extra_image("mariadb") };
         maria.remove();
         droplet.sh(&format!(
             "set -e

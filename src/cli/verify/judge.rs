@@ -115,11 +115,16 @@ fn here_and_there(
     }
 }
 
-/// As lines of a table; what is applied and sound is only counted.
-pub(super) fn table(rows: &[Judged], paint: Paint) -> Vec<String> {
+/// As lines of a table; what is applied and sound is only counted. Without digests nobody knows that it is unchanged.
+pub(super) fn table(rows: &[Judged], digests: bool, paint: Paint) -> Vec<String> {
     let quiet = |row: &&Judged| row.state == "applied" && row.note.is_none();
     let applied = rows.iter().filter(quiet).count();
-    let mut lines = vec![format!("  {applied} applied, unchanged")];
+    let sure = if digests {
+        "unchanged"
+    } else {
+        "as in the image; whether one was edited since cannot be known: the tool keeps no digest"
+    };
+    let mut lines = vec![format!("  {applied} applied, {sure}")];
     let width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0);
     for row in rows.iter().filter(|row| !quiet(row)) {
         let tone = if row.wrong { Tone::Bad } else { Tone::Faint };
@@ -158,6 +163,7 @@ mod tests {
             path: name.into(),
             bytes: vec![],
             after: vec![],
+            replaces: vec![],
         }
     }
 

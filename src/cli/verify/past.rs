@@ -130,6 +130,7 @@ mod tests {
             path: "1.sql".into(),
             bytes: b"SELECT 2;\n".to_vec(),
             after: vec![],
+            replaces: vec![],
         };
         let said = told(&folder.path().join("m"), &known, &recorded).expect("known");
         assert!(said.starts_with("SQL changed since ") && said.ends_with("- SELECT 1;\n+ SELECT 2;"), "{said}");

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::tar;
-use crate::action::{Carried, CarriedFile, Migrate, Model, Via};
+use crate::action::{Carried, CarriedFile, Layout, Migrate, Model, Via};
 use crate::history::{self, File};
 use crate::host::compose::{Config, Mount};
 use crate::host::docker::{self, Unstarted};
@@ -55,7 +55,8 @@ pub(super) fn fetch<'a>(place: &Place<'_>, models: &'a [Model]) -> Result<(&'a M
     for model in models {
         for folder in model.folders.iter().map(|folder| absolute(&work, folder)) {
             if !seen.contains_key(&folder) {
-                seen.insert(folder.clone(), source.files(mounts, &folder)?);
+                let files = source.files(mounts, &folder)?.map(|files| overlaid(files, mounts, &folder, &model.layout));
+                seen.insert(folder.clone(), files.transpose()?);
             }
             if seen.get(&folder).is_some_and(Option::is_some) {
                 there.push((model, folder));
@@ -75,6 +76,31 @@ pub(super) fn fetch<'a>(place: &Place<'_>, models: &'a [Model]) -> Result<(&'a M
     let (model, folder) = there.swap_remove(chosen);
     let files = seen.remove(&folder).flatten().unwrap_or_default();
     Ok((model, folder, files))
+}
+
+/// The same with what is mounted below the folder: it hides what the image has there. A volume's files are not seen: applications keep
+/// their uploads in one, hardly their migrations.
+fn overlaid(mut files: Vec<File>, mounts: &[Mount], folder: &str, layout: &Layout) -> Result<Vec<File>, String> {
+    let below = |mount: &'_ Mount| Some(Path::new(&mount.target).strip_prefix(folder).ok()?.to_path_buf());
+    let mut inside: Vec<(PathBuf, &Mount)> = mounts.iter().filter_map(|mount| Some((below(mount)?, mount))).collect();
+    inside.retain(|(below, _)| !below.as_os_str().is_empty());
+    inside.sort_by_key(|(below, _)| below.components().count());
+    for (below, mount) in inside {
+        files.retain(|file| !Path::new(&file.path).starts_with(&below));
+        let Some(source) = mount.source.as_deref().filter(|_| mount.kind == "bind").map(Path::new) else { continue };
+        // The folder may be that of the whole application.
+        let wanted = |path: &Path| *layout != Layout::Apps || history::of_app(&path.display().to_string()).is_some();
+        if source.is_file() {
+            if wanted(&below) {
+                let bytes = std::fs::read(source).map_err(|error| format!("{} cannot be read: {error}", source.display()))?;
+                files.push(File { path: below.display().to_string(), bytes });
+            }
+            continue;
+        }
+        let there = of_host(source, &|path| wanted(&below.join(path)))?.unwrap_or_default();
+        files.extend(there.into_iter().map(|file| File { path: below.join(file.path).display().to_string(), ..file }));
+    }
+    Ok(files)
 }
 
 fn absolute(work: &str, folder: &str) -> String {
@@ -109,7 +135,7 @@ impl<'a> Source<'a> {
         if let Some(mount) = above {
             let inside = Path::new(folder).strip_prefix(&mount.target).unwrap_or(Path::new(""));
             return match mount.source.as_ref().filter(|_| mount.kind == "bind") {
-                Some(source) => of_host(&Path::new(source).join(inside)),
+                Some(source) => of_host(&Path::new(source).join(inside), &|_| true),
                 None => Err(format!("a volume covers the folder {folder}")),
             };
         }
@@ -153,8 +179,8 @@ fn of_container(id: &str, folder: &str) -> Result<Option<Vec<File>>, String> {
     Ok(Some(tar::files(&kept.stdout)?.into_iter().filter_map(below).collect()))
 }
 
-/// The files below a folder of the host; none where there is no such folder. Links are not followed.
-pub(super) fn of_host(folder: &Path) -> Result<Option<Vec<File>>, String> {
+/// The files below a folder of the host, of those that are wanted; none where there is no such folder. Links are not followed.
+fn of_host(folder: &Path, wanted: &dyn Fn(&Path) -> bool) -> Result<Option<Vec<File>>, String> {
     if !folder.is_dir() {
         return Ok(None);
     }
@@ -168,7 +194,7 @@ pub(super) fn of_host(folder: &Path) -> Result<Option<Vec<File>>, String> {
             let kind = entry.file_type().map_err(unread)?;
             if kind.is_dir() {
                 folders.push(entry.path());
-            } else if kind.is_file() {
+            } else if kind.is_file() && wanted(entry.path().strip_prefix(folder).unwrap_or(&next)) {
                 size += entry.metadata().map_err(unread)?.len();
                 if size > CAPTURE as u64 {
                     return Err(format!("the folder {} holds more than {} MiB", folder.display(), CAPTURE >> 20));
@@ -187,5 +213,45 @@ fn said(trouble: &docker::Trouble) -> String {
     match trouble {
         docker::Trouble::Missing => "docker is not there".to_owned(),
         docker::Trouble::Failed(said) => said.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_mounted_below_the_folder_hides_what_the_image_has_there() {
+        let host = tempfile::tempdir().expect("folder");
+        let roll = host.path().join("roll");
+        std::fs::create_dir_all(roll.join("deeper")).expect("folder");
+        std::fs::write(roll.join("0002_b.py"), "b").expect("file");
+        std::fs::write(roll.join("photo.jpg"), "x").expect("file");
+        std::fs::write(host.path().join("late.py"), "late").expect("file");
+        let mount = |source: &Path, target: &str| Mount {
+            kind: "bind".into(),
+            source: Some(source.display().to_string()),
+            target: target.into(),
+        };
+        let mounts = [
+            mount(&host.path().join("late.py"), "/app/roll/migrations/0003_late.py"),
+            mount(&roll, "/app/roll/migrations"),
+            Mount { kind: "volume".into(), source: Some("media".into()), target: "/app/media".into() },
+            mount(&roll, "/app"),
+            mount(&roll, "/elsewhere"),
+        ];
+        let image = ["manage.py", "roll/migrations/0001_a.py", "media/migrations/0001_x.py"];
+        let image = image.map(|path| File { path: path.into(), bytes: b"a".to_vec() }).to_vec();
+        let told = |layout: &Layout| {
+            let files = overlaid(image.clone(), &mounts, "/app", layout).expect("files");
+            files
+                .iter()
+                .map(|file| format!("{}={}", file.path, String::from_utf8_lossy(&file.bytes)))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let seen = "manage.py=a, roll/migrations/0002_b.py=b, ";
+        assert_eq!(told(&Layout::Apps), format!("{seen}roll/migrations/0003_late.py=late"));
+        assert_eq!(told(&Layout::Numbered), format!("{seen}roll/migrations/photo.jpg=x, roll/migrations/0003_late.py=late"));
     }
 }

@@ -1,0 +1,126 @@
+//! Migration files: those of the testbed's image, and more as each tool wants them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::Tool;
+
+/// Files below a tool's folder of migrations.
+pub(super) type Files = BTreeMap<String, String>;
+
+/// A migration that the image does not have.
+pub(super) struct New {
+    /// As Landfall calls it.
+    pub(super) name: &'static str,
+    /// What it comes after, or its date: where the tool wants that said.
+    pub(super) after: &'static str,
+}
+
+/// A tool's folder of migrations in the repository.
+fn folder(tool: &Tool) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/testbed/images/tools").join(tool.project).join(tool.folder)
+}
+
+/// The files of the image.
+pub(super) fn of_image(tool: &Tool) -> Files {
+    let (mut found, mut folders) = (Files::new(), vec![folder(tool)]);
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(&next).expect("folder") {
+            let path = entry.expect("entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let below = path.strip_prefix(folder(tool)).expect("below").display().to_string();
+                found.insert(below, std::fs::read_to_string(&path).expect("text"));
+            }
+        }
+    }
+    found
+}
+
+/// A journal, and beside it a file for each of its entries.
+pub(super) fn drizzle(files: &mut Files, new: &New, sql: &str) {
+    files.insert(format!("{}.sql", new.name), in_pieces(sql));
+    let mut journal = journal(files);
+    let entries = journal["entries"].as_array_mut().expect("entries");
+    entries.retain(|entry| entry["tag"] != new.name);
+    let when: u64 = new.after.parse().expect("when");
+    entries.push(json!({ "idx": entries.len(), "version": "7", "when": when, "tag": new.name, "breakpoints": true }));
+    files.insert(JOURNAL.to_owned(), format!("{journal:#}\n"));
+}
+
+fn in_pieces(sql: &str) -> String {
+    format!("{};\n", sql.replace("; ", ";\n--> statement-breakpoint\n"))
+}
+
+const JOURNAL: &str = "meta/_journal.json";
+
+fn journal(files: &Files) -> Value {
+    serde_json::from_str(&files[JOURNAL]).expect("journal")
+}
+
+/// A folder each.
+pub(super) fn drizzle_next(files: &mut Files, new: &New, sql: &str) {
+    files.insert(format!("{}/migration.sql", new.name), in_pieces(sql));
+}
+
+pub(super) fn alembic(files: &mut Files, new: &New, sql: &str) {
+    let New { name, after } = new;
+    let text = format!(
+        "from alembic import op\n\nrevision = '{name}'\ndown_revision = '{after}'\n\n\ndef upgrade():\n    op.execute(\"{sql}\")\n"
+    );
+    files.insert(format!("{name}_more.py"), text);
+}
+
+pub(super) fn django(files: &mut Files, new: &New, sql: &str) {
+    let text = format!(
+        "from django.db import migrations\n\n\nclass Migration(migrations.Migration):\n    dependencies = [('roll', '{}')]\n    \
+         operations = [migrations.RunSQL(\"{sql}\")]\n",
+        new.after
+    );
+    files.insert(format!("{}.py", new.name.strip_prefix("roll.").expect("of the app")), text);
+}
+
+pub(super) fn knex(files: &mut Files, new: &New, sql: &str) {
+    files.insert(new.name.to_owned(), format!("exports.up = (knex) => knex.raw(`{sql}`);\nexports.down = () => {{}};\n"));
+}
+
+pub(super) fn dbmate(files: &mut Files, new: &New, sql: &str) {
+    files.insert(new.name.to_owned(), format!("-- migrate:up\n{sql};\n\n-- migrate:down\n"));
+}
+
+/// The file of a migration.
+fn file_of(files: &Files, name: &str) -> String {
+    let bare = name.strip_prefix("roll.").unwrap_or(name);
+    files.keys().find(|path| path.starts_with(bare)).unwrap_or_else(|| panic!("no file of {name}")).clone()
+}
+
+/// A remark in a migration's file.
+pub(super) fn edit(files: &mut Files, name: &str) {
+    let path = file_of(files, name);
+    let remark = match Path::new(&path).extension().and_then(|extension| extension.to_str()) {
+        Some("py") => "# a licence\n",
+        Some("js") => "// a licence\n",
+        _ => "-- a licence\n",
+    };
+    *files.get_mut(&path).expect("file") += remark;
+}
+
+/// A migration's file, gone; and what else names it.
+pub(super) fn delete(files: &mut Files, name: &str) {
+    files.remove(&file_of(files, name));
+    if files.contains_key(JOURNAL) {
+        let mut journal = journal(files);
+        journal["entries"].as_array_mut().expect("entries").retain(|entry| entry["tag"] != name);
+        files.insert(JOURNAL.to_owned(), format!("{journal:#}\n"));
+    }
+}
+
+/// The two migrations of the image as one, which stands for both.
+pub(super) fn into_one(files: &mut Files) {
+    let text = "from django.db import migrations\n\n\nclass Migration(migrations.Migration):\n    \
+                replaces = [('roll', '0001_initial'), ('roll', '0002_born')]\n    operations = []\n";
+    files.insert("0001_one.py".to_owned(), text.to_owned());
+}

@@ -1,0 +1,175 @@
+//! Real migration tools on a real PostgreSQL, each put into every state that a release can find it in: what is told of it must be true.
+//! The tools are in an image of the testbed (`tests/testbed/tools`), a project of two migrations each; what a state needs is mounted
+//! over their files. PostgreSQL is asked, not Landfall.
+
+mod files;
+mod matrix;
+
+use files::{Files, New};
+
+/// What a tool says and does in the states in which tools differ.
+struct Tool {
+    /// As a step names it.
+    name: &'static str,
+    /// Its project below the image's working folder, and …
+    project: &'static str,
+    /// … the folder in there that is mounted over.
+    folder: &'static str,
+    /// What Landfall calls the two migrations of the image, …
+    first: [&'static str; 2],
+    /// … and one that comes after them, and …
+    third: New,
+    /// … one that was written between them, and merged late.
+    late: New,
+    /// What its history calls the first and the third: that is all that is left to tell of one whose file is gone.
+    recorded: [&'static str; 2],
+    /// Writes a migration as the tool wants it.
+    write: fn(&mut Files, &New, &str),
+    /// How many migrations are applied, by its history; one number.
+    count: &'static str,
+    /// How many migrations of the framework are applied beside them.
+    framework: usize,
+    /// What is to be read where the SQL of a migration fails.
+    reason: &'static str,
+    /// Whether its history keeps digests, so that an edited file is seen.
+    digests: bool,
+    /// What becomes of the late one.
+    when_late: Late,
+}
+
+/// What becomes of a migration that was merged late.
+enum Late {
+    /// It is applied.
+    Applied,
+    /// The run ends with this code, and this is why.
+    Refused(i32, &'static str),
+}
+
+const DRIZZLE: Tool = Tool {
+    name: "drizzle",
+    project: "drizzle",
+    folder: "drizzle",
+    first: ["0000_voters", "0001_born"],
+    third: New { name: "0002_third", after: "1773844800000" },
+    late: New { name: "0003_late", after: "1769000000000" },
+    recorded: ["1767603600000", "1773844800000"],
+    write: files::drizzle,
+    count: "SELECT count(*) FROM drizzle.__drizzle_migrations",
+    framework: 0,
+    // It keeps the server's words to itself.
+    reason: "Drizzle Kit up to 0.31 does not say why it failed",
+    digests: true,
+    when_late: Late::Refused(7, "pass it over in silence: 0003_late"),
+};
+
+const DRIZZLE_NEXT: Tool = Tool {
+    project: "drizzle-next",
+    first: ["20260105090000_voters", "20260212101500_born"],
+    third: New { name: "20260318142000_third", after: "" },
+    late: New { name: "20260120080000_late", after: "" },
+    recorded: ["20260105090000_voters", "20260318142000_third"],
+    write: files::drizzle_next,
+    reason: "relation \"nope\" does not exist",
+    when_late: Late::Applied,
+    ..DRIZZLE
+};
+
+const ALEMBIC: Tool = Tool {
+    name: "alembic",
+    project: "alembic",
+    folder: "migrations/versions",
+    first: ["1111aaaa", "2222bbbb"],
+    third: New { name: "3333cccc", after: "2222bbbb" },
+    late: New { name: "4444dddd", after: "1111aaaa" },
+    recorded: ["1111aaaa", "3333cccc"],
+    write: files::alembic,
+    // Heads stand for all before them.
+    count: "SELECT max(left(version_num, 1)::int) FROM alembic_version",
+    framework: 0,
+    reason: "relation \"nope\" does not exist",
+    digests: false,
+    when_late: Late::Applied,
+};
+
+const DJANGO: Tool = Tool {
+    name: "django",
+    project: "django",
+    folder: "roll/migrations",
+    first: ["roll.0001_initial", "roll.0002_born"],
+    third: New { name: "roll.0003_third", after: "0002_born" },
+    late: New { name: "roll.0002_late", after: "0001_initial" },
+    recorded: ["roll.0001_initial", "roll.0003_third"],
+    write: files::django,
+    count: "SELECT count(*) FROM django_migrations WHERE app = 'roll'",
+    framework: 14,
+    reason: "relation \"nope\" does not exist",
+    digests: false,
+    when_late: Late::Refused(1, "multiple leaf nodes"),
+};
+
+const KNEX: Tool = Tool {
+    name: "knex",
+    project: "knex",
+    folder: "migrations",
+    first: ["20260105090000_voters.js", "20260212101500_born.js"],
+    third: New { name: "20260318142000_third.js", after: "" },
+    late: New { name: "20260120080000_late.js", after: "" },
+    recorded: ["20260105090000_voters.js", "20260318142000_third.js"],
+    write: files::knex,
+    count: "SELECT count(*) FROM knex_migrations",
+    framework: 0,
+    reason: "relation \"nope\" does not exist",
+    digests: false,
+    when_late: Late::Applied,
+};
+
+const DBMATE: Tool = Tool {
+    name: "dbmate",
+    project: "dbmate",
+    folder: "db/migrations",
+    first: ["20260105090000_voters.sql", "20260212101500_born.sql"],
+    third: New { name: "20260318142000_third.sql", after: "" },
+    late: New { name: "20260120080000_late.sql", after: "" },
+    recorded: ["20260105090000", "20260318142000"],
+    write: files::dbmate,
+    count: "SELECT count(*) FROM schema_migrations",
+    framework: 0,
+    reason: "relation \"nope\" does not exist",
+    digests: false,
+    when_late: Late::Applied,
+};
+
+#[test]
+fn drizzle_in_every_state() {
+    matrix::of(&DRIZZLE);
+}
+
+#[test]
+fn drizzle_1_0_in_every_state() {
+    matrix::of(&DRIZZLE_NEXT);
+}
+
+#[test]
+fn alembic_in_every_state() {
+    matrix::of(&ALEMBIC);
+}
+
+#[test]
+fn django_in_every_state() {
+    matrix::of(&DJANGO);
+}
+
+#[test]
+fn knex_in_every_state() {
+    matrix::of(&KNEX);
+}
+
+#[test]
+fn dbmate_in_every_state() {
+    matrix::of(&DBMATE);
+}
+
+#[test]
+fn migrations_of_django_that_were_made_into_one_are_applied_where_all_of_them_are() {
+    matrix::made_into_one(&DJANGO);
+}

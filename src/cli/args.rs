@@ -15,7 +15,7 @@ pub(super) use self::consent::ConsentArgs;
 pub(super) use self::lint::{LintArgs, LintFormat};
 use self::reports::speed;
 pub(super) use self::reports::{ReportArgs, Reports, RunsArgs, RunsCommand, RunsDiffArgs, Speed};
-pub(super) use self::verify::VerifyArgs;
+pub(super) use self::verify::{VerifyArgs, VerifyFormat};
 use super::exit;
 use crate::action::Via;
 use crate::name::{HostName, ServiceName};

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::args::VerifyArgs;
+use super::args::{VerifyArgs, VerifyFormat};
 use super::{Context, Failure, check, exit, plan, start};
 use crate::action::{Action, Migrate, Model};
 use crate::facts::{DatabaseFacts, Facts, History};
@@ -17,7 +17,7 @@ use crate::history::{self, File, Known};
 use crate::name::{HostName, StepName};
 use crate::plan::Plan;
 use crate::playbook::{self, Inventory, Work};
-use crate::report::{Output, Paint, label};
+use crate::report::{Case, Output, Paint, Verdict, label, suites_junit};
 use judge::{Judged, judge};
 
 /// The most that is read of a folder of migrations.
@@ -62,10 +62,15 @@ pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<u8, Failure> {
     let wrong: usize = tables.iter().map(|table| usize::from(table.unknown.is_some()) + wrong(&table.rows)).sum();
     let waits = tables.iter().flat_map(|table| &table.rows).any(|row| row.state == "pending");
     let apply = args.apply && wrong == 0 && waits;
-    // The events of a run are all that stands on stdout then.
-    if !(apply && context.output == Output::Json) {
-        super::print(shown(context, &tables, wrong).as_bytes())?;
-    }
+    let json = context.output == Output::Json;
+    let text = match args.format.unwrap_or(if json { VerifyFormat::Json } else { VerifyFormat::Text }) {
+        // The events of a run are all that stands on stdout then.
+        _ if apply && json => String::new(),
+        VerifyFormat::Text => text(context.display_out(), &tables, wrong),
+        VerifyFormat::Json => document(&tables, wrong),
+        VerifyFormat::Junit => junit(&tables),
+    };
+    super::print(text.as_bytes())?;
     if apply {
         return start::start(context, &inventory, &resolved.carried_only(), &args.start, &args.consent);
     }
@@ -83,21 +88,36 @@ struct Table {
     rows: Vec<Judged>,
 }
 
-fn shown(context: &Context, tables: &[Table], wrong: usize) -> String {
-    if context.output == Output::Json {
-        let hosts = tables.iter().map(|Table { host, step, folder, database, unknown, digests, rows }| {
-            json!({
-                "host": host, "step": step, "folder": folder, "database": database, "not_known": unknown, "digests": digests,
-                "migrations": rows
-            })
+fn document(tables: &[Table], wrong: usize) -> String {
+    let hosts = tables.iter().map(|Table { host, step, folder, database, unknown, digests, rows }| {
+        json!({
+            "host": host, "step": step, "folder": folder, "database": database, "not_known": unknown, "digests": digests,
+            "migrations": rows
+        })
+    });
+    let hosts: Vec<_> = hosts.collect();
+    format!("{}\n", serde_json::to_string_pretty(&json!({ "ready": wrong == 0, "hosts": hosts })).unwrap_or_default())
+}
+
+/// As JUnit XML: a suite a host and step, and a test case a migration.
+fn junit(tables: &[Table]) -> String {
+    let fails = |message: String, kind| Verdict::Fails { text: message.clone(), message, kind };
+    let suites = tables.iter().map(|Table { host, step, unknown, rows, .. }| {
+        let cases = rows.iter().map(|row| {
+            let note = row.note.as_deref().map(|note| format!(": {note}")).unwrap_or_default();
+            let said = format!("{}{note}", row.state);
+            Case { name: row.name.clone(), verdict: if row.wrong { fails(said, row.state) } else { Verdict::Passes(said) } }
         });
-        let hosts: Vec<_> = hosts.collect();
-        return format!(
-            "{}\n",
-            serde_json::to_string_pretty(&json!({ "ready": wrong == 0, "hosts": hosts })).unwrap_or_default()
-        );
-    }
-    let paint = context.display_out();
+        let unknown = unknown.iter().map(|why| Case {
+            name: "the database".to_owned(),
+            verdict: fails(format!("what is applied is not known: {why}"), "not known"),
+        });
+        (format!("{host} {step}"), unknown.chain(cases).collect())
+    });
+    suites_junit("landfall verify", &suites.collect::<Vec<_>>())
+}
+
+fn text(paint: Paint, tables: &[Table], wrong: usize) -> String {
     let mut lines = Vec::new();
     for Table { host, step, folder, database, unknown, digests, rows } in tables {
         let server = database.as_ref().map(|found| format!("{} of {}", found.name, found.server)).unwrap_or_default();

@@ -3,45 +3,35 @@
 use std::fmt::Write as _;
 
 use super::github::{data, property};
-use super::junit::{attribute, content};
 use super::sanitize::{label, text};
+use super::suites::{Case, Verdict, suites_junit};
 use crate::migration::lint::{Finding, Granted, Judged, Severity};
 
 /// As JUnit XML: a suite a file, and a test case a finding. Who approved one skipped it; a warning fails only where it refuses.
 pub fn findings_junit(files: &[&str], judged: &Judged, strict: bool) -> String {
     let fails = |finding: &Finding| strict || finding.severity == Severity::Error;
-    let (mut suites, mut total) = (String::new(), Counts::default());
-    for (id, file) in files.iter().enumerate() {
-        let (mut cases, mut counts) = (String::new(), Counts::default());
-        for finding in judged.open.iter().filter(|finding| finding.file == *file) {
-            counts.tests += 1;
-            counts.failures += usize::from(fails(finding));
-            let said = format!("{}\nwhy: {}\nsafe: {}", finding.statement, finding.why, finding.safe);
-            let message = attribute(&format!("{}: {}", finding.rule, finding.message));
-            let inside = if fails(finding) {
-                format!(r#"<failure message="{message}" type="{}">{}</failure>"#, severity(finding), content(&said))
-            } else {
-                format!("<system-out>{}</system-out>", content(&format!("{}: {}\n{said}", severity(finding), finding.message)))
-            };
-            case(&mut cases, finding, &inside);
+    let case = |finding: &Finding, verdict| Case { name: format!("{} at line {}", finding.rule, finding.line), verdict };
+    let open = |finding: &Finding| {
+        let text = format!("{}\nwhy: {}\nsafe: {}", finding.statement, finding.why, finding.safe);
+        let kind = severity(finding);
+        let verdict = if fails(finding) {
+            Verdict::Fails { message: format!("{}: {}", finding.rule, finding.message), text, kind }
+        } else {
+            Verdict::Passes(format!("{kind}: {}\n{text}", finding.message))
+        };
+        case(finding, verdict)
+    };
+    let suites = files.iter().map(|file| {
+        let of = |finding: &&Finding| finding.file == *file;
+        let approved = judged.approved.iter().filter(|(finding, _)| of(&finding));
+        let approved = approved.map(|(finding, granted)| case(finding, Verdict::Skipped(by(granted))));
+        let mut cases: Vec<Case> = judged.open.iter().filter(of).map(open).chain(approved).collect();
+        if cases.is_empty() {
+            cases.push(Case { name: "no findings".to_owned(), verdict: Verdict::Passes(String::new()) });
         }
-        for (finding, granted) in judged.approved.iter().filter(|(finding, _)| finding.file == *file) {
-            counts.tests += 1;
-            counts.skipped += 1;
-            case(&mut cases, finding, &format!(r#"<skipped message="{}"/>"#, attribute(&by(granted))));
-        }
-        if counts.tests == 0 {
-            counts.tests = 1;
-            // Writing to a string does not fail, here and below.
-            _ = writeln!(cases, r#"    <testcase name="no findings" classname="{}" time="0"/>"#, attribute(file));
-        }
-        total.add(&counts);
-        _ = writeln!(suites, r#"  <testsuite name="{}" id="{id}" {}>"#, attribute(file), counts.attributes());
-        suites.push_str(&cases);
-        suites.push_str("  </testsuite>\n");
-    }
-    let head = format!(r#"<testsuites name="landfall lint" {}>"#, total.attributes());
-    format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{head}\n{suites}</testsuites>\n")
+        ((*file).to_owned(), cases)
+    });
+    suites_junit("landfall lint", &suites.collect::<Vec<_>>())
 }
 
 /// As workflow commands: an annotation a finding. `folder` is where the files are, as the checkout has it; empty: at its root.
@@ -78,32 +68,6 @@ fn by(granted: &Granted) -> String {
     match granted {
         Granted::Entry(approval) => format!("approved by {}: {}", label(&approval.by), label(&approval.reason)),
         Granted::Waiver(_) => "approved on the command line".to_owned(),
-    }
-}
-
-fn case(out: &mut String, finding: &Finding, inside: &str) {
-    let name = attribute(&format!("{} at line {}", finding.rule, finding.line));
-    let class = attribute(&finding.file);
-    _ = writeln!(out, r#"    <testcase name="{name}" classname="{class}" time="0">{inside}</testcase>"#);
-}
-
-#[derive(Debug, Default)]
-struct Counts {
-    tests: usize,
-    failures: usize,
-    skipped: usize,
-}
-
-impl Counts {
-    fn add(&mut self, other: &Self) {
-        self.tests += other.tests;
-        self.failures += other.failures;
-        self.skipped += other.skipped;
-    }
-
-    fn attributes(&self) -> String {
-        let Self { tests, failures, skipped } = self;
-        format!(r#"tests="{tests}" failures="{failures}" errors="0" skipped="{skipped}" time="0""#)
     }
 }
 

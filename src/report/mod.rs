@@ -23,6 +23,7 @@ mod sink;
 mod spool;
 mod story;
 mod style;
+mod suites;
 mod summary;
 mod terminal;
 
@@ -47,6 +48,7 @@ pub use sanitize::{label, line, text};
 pub use sink::Sink;
 pub use story::Printed;
 pub use style::{Paint, Tone, duration};
+pub use suites::{Case, Verdict, suites_junit};
 pub use summary::{Part, Step, Summary};
 pub use terminal::Terminal;
 

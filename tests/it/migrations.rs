@@ -53,4 +53,6 @@ fn a_working_folder_is_verified_against_the_database() {
     std::fs::write(&ballots, text).unwrap();
     std::fs::remove_dir_all(folder.join("20260105090000_elections")).unwrap();
     project.landfall(&["verify"]).expect(7, &["20260105090000_elections", "missing"]);
+    let junit = project.landfall(&["verify", "--format", "junit"]);
+    junit.expect(7, &["<testsuite name=\"droplet-", "failures=\"1\"", "<failure message=\"missing: it is applied", "pending"]);
 }

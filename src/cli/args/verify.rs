@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::{ConsentArgs, Selection, Start, THIS_RUN, WHERE};
 
@@ -17,6 +17,9 @@ pub(crate) struct VerifyArgs {
     pub(crate) files: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) selection: Selection,
+    /// In which form [default: text, or json with --output json]
+    #[arg(long, value_name = "FORM", conflicts_with = "apply")]
+    pub(crate) format: Option<VerifyFormat>,
     /// Then apply what waits, as the playbook's `migrate` step would: for `tool = "sql"`, whose files are here
     #[arg(long, conflicts_with = "folder", help_heading = THIS_RUN)]
     pub(crate) apply: bool,
@@ -24,4 +27,15 @@ pub(crate) struct VerifyArgs {
     pub(crate) start: Start,
     #[command(flatten)]
     pub(crate) consent: ConsentArgs,
+}
+
+/// `--format`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum VerifyFormat {
+    /// For people
+    Text,
+    /// One JSON document
+    Json,
+    /// JUnit XML: a test case a migration
+    Junit,
 }

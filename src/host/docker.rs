@@ -50,7 +50,9 @@ pub(super) fn run(words: &[&str]) -> Result<String, Trouble> {
 
 fn each_line<T: DeserializeOwned>(text: &str) -> Result<Vec<T>, Trouble> {
     let parse = |line: &str| {
-        serde_json::from_str(line).map_err(|error| Trouble::Failed(format!("docker printed what is not JSON: {error}")))
+        // The error itself could quote a value, which may be a secret.
+        serde_json::from_str(line)
+            .map_err(|error| Trouble::Failed(format!("docker printed what is not understood, at column {}", error.column())))
     };
     text.lines().filter(|line| !line.trim().is_empty()).map(parse).collect()
 }
@@ -81,7 +83,7 @@ pub(super) struct Image {
     pub repo_digests: Option<Vec<String>>,
     /// What its containers begin with.
     #[serde(default)]
-    pub config: ContainerConfig,
+    pub config: Option<ContainerConfig>,
 }
 
 /// An image by any name; none when it is not here.
@@ -150,7 +152,7 @@ pub(super) struct Container {
 }
 
 /// Settings of a container, or of an image for its containers.
-#[derive(Clone, Default, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct ContainerConfig {
     /// What it was started with: `KEY=value`.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::compose::Config;
-use super::docker::{self, Image};
+use super::docker::{self, ContainerConfig, Image};
 use super::project::{self, Look};
 use super::secrets::{Collection, Loaded, Origin, SourceError};
 use crate::action::{Action, Probe, Via};
@@ -28,7 +28,7 @@ pub(super) fn all(submission: &Submission) -> Result<(Loaded, Option<Look>), Ref
 
 /// What an image brings with it, once it is known which image that is.
 pub(super) fn of_image(secrets: &mut Arc<Loaded>, name: &str, image: &Image) -> Result<(), Refusal> {
-    if let Some(more) = secrets.and_of_image(name, image.config.variables())? {
+    if let Some(more) = secrets.and_of_image(name, image.config.iter().flat_map(ContainerConfig::variables))? {
         *secrets = Arc::new(more);
     }
     Ok(())

@@ -317,6 +317,8 @@ impl Collection {
             {
                 Verdict::Leave(WhyNot::Accepted)
             }
+            // Nothing is refused for what was there to be read before.
+            Verdict::TooShort if matches!(given.origin, Origin::Image(_)) => Verdict::Leave(WhyNot::OfImage),
             verdict => verdict,
         }
     }

@@ -135,6 +135,9 @@ pub(super) fn whole(submission: &Submission, state: Option<&State>, secrets: &mu
     }
     let secrets: &Loaded = secrets;
     survey.facts.masked_values = secrets.count();
+    // Of the others, a look before this one has told.
+    let told = survey.facts.warnings.clone();
+    survey.facts.warnings.extend(secrets.warnings.iter().filter(|warning| !told.contains(warning)).cloned());
     let images = survey.images();
     let access = look_at_database(submission, secrets, survey);
     survey.facts.refusals.extend(actions::unfit_for_backups(submission, state, access.as_deref().ok(), secrets));

@@ -47,6 +47,9 @@ pub enum WhyNot {
     /// Short, and nothing says that it is a secret.
     #[error("it is shorter than six bytes and its key does not look secret")]
     Short,
+    /// Too short to mask, and no more secret than the image that says it.
+    #[error("it is too short to mask, and whoever has the image can read it")]
+    OfImage,
     /// Too short to mask, and accepted as such.
     #[error("it is too short to mask, which the configuration accepts")]
     Accepted,

@@ -281,7 +281,7 @@ fn with_key(state: &State, submission: &Submission) -> Option<RunDir> {
     dirs.into_iter().find(|dir| dir.marked("verdict").as_deref() != Some("withdrawn"))
 }
 
-/// Puts the run down, or finds the one of its key. True where another submission began it.
+/// Puts the run down, or finds the one of its key. True where that is another run.
 fn put_down(state: &State, submission: &Submission) -> Result<(RunDir, bool), Refusal> {
     // One at a time where there is a key, so that of two with the same one the second finds the first.
     let turn = submission.key.as_ref().map(|_| {
@@ -292,7 +292,9 @@ fn put_down(state: &State, submission: &Submission) -> Result<(RunDir, bool), Re
     });
     let _turn = turn.transpose().map_err(|error| io_refusal(&error))?;
     if let Some(dir) = with_key(state, submission) {
-        return Ok((dir, true));
+        // A submission that is sent again finds itself.
+        let known = dir.run != submission.run;
+        return Ok((dir, known));
     }
     let dir = state.run(&submission.run);
     if !dir.is_put_down() {

@@ -7,7 +7,7 @@ use crate::facts::Refusal;
 use crate::name::HostName;
 use crate::playbook::Target;
 use crate::protocol::{Reply, Request};
-use crate::runtime::{Link, Login, OpenError, OpenFailure, Programs, Stream};
+use crate::runtime::{Link, Login, OpenError, OpenFailure, Programs, Stream, Unopened};
 use crate::ssh::{self, Connection, Operator, Sources};
 use crate::vault::Vault;
 
@@ -85,13 +85,14 @@ impl Reached {
             return open(Login::User).await;
         }
         match open(Login::Sudo).await {
-            Err(OpenFailure::Program(OpenError::PasswordWanted)) => {}
+            Err(OpenFailure::Program(Unopened { error: OpenError::PasswordWanted, .. })) => {}
             opened => return opened,
         }
         let login = format!("{}@{}", self.user, self.address.strip_suffix(":22").unwrap_or(&self.address));
-        let password = reach.operator.sudo_password(&login).await.ok_or(OpenError::PasswordWanted)?;
+        let unasked = Unopened { error: OpenError::PasswordWanted, may_have_begun: false };
+        let password = reach.operator.sudo_password(&login).await.ok_or(unasked)?;
         let opened = open(Login::SudoWith(password)).await;
-        if matches!(opened, Err(OpenFailure::Program(OpenError::PasswordWrong))) {
+        if matches!(opened, Err(OpenFailure::Program(Unopened { error: OpenError::PasswordWrong, .. }))) {
             reach.operator.refuse_sudo_password(&login).await;
         }
         opened

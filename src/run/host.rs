@@ -17,7 +17,7 @@ use crate::name::{HostName, RunId, StepName};
 use crate::playbook::Target;
 use crate::protocol::{Answer, Reply, Request, RunState, StateDir};
 use crate::record::Reader;
-use crate::runtime::{OpenFailure, Stream, StreamItem};
+use crate::runtime::{Stream, StreamItem};
 
 /// What is read from a host.
 #[derive(Debug, Clone)]
@@ -139,6 +139,9 @@ fn is_the_hosts(body: &Body) -> bool {
 /// Contact that stood for so long was made, though a quiet step said nothing over it.
 const STOOD: Duration = Duration::from_secs(15);
 
+/// A host that has a submission says so at once.
+const ANSWER: Duration = Duration::from_mins(1);
+
 /// When an answer that a host could not take is given again.
 const AGAIN: Duration = Duration::from_secs(5);
 
@@ -202,37 +205,35 @@ impl HostRun {
     /// Asks for the record: over a contact that stands, or together with what makes it.
     async fn ask(&mut self, start: Start) -> Result<(Contact, Stream), Break> {
         let request = self.request();
-        match start {
+        let asked = match start {
             Start::Open(contact) => match contact.link.stream(request) {
-                Ok(stream) => {
-                    self.sent = true;
-                    Ok((contact, stream))
-                }
+                Ok(stream) => Ok((contact, stream)),
                 Err(error) => Err(Break::Lost(error.to_string())),
             },
-            Start::Reached(reached) => {
-                let asked = reached.open_asking(&self.reach, &request).await;
-                self.sent = asked.as_ref().err().is_none_or(OpenFailure::may_have_begun);
-                asked.map_err(|failure| {
-                    let cause = failure.to_string();
-                    let lost = self.sent && failure.is_lost();
-                    let stop = Stop::from(failure).on(&self.part.host);
-                    match stop.code {
-                        _ if lost => Break::Lost(cause),
-                        _ if self.sent => {
-                            let message = format!("{}: whether the run has begun there is not known", stop.message);
-                            Break::Ended(HostEnd::Unknown, Some(Stop { code: 6, message, ..stop }))
-                        }
-                        3 => Break::Ended(HostEnd::Unreachable, Some(stop)),
-                        code => Break::Ended(HostEnd::Done(code), Some(stop)),
-                    }
-                })
-            }
-        }
+            Start::Reached(reached) => reached.open_asking(&self.reach, &request).await.map_err(|failure| {
+                let unknown = failure.may_have_begun();
+                self.sent |= unknown;
+                if failure.is_lost() && unknown {
+                    return Break::Lost(failure.to_string());
+                }
+                let stop = Stop::from(failure).on(&self.part.host);
+                if unknown {
+                    let message = format!(
+                        "{}: whether the run has begun there is not known: landfall attach {}",
+                        stop.message, self.part.run
+                    );
+                    return Break::Ended(HostEnd::Unknown, Some(Stop { code: 6, message, ..stop }));
+                }
+                let end = if stop.code == 3 { HostEnd::Unreachable } else { HostEnd::Done(stop.code) };
+                Break::Ended(end, Some(stop))
+            }),
+        };
+        self.sent |= asked.is_ok();
+        asked
     }
 
     /// Seeks contact again, with growing pauses, until it stands or the time is over.
-    async fn again(&self, since: Instant, attempts: &mut usize) -> Result<(Contact, Stream), Stop> {
+    async fn again(&mut self, since: Instant, attempts: &mut usize) -> Result<(Contact, Stream), Stop> {
         let mut last = None;
         loop {
             let pause = pause(*attempts);
@@ -241,8 +242,8 @@ impl HostRun {
                 break;
             }
             tokio::time::sleep(pause).await;
-            let asked = match Reached::make(&self.reach, &self.part.host, &self.part.target).await {
-                Ok(reached) => reached.open_asking(&self.reach, &self.request()).await,
+            let reached = match Reached::make(&self.reach, &self.part.host, &self.part.target).await {
+                Ok(reached) => reached,
                 // The run goes on there, whatever keeps this client away.
                 Err(stop) if stop.lasting => return Err(Stop { code: 6, ..stop }),
                 Err(stop) => {
@@ -250,9 +251,10 @@ impl HostRun {
                     continue;
                 }
             };
-            match asked {
+            match self.ask(Start::Reached(reached)).await {
                 Ok(asked) => return Ok(asked),
-                Err(failure) => last = Some(failure.to_string()),
+                Err(Break::Lost(cause)) => last = Some(cause),
+                Err(Break::Ended(_, stop)) => last = stop.map(|stop| stop.message),
             }
         }
         let why = last.map(|why| format!(": {why}")).unwrap_or_default();
@@ -280,6 +282,7 @@ impl HostRun {
     /// Reads the record over one connection.
     async fn read(&mut self, contact: &Contact, mut stream: Stream) -> Break {
         let mut wanting = true;
+        let patience = tokio::time::Instant::now() + ANSWER;
         // When what the host could not take is said again.
         let mut later = None::<tokio::time::Instant>;
         // What was wanted while there was no contact is said now, once the host has the run.
@@ -314,6 +317,9 @@ impl HostRun {
                     Ok(item) => if let Some(broken) = self.take(item).await { return broken },
                 },
                 () = pause => later = None,
+                () = tokio::time::sleep_until(patience), if !self.accepted => {
+                    return Break::Lost("the host does not say that it has the run".to_owned());
+                }
             }
         }
     }

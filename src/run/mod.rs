@@ -357,8 +357,10 @@ impl Attempt<'_> {
 
     async fn connect(&self, feed: &mut Feed<'_>, signals: &mut Signals) -> Result<Vec<Start>, Finished> {
         let interrupted = || Finished::stopped(Stop::new(130, "interrupted: nothing was done"));
-        // Of one host nothing has to be known before it is asked.
-        if let [host] = &self.playbook.hosts[..] {
+        // Of one host nothing has to be known before it is asked, unless sudo may have a question first.
+        if let [host] = &self.playbook.hosts[..]
+            && !host.target.sudo
+        {
             let reached = tokio::select! {
                 reached = Reached::make(self.reach, &host.name, &host.target) => reached.map_err(Finished::stopped)?,
                 _ = signals.wish() => return Err(interrupted()),

@@ -42,6 +42,9 @@ pub enum OpenError {
         /// What it said instead.
         said: Said,
     },
+    /// A file that the login shell starts with read what was not for it.
+    #[error("the host's login shell took away what was meant for landfall's program")]
+    Eaten,
     /// The login shell prints without end.
     #[error("the host's login shell printed more than {} KiB before it ran a command{}", NOISE >> 10, .0)]
     Noise(Said),
@@ -88,8 +91,8 @@ impl OpenError {
         Some(match self {
             Self::Exec(error) => return error.remedy.clone(),
             Self::Missing(error) => error.remedy(),
-            Self::Silent(..) | Self::Noise(_) => {
-                "a login shell must not wait or print when it is given a command: see ~/.bashrc and its like".into()
+            Self::Silent(..) | Self::Noise(_) | Self::Eaten => {
+                "a login shell must not wait, read or print when it is given a command: see ~/.bashrc and its like".into()
             }
             Self::NoGreeting { said, .. } if said.0.contains("sudo") => {
                 "`become = true` needs sudo there, without a terminal: see `sudo -l` and `requiretty` in sudoers".into()
@@ -158,14 +161,24 @@ pub struct Opened<R, W> {
     pub given: bool,
 }
 
+/// Why the host program is not open, and whether it may have begun all the same and have what it was to be given first.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{error}")]
+pub struct Unopened {
+    /// Why.
+    pub error: OpenError,
+    /// Whether it may have begun.
+    pub may_have_begun: bool,
+}
+
 /// Opens the host program. What it is to be given `first` travels with the command, and reaches a program that is there without a
-/// round trip more; it may be nothing. Where the connection is lost or silent, it may have arrived all the same.
+/// round trip more; it may be nothing.
 pub async fn open<H: Host>(
     host: &H,
     programs: &Programs,
     login: &Login,
     first: &Bytes,
-) -> Result<Opened<H::Reader, H::Writer>, OpenError> {
+) -> Result<Opened<H::Reader, H::Writer>, Unopened> {
     open_below(host, programs, login, first, "/var").await
 }
 
@@ -176,14 +189,32 @@ pub(super) async fn open_below<H: Host>(
     login: &Login,
     first: &Bytes,
     var: &str,
+) -> Result<Opened<H::Reader, H::Writer>, Unopened> {
+    let mut given = false;
+    attempt(host, programs, login, first, var, &mut given).await.map_err(|error| {
+        let open = matches!(error, OpenError::Lost(_) | OpenError::Silent(..) | OpenError::Noise(_));
+        Unopened { may_have_begun: given && open, error }
+    })
+}
+
+/// `given` tells whether a program that is there has or may get what comes first.
+async fn attempt<H: Host>(
+    host: &H,
+    programs: &Programs,
+    login: &Login,
+    first: &Bytes,
+    var: &str,
+    given: &mut bool,
 ) -> Result<Opened<H::Reader, H::Writer>, OpenError> {
     let nonce = nonce()?;
     // A sudo that asks takes its password from the same input.
     let first = if matches!(login, Login::SudoWith(_)) { &Bytes::new() } else { first };
     let (reader, mut writer) = host.exec(&command(programs, login, &nonce, first.len(), var)).await?;
-    let mut ear = Ear::new(reader, nonce);
-    let (mut tried, mut uploaded, mut asked) = (Vec::new(), false, false);
-    let mut word = give(&mut ear, &mut writer, first).await?;
+    *given = !first.is_empty();
+    let with = if *given { [format!("exit #{nonce}\n").as_bytes(), first].concat() } else { Vec::new() };
+    let mut ear = Ear::new(reader, nonce, matches!(login, Login::Sudo | Login::SudoWith(_)));
+    let (mut uploaded, mut asked) = (false, false);
+    let mut word = give(&mut ear, &mut writer, &Bytes::from(with)).await?;
     loop {
         word = match word {
             Word::Password => {
@@ -196,14 +227,10 @@ pub(super) async fn open_below<H: Host>(
                 ear.word().await?
             }
             Word::Greeting => {
-                let given = !uploaded && !first.is_empty();
-                return Ok(Opened { rest: ear.rest(), reader: ear.reader, writer, uploaded, given });
-            }
-            Word::Skip(place) => {
-                tried.push(place);
-                ear.word().await?
+                return Ok(Opened { rest: ear.rest(), reader: ear.reader, writer, uploaded, given: *given });
             }
             Word::Absent { raw, machine } if !uploaded => {
+                *given = false;
                 let payload = programs.for_arch(&machine)?;
                 let bytes = if raw { payload.program() } else { Ok(payload.gz.to_vec()) };
                 let bytes = bytes.map_err(|error| OpenError::Upload(error.to_string()))?;
@@ -214,7 +241,8 @@ pub(super) async fn open_below<H: Host>(
                 programs.for_host(&os, &machine)?;
                 return Err(MissingTarget::Unsupported { system: format!("{os} {machine}") }.into());
             }
-            Word::Nowhere => return Err(OpenError::NothingExecutes { tried }),
+            Word::Nowhere => return Err(OpenError::NothingExecutes { tried: ear.tried }),
+            Word::Eaten => return Err(OpenError::Eaten),
             Word::Failed(why) => return Err(OpenError::Upload(why)),
             Word::Absent { .. } => return Err(OpenError::Upload("the host asked for it twice".into())),
         };
@@ -282,8 +310,9 @@ enum Word {
         os: String,
         machine: String,
     },
-    Skip(String),
     Nowhere,
+    /// Something else read what was for the program.
+    Eaten,
     Absent {
         raw: bool,
         machine: String,
@@ -297,8 +326,8 @@ impl Word {
         let two = || rest.split_once(' ').map(|(a, b)| (a.to_owned(), b.to_owned()));
         Some(match word {
             "foreign" => two().map(|(os, machine)| Self::Foreign { os, machine })?,
-            "skip" => Self::Skip(rest.to_owned()),
             "nowhere" => Self::Nowhere,
+            "eaten" => Self::Eaten,
             "absent" => {
                 let (how, system) = two()?;
                 Self::Absent { raw: how == "raw", machine: system.split_once(' ')?.1.to_owned() }
@@ -318,11 +347,15 @@ struct Ear<R> {
     from: usize,
     complaints: Vec<u8>,
     ended: Option<String>,
+    /// Whether sudo may ask.
+    sudo: bool,
+    /// Folders that were passed over, and why.
+    tried: Vec<String>,
 }
 
 impl<R: PipeReader> Ear<R> {
-    fn new(reader: R, nonce: String) -> Self {
-        Self { reader, nonce, heard: Vec::new(), from: 0, complaints: Vec::new(), ended: None }
+    fn new(reader: R, nonce: String, sudo: bool) -> Self {
+        Self { reader, nonce, heard: Vec::new(), from: 0, complaints: Vec::new(), ended: None, sudo, tried: Vec::new() }
     }
 
     async fn word(&mut self) -> Result<Word, OpenError> {
@@ -350,7 +383,7 @@ impl<R: PipeReader> Ear<R> {
             }
             PipeEvent::Err(bytes) => {
                 self.complaints.extend_from_slice(&bytes);
-                if let Some(word) = self.sudo() {
+                if let Some(word) = self.asks() {
                     return Ok(Some(word));
                 }
                 let excess = self.complaints.len().saturating_sub(TAIL);
@@ -385,10 +418,12 @@ impl<R: PipeReader> Ear<R> {
                 _ => &[],
             };
             if let Some(end) = line.iter().position(|byte| *byte == b'\n') {
-                let word = Word::parse(&plain(&line[..end]));
+                let line = plain(&line[..end]);
                 self.from = after + 1 + end;
-                if word.is_some() {
-                    return word;
+                if let Some(place) = line.strip_prefix("skip ") {
+                    self.tried.push(place.to_owned());
+                } else if let Some(word) = Word::parse(&line) {
+                    return Some(word);
                 }
             } else if line.is_empty() && self.heard[after] != b' ' {
                 self.from = after;
@@ -399,7 +434,10 @@ impl<R: PipeReader> Ear<R> {
     }
 
     /// Whether sudo asks for a password: by our own prompt, or by the refusal of `sudo -n`.
-    fn sudo(&mut self) -> Option<Word> {
+    fn asks(&mut self) -> Option<Word> {
+        if !self.sudo {
+            return None;
+        }
         let said = String::from_utf8_lossy(&self.complaints);
         let refused = ["sudo: a password is required", "sudo: interactive authentication is required"];
         let asks = said.contains(&format!("{}{ASKS}", self.nonce)) || refused.iter().any(|words| said.contains(words));

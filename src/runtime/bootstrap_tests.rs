@@ -69,7 +69,18 @@ impl Place {
     }
 
     async fn open_by(&self, shell: &[&str]) -> Result<Opened<Output, Input>, OpenError> {
-        open_below(&self.host(shell), &self.programs, &Login::User, &PING, self.at("var").to_str().expect("path")).await
+        self.open_giving(shell, &PING).await.map_err(|unopened| unopened.error)
+    }
+
+    async fn open_giving(&self, shell: &[&str], first: &Bytes) -> Result<Opened<Output, Input>, Unopened> {
+        open_below(&self.host(shell), &self.programs, &Login::User, first, self.at("var").to_str().expect("path")).await
+    }
+
+    /// An interactive shell that starts with these words.
+    fn rc(&self, words: &str) -> [String; 4] {
+        let rc = self.at("rc");
+        fs::write(&rc, words).expect("rc");
+        ["bash".to_owned(), "--rcfile".to_owned(), rc.display().to_string(), "-i".to_owned()]
     }
 
     async fn open(&self) -> Result<Opened<Output, Input>, OpenError> {
@@ -133,8 +144,7 @@ async fn a_program_that_greets_early_gets_all_that_comes_with_the_command() {
     let place = Place::with(PROGRAM.replace("exec cat", "exec wc -c").as_bytes());
     place.open().await.expect("uploaded");
     let first = Bytes::from(vec![b'x'; 1 << 20]);
-    let (host, var) = (place.host(&["sh"]), place.at("var"));
-    let opened = open_below(&host, &place.programs, &Login::User, &first, var.to_str().expect("path")).await.expect("open");
+    let opened = place.open_giving(&["sh"], &first).await.expect("open");
     assert!(opened.given);
     drop(opened.writer);
     let (mut reader, mut said) = (opened.reader, opened.rest);
@@ -169,11 +179,31 @@ async fn absent_then_uploaded_then_present_in_every_shell() {
 async fn a_noisy_login_shell_is_not_misheard() {
     let place = Place::new();
     let noise = "echo welcome; printf 'no line end> '; echo oops >&2; echo 'landfall-host 00'; printf '%s\\n' \"$BASH_EXECUTION_STRING\"; set -v";
-    fs::write(place.at("rc"), noise).expect("rc");
-    let rc = place.at("rc");
-    let shell = ["bash", "--rcfile", rc.to_str().expect("path"), "-i"];
+    let shell = place.rc(noise);
+    let shell = shell.each_ref().map(String::as_str);
     assert_eq!(place.opens_by(&shell).await, (place.file(), true));
     assert_eq!(place.opens_by(&shell).await, (place.file(), false));
+}
+
+#[tokio::test]
+async fn another_shell_that_reads_what_comes_first_runs_nothing_of_it() {
+    let place = Place::new();
+    place.opens().await;
+    let done = place.at("done");
+    let first = Bytes::from(format!("touch {}\n", done.display()));
+    for (words, told) in [("exec bash", "did not start"), ("read -r line", "took away"), ("read -r line; read -r line", "")] {
+        let shell = place.rc(words);
+        let shell = shell.each_ref().map(String::as_str);
+        match tokio::time::timeout(Duration::from_secs(2), place.open_giving(&shell, &first)).await {
+            Ok(opened) => {
+                let unopened = opened.map(drop).expect_err(words);
+                assert!(unopened.to_string().contains(told) && !unopened.may_have_begun, "{words}: {unopened}");
+            }
+            // All was taken away: it waits for more, and runs nothing.
+            Err(_) => assert!(told.is_empty(), "{words}"),
+        }
+        assert!(!done.exists(), "{words}");
+    }
 }
 
 #[tokio::test]
@@ -267,7 +297,7 @@ async fn where_nothing_executes_at_all_each_folder_is_named() {
 
 /// Starts the command, gives it `bytes` instead of the program, and returns all it says.
 async fn given(place: &Place, bytes: &[u8]) -> String {
-    let command = command(&place.programs, &Login::User, "NONCE", 5, place.at("var").to_str().expect("path"));
+    let command = command(&place.programs, &Login::User, "NONCE", 0, place.at("var").to_str().expect("path"));
     let (mut reader, mut writer) = place.host(&["sh"]).exec(&command).await.expect("sh");
     writer.write(Bytes::copy_from_slice(bytes)).await.expect("write");
     drop(writer);
@@ -359,7 +389,7 @@ async fn a_host_with_few_tools_is_enough() {
             command(&place.programs, &Login::User, "NONCE", 0, "/nonexistent").replace(":/usr/local/bin:/usr/bin:/bin", "");
         for uploaded in [true, false] {
             let (reader, mut writer) = host.exec(&hidden).await.expect("sh");
-            let mut ear = Ear::new(reader, "NONCE".into());
+            let mut ear = Ear::new(reader, "NONCE".into(), false);
             let mut word = ear.word().await.expect("a word");
             if uploaded {
                 assert_eq!(word, Word::Absent { raw: missing == "gzip", machine: std::env::consts::ARCH.into() });

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::bootstrap::{self, Login, OpenError, Opened, Said};
+use super::bootstrap::{self, Login, OpenError, Opened, Said, Unopened};
 use super::payload::Programs;
 use super::{Host, PipeEvent, PipeReader, PipeWriter};
 use crate::protocol::{ALIVE, CREDIT, Decoder, Kind, MAX_PAYLOAD, Message, Reply, Request, VERSION, encode};
@@ -308,7 +308,7 @@ impl Drop for Stream {
 #[error(transparent)]
 pub enum OpenFailure {
     /// The program did not start.
-    Program(#[from] OpenError),
+    Program(#[from] Unopened),
     /// It started, and said nothing that could be understood.
     Link(#[from] LinkError),
 }
@@ -317,7 +317,7 @@ impl OpenFailure {
     /// What mends it, where that can be said.
     pub fn remedy(&self) -> Option<String> {
         match self {
-            Self::Program(error) => error.remedy(),
+            Self::Program(unopened) => unopened.error.remedy(),
             Self::Link(error) => error.remedy().map(str::to_owned),
         }
     }
@@ -325,20 +325,20 @@ impl OpenFailure {
     /// Whether the program may have begun all the same, and taken a request that came with the command.
     pub fn may_have_begun(&self) -> bool {
         match self {
-            Self::Program(error) => matches!(error, OpenError::Lost(_) | OpenError::Silent(..)),
-            Self::Link(_) => true,
+            Self::Program(unopened) => unopened.may_have_begun,
+            Self::Link(error) => !matches!(error, LinkError::TooLong(_)),
         }
     }
 
     /// Whether it is the connection that went away.
     pub fn is_lost(&self) -> bool {
-        matches!(self, Self::Program(OpenError::Lost(_)) | Self::Link(LinkError::Lost(_)))
+        matches!(self, Self::Program(Unopened { error: OpenError::Lost(_), .. }) | Self::Link(LinkError::Lost(_)))
     }
 
     /// The exit code that goes with it.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Program(error) => error.exit_code(),
+            Self::Program(unopened) => unopened.error.exit_code(),
             Self::Link(LinkError::Lost(Lost::Connection(_))) => 3,
             Self::Link(_) => 7,
         }

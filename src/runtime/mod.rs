@@ -12,7 +12,7 @@ use std::future::Future;
 
 use bytes::Bytes;
 
-pub use bootstrap::{Login, OpenError, Opened};
+pub use bootstrap::{Login, OpenError, Opened, Unopened};
 pub use link::{Hello, Link, LinkError, Lost, OpenFailure, Stream, StreamItem};
 pub use payload::{MissingTarget, Payload, Programs};
 

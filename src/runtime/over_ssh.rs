@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{ExecError, Host, PipeEvent, PipeGone, PipeReader, PipeWriter};
-use crate::ssh::{Connection, ExecEvent, ExecReader, ExecWriter};
+use crate::ssh::{Connection, ExecEvent, ExecReader, ExecWriter, LostChannel};
 
 impl Host for Connection {
     type Reader = ExecReader;
@@ -24,7 +24,8 @@ impl PipeReader for ExecReader {
             ExecEvent::Stderr(bytes) => PipeEvent::Err(bytes),
             ExecEvent::Exit { code } => PipeEvent::Ended(format!("exit code {code}")),
             ExecEvent::Signal { name } => PipeEvent::Ended(format!("signal {name}")),
-            ExecEvent::Closed => PipeEvent::Closed,
+            // A command that is refused is said in order, and the connection stands.
+            ExecEvent::Closed | ExecEvent::Lost(LostChannel::Refused) => PipeEvent::Closed,
             ExecEvent::Lost(why) => PipeEvent::Lost(why.to_string()),
         }
     }

@@ -332,6 +332,11 @@ impl<'a> Flight<'a> {
             let mut held_back = Vec::new();
             for host in batch {
                 let Some(seat) = self.seats.get_mut(host).filter(|seat| seat.end.is_none() && !found) else { continue };
+                if self.given && !self.cancelled {
+                    // It went when it was prepared: to tell it so would keep what it tells waiting for an answer.
+                    seat.gone = true;
+                    continue;
+                }
                 let _ = if failed || self.cancelled {
                     // One that a cancel reached before its first step ended cancelled, which is not the same as nothing to do.
                     if failed {

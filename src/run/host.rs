@@ -53,7 +53,7 @@ pub(super) struct Part {
 pub(super) enum Start {
     /// It stands.
     Open(Contact),
-    /// The host program is opened with the part's own request: a round trip less.
+    /// The host program is opened with the part's own request, which does not wait for it to greet.
     Reached(Reached),
 }
 

@@ -171,8 +171,8 @@ pub struct Unopened {
     pub may_have_begun: bool,
 }
 
-/// Opens the host program. What it is to be given `first` travels with the command, and reaches a program that is there without a
-/// round trip more; it may be nothing.
+/// Opens the host program. What it is to be given `first` follows the command without waiting for the program to greet; it may be
+/// nothing. (OpenSSH's server takes input only once it has accepted the command: what is saved is the program's start.)
 pub async fn open<H: Host>(
     host: &H,
     programs: &Programs,

@@ -208,9 +208,12 @@ fn visible(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
+fn secrets_of(values: &[String]) -> Vec<Secret> {
+    values.iter().map(|value| Secret::new("S", value.as_bytes(), true)).collect()
+}
+
 fn needles(secrets: &[String]) -> Arc<Needles> {
-    let secrets: Vec<Secret> = secrets.iter().map(|value| Secret::new("S", value.as_bytes(), true)).collect();
-    Arc::new(Needles::new(&secrets, &Plain::default()))
+    Arc::new(Needles::new(&secrets_of(secrets), &Plain::default()))
 }
 
 proptest! {
@@ -251,6 +254,33 @@ proptest! {
         let whole = mask(&needles, &input, &[input.len()]);
         let cut = mask(&needles, &input, &case.pieces);
         prop_assert_eq!(whole.escape_ascii().to_string(), cut.escape_ascii().to_string());
+    }
+
+    /// The sieve may pass over only that in which the automata would have found nothing.
+    #[test]
+    fn what_is_passed_over_makes_no_difference(
+        case in case(),
+        short in "[a-z]{4,5}",
+        parts in prop::collection::vec((0usize..5, 0usize..40, "[a-z0-9 \n\t+/=-]{0,300}"), 1..16),
+        pieces in prop::collection::vec(1usize..3000, 1..6),
+    ) {
+        let written = write(&case);
+        let input = parts.iter().fold(Vec::new(), |mut input, (kind, length, filler)| {
+            let part = match kind {
+                0 => &written[..],
+                1 => &written[..written.len().min(*length)],
+                2 => &written[written.len().saturating_sub(*length)..],
+                3 => short.as_bytes(),
+                _ => case.noise.as_bytes(),
+            };
+            input.extend_from_slice(filler.as_bytes());
+            input.extend_from_slice(part);
+            input
+        });
+        let secrets: Vec<String> = case.secrets.iter().chain([&short]).cloned().collect();
+        let closely = Arc::new(Needles::without_sieve(&secrets_of(&secrets), &Plain::default()));
+        let sifted = mask(&needles(&secrets), &input, &pieces);
+        prop_assert_eq!(sifted.escape_ascii().to_string(), mask(&closely, &input, &pieces).escape_ascii().to_string());
     }
 
     #[test]

@@ -171,6 +171,12 @@ impl Matcher {
         }
     }
 
+    /// Goes on behind bytes of which none can belong to a match; `neighbour` is the last of them.
+    pub(super) fn pass_over(&mut self, neighbour: u8) {
+        self.state = 0;
+        self.remember_neighbour(neighbour);
+    }
+
     /// Keeps the byte before a possible match, without counting it.
     #[inline]
     pub(super) fn remember_neighbour(&mut self, byte: u8) {

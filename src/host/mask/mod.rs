@@ -3,8 +3,8 @@
 //!
 //! A stream is read in several ways at once (`scanner`): as it is, without colours, with percent or backslash escapes undone,
 //! with white space squeezed out. Each reading (`view`) runs over an automaton that knows at any byte how much of a needle has
-//! been seen, so exactly that much is held back and all else leaves at once (`masker`). What no reading can undo, such as base64,
-//! is a needle of its own (`needles`, `encode`). A masked place reads `[masked:NAME]`, whatever its length was. What is left is read
+//! been seen, so exactly that much is held back and all else leaves at once (`masker`). Where no three bytes in a row begin a needle,
+//! nobody reads closely (`sieve`). What no reading can undo, such as base64, is a needle of its own (`needles`, `encode`). A masked place reads `[masked:NAME]`, whatever its length was. What is left is read
 //! once more for personal data, which only its form tells (`patterns`).
 
 mod automaton;
@@ -16,6 +16,7 @@ mod needles;
 mod patterns;
 mod rules;
 mod scanner;
+mod sieve;
 mod spans;
 mod view;
 

@@ -7,6 +7,7 @@ use super::encode;
 use super::patterns::Patterns;
 use super::rules::{ANYWHERE, Plain, is_secret_key};
 use super::scanner::Scanner;
+use super::sieve::Sieve;
 use std::fmt;
 use std::sync::Arc;
 
@@ -72,6 +73,7 @@ const WRAPPED: usize = 16;
 pub struct Needles {
     plain: Automaton,
     squeezed: Automaton,
+    sieve: Option<Sieve>,
     names: Vec<String>,
     masks: Vec<Vec<u8>>,
     patterns: Arc<Patterns>,
@@ -96,6 +98,7 @@ impl Needles {
         Self {
             plain: Automaton::new(&draft.plain, |byte| byte),
             squeezed: Automaton::new(&draft.squeezed, encode::fold_base64),
+            sieve: Sieve::new(&draft.plain, &draft.squeezed, encode::fold_base64),
             names,
             masks,
             patterns: Arc::default(),
@@ -112,6 +115,12 @@ impl Needles {
     /// The forms of personal data, where there are any.
     pub(super) fn patterns(&self) -> Option<&Arc<Patterns>> {
         Some(&self.patterns).filter(|patterns| patterns.any())
+    }
+
+    /// The same, but every byte is looked at closely.
+    #[cfg(test)]
+    pub(super) fn without_sieve(secrets: &[Secret], plain: &Plain) -> Self {
+        Self { sieve: None, ..Self::new(secrets, plain) }
     }
 
     /// Nothing to look for.
@@ -140,6 +149,11 @@ impl Needles {
 
     pub(super) fn squeezed(&self) -> &Automaton {
         &self.squeezed
+    }
+
+    /// What tells where a needle may begin, where that can be told.
+    pub(super) fn sieve(&self) -> Option<&Sieve> {
+        self.sieve.as_ref()
     }
 
     /// What is written in place of a hit with this label.

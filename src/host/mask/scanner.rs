@@ -3,14 +3,16 @@
 //! There are two families: the plain needles, and those that are found with white space squeezed out (base64, hex, multi-line
 //! values). In each, a reading undoes control sequences or not, and percent escapes, backslash escapes or none. Each decoding
 //! reading *damages* some raw text (a secret that ends in `\`, `ESC[` eating the byte after it), so the plain one always runs
-//! beside it. A reading sleeps while nothing that it looks at has occurred, so an ordinary log costs two passes, a coloured one
-//! four.
+//! beside it. A reading sleeps while nothing that it looks at has occurred, so an ordinary log costs the two plain ones, and those
+//! only look where a needle may begin; a coloured log costs four.
 
 use super::automaton::Automaton;
 use super::decode::Escapes;
 use super::matcher::{Held, Hit};
 use super::needles::Needles;
+use super::sieve::{BLOCK, Sieve, Visible};
 use super::view::{Reading, View};
+use memchr::memchr3;
 
 /// The bytes that make a difference between readings, as a set.
 type Marks = u8;
@@ -28,27 +30,63 @@ const READINGS: [(Marks, bool, Escapes); 6] = [
     (ESCAPE | BACKSLASH, true, Escapes::Backslash),
 ];
 
-/// Small enough that a lone `%` in a big chunk does not wake readings for all of it.
-const BLOCK: usize = 1024;
-
 /// All readings of one stream.
 pub(super) struct Scanner {
     plain: Family,
     squeezed: Family,
+    visible: Visible,
 }
+
+/// A stretch that was looked at closely goes on by so many bytes until both families are at rest again.
+const MORE: usize = 16;
 
 impl Scanner {
     /// At the start of a stream.
     pub(super) fn new() -> Self {
-        Self { plain: Family::new(false), squeezed: Family::new(true) }
+        Self { plain: Family::new(false), squeezed: Family::new(true), visible: Visible::new() }
     }
 
-    /// Reads `data`, which starts at `place` in the stream, and adds what it found.
+    /// Reads `data`, which starts at `place` in the stream, and adds what it found. Block by block: a lone `%` in much data does not
+    /// wake readings for all of it.
     pub(super) fn read(&mut self, needles: &Needles, data: &[u8], place: u64, hits: &mut Vec<Hit>) {
-        for (block, offset) in data.chunks(BLOCK).zip((0u64..).step_by(BLOCK)) {
+        for (block, place) in data.chunks(BLOCK).zip((place..).step_by(BLOCK)) {
             let marks = marks_in(block);
-            self.plain.read(needles.plain(), block, place + offset, marks, hits);
-            self.squeezed.read(needles.squeezed(), block, place + offset, marks, hits);
+            match needles.sieve() {
+                Some(sieve) if marks == 0 && self.plain.is_alone() && self.squeezed.is_alone() => {
+                    self.sift(needles, sieve, block, place, hits);
+                }
+                _ => {
+                    self.plain.read(needles.plain(), block, place, marks, hits);
+                    self.squeezed.read(needles.squeezed(), block, place, marks, hits);
+                }
+            }
+        }
+    }
+
+    /// Reads a block that makes no difference between readings, and only where a needle may be.
+    fn sift(&mut self, needles: &Needles, sieve: &Sieve, block: &[u8], place: u64, hits: &mut Vec<Hit>) {
+        let (plain, squeezed) = (self.plain.first(), self.squeezed.first());
+        self.visible.take(block);
+        let (mut at, mut end) = (0, self.visible.head());
+        loop {
+            plain.read(needles.plain(), &block[at..end], place + at as u64, hits);
+            squeezed.read(needles.squeezed(), &block[at..end], place + at as u64, hits);
+            at = end;
+            if at == block.len() {
+                return;
+            }
+            if !(plain.is_calm(needles.plain()) && squeezed.is_calm(needles.squeezed())) {
+                end = (at + MORE).min(block.len());
+                continue;
+            }
+            let (next, until) = self.visible.next(sieve, at);
+            if next > at {
+                let neighbour = block[next - 1];
+                plain.pass_over(neighbour);
+                squeezed.pass_over(neighbour);
+                at = next;
+            }
+            end = until;
         }
     }
 
@@ -95,6 +133,15 @@ impl Family {
                 view: View::new(Reading { ansi, escapes, squeezed }),
             }),
         }
+    }
+
+    /// Whether the plain reading reads for all.
+    fn is_alone(&self) -> bool {
+        !self.members[1..].iter().any(Member::is_awake)
+    }
+
+    fn first(&mut self) -> &mut View {
+        &mut self.members[0].view
     }
 
     fn read(&mut self, automaton: &Automaton, block: &[u8], place: u64, marks: Marks, hits: &mut Vec<Hit>) {
@@ -166,6 +213,9 @@ fn reach(automaton: &Automaton) -> u64 {
 }
 
 fn marks_in(block: &[u8]) -> Marks {
+    if memchr3(0x1b, b'%', b'\\', block).is_none() {
+        return 0;
+    }
     [(0x1b, ESCAPE), (b'%', PERCENT), (b'\\', BACKSLASH)]
         .into_iter()
         .filter(|(byte, _)| block.contains(byte))

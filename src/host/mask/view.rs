@@ -57,6 +57,16 @@ impl View {
         at_rest(self) && at_rest(other) && self.matcher.agrees_with(automaton, &other.matcher)
     }
 
+    /// Whether nothing can end within the next bytes, and nothing is open but what they may begin.
+    pub(super) fn is_calm(&self, automaton: &Automaton) -> bool {
+        self.control == Control::Outside && self.decoder.open_since().is_none() && self.matcher.is_near(automaton)
+    }
+
+    /// Goes on behind bytes of which none can belong to a match; `neighbour` is the last of them.
+    pub(super) fn pass_over(&mut self, neighbour: u8) {
+        self.matcher.pass_over(neighbour);
+    }
+
     /// Reads a block that starts at `place` in the stream.
     pub(super) fn read(&mut self, automaton: &Automaton, block: &[u8], place: u64, hits: &mut Vec<Hit>) {
         if !self.reading.ansi && self.reading.escapes == Escapes::None {

@@ -43,6 +43,7 @@ mod proxy;
 mod release;
 mod reports;
 mod repository;
+mod sampler;
 mod secrets;
 mod sql;
 mod ssh;

@@ -9,6 +9,7 @@ use crate::droplet::{Droplet, Droplets, droplet};
 use crate::host_program::sha256;
 use crate::program::Output;
 use crate::project::Project;
+use crate::sampler::Sampler;
 
 /// A value that nobody else has.
 fn random(what: &str) -> String {
@@ -173,7 +174,9 @@ fn no_secret_leaves_in_any_encoding_or_split_on_either_stream() {
          [[steps]]\nkind = \"exec\"\nname = \"image\"\ncommand = [\"sh\", \"-c\", \"env; env | base64 >&2\"]\n\
          [[steps]]\nkind = \"exec\"\nname = \"running\"\nvia = \"exec\"\ncommand = [\"sh\", \"-c\", \"env; env | base64 >&2\"]\n",
     );
+    let sampler = Sampler::start(droplet, &hard.signs);
     let out = project.events(&["run", "print", "--yes", "--on", "droplets"]);
+    sampler.saw_nothing();
     out.expect(0, &["[masked:UTF8_SECRET]", "[masked:DOLLAR]", "[masked:BIG]", "[masked:key]", "[masked:JWT_SECRET]"]);
     assert!(out.printed().contains("out <[masked:"), "{}", out.printed());
     nothing_shows(&hard, droplet, &project, &out);

@@ -1,7 +1,7 @@
 //! Random secrets, written in random ways, in random pieces. The oracle: of the printed form no window of six bytes is left
 //! (eight for base64, whose edges belong to the neighbours as well), and how the stream is cut makes no difference.
 //!
-//! `PROPTEST_CASES=200000 cargo test --release mask::fuzz` runs it long.
+//! `LANDFALL_TESTS_LONG=1 cargo test --release mask::fuzz` tries 200,000 cases.
 
 use super::encode;
 use super::{Masker, Needles, Plain, Secret};
@@ -11,9 +11,8 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 fn config() -> ProptestConfig {
-    let default = ProptestConfig::default();
-    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { 400 };
-    ProptestConfig { cases, rng_seed: RngSeed::Fixed(0x1a4d_fa11), failure_persistence: None, ..default }
+    let cases = if std::env::var_os("LANDFALL_TESTS_LONG").is_some() { 200_000 } else { 400 };
+    ProptestConfig { cases, rng_seed: RngSeed::Fixed(0x1a4d_fa11), failure_persistence: None, ..ProptestConfig::default() }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]

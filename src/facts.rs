@@ -194,6 +194,8 @@ pub enum MigrationState {
     Missing,
     /// It waits, and the tool will pass it over in silence.
     Skipped,
+    /// It is not applied, and the way on from where the database stands does not lead through it.
+    Aside,
 }
 
 impl MigrationState {
@@ -206,6 +208,7 @@ impl MigrationState {
             Self::Edited => "edited",
             Self::Missing => "missing",
             Self::Skipped => "skipped",
+            Self::Aside => "aside",
         }
     }
 }

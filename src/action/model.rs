@@ -45,6 +45,8 @@ pub enum Layout {
     Revisions,
     /// `APP/migrations/NAME.py` anywhere below the folder.
     Apps,
+    /// `SPACE/NAME/migration.json`, which says from which contract to which it leads, and beside it the operations in `ops.json`.
+    Contracts,
 }
 
 /// Migration files that travel with the plan: the database's own client applies them, not a tool in an image.
@@ -91,14 +93,17 @@ pub enum Digest {
     Sha384,
     /// CRC-32 over the lines without their ends, as a signed number.
     Crc32Lines,
+    /// SHA-256 in hex over what a manifest and its operations say, however they are written.
+    Package,
 }
 
 /// The table of a history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HistoryTable {
-    /// Its name.
+    /// Its name; with its schema, where the tool always takes the same one.
     pub table: String,
-    /// What is selected from `{table}` in PostgreSQL: key, digest, state ("applied", "unfinished", "undone"), when it began, what it said.
+    /// What is selected from `{table}` in PostgreSQL: key, digest, state ("applied", "unfinished", "undone"; "stands" where the key is a
+    /// contract), when it began, what it said.
     pub postgres: String,
     /// The same in MySQL and MariaDB.
     pub mysql: String,
@@ -116,6 +121,8 @@ pub enum Reading {
     Last,
     /// A row for each head: it and all that it comes after are applied.
     Heads,
+    /// A row for each that was applied, and one for the contract that the database stands at: the way on from there is what waits.
+    Ways,
 }
 
 /// What a tool does with a migration that waits and is older than the newest that is applied.
@@ -128,4 +135,6 @@ pub enum Late {
     Skips,
     /// Refuses to go on.
     Refuses,
+    /// Leaves it aside: no way leads through it.
+    Aside,
 }

@@ -21,7 +21,8 @@ pub(super) fn run(context: &Context, args: &LintArgs) -> Result<u8, Failure> {
     }
     let root = root(context)?;
     let found = find::files(&root, &args.paths, args.dialect.map(Into::into))?;
-    let findings = check_each(&found.sources());
+    let mut findings = check_each(&found.sources());
+    found.bind(&mut findings);
     let path = root.join(APPROVALS_FILE);
     let approvals = approvals(&path)?;
     if let Some(waiver) = &args.write_approval {

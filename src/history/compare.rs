@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::contracts;
 use super::layout::{Known, order, order_in};
 use crate::action::{Late, Layout, Model, Reading};
 use crate::facts::{Migration, MigrationState as State};
@@ -31,11 +32,13 @@ pub enum Began {
     Unfinished,
     /// It was taken back.
     Undone,
+    /// No migration: the contract that the database stands at.
+    Stands,
 }
 
-/// What is with each migration, in the tool's order; those without a file come last.
-pub fn compare(model: &Model, files: &[Known], rows: &[Recorded]) -> Vec<Migration> {
-    let begun: Vec<&Recorded> = rows.iter().filter(|row| row.state != Began::Undone).collect();
+/// What is with each migration, in the tool's order; those without a file come last. An error tells why files and history leave that open.
+pub fn compare(model: &Model, files: &[Known], rows: &[Recorded]) -> Result<Vec<Migration>, String> {
+    let begun: Vec<&Recorded> = rows.iter().filter(|row| !matches!(row.state, Began::Undone | Began::Stands)).collect();
     // Without files and rows of their own.
     let mut gone: Vec<Recorded> = Vec::new();
     let mut found = match model.reading {
@@ -44,6 +47,7 @@ pub fn compare(model: &Model, files: &[Known], rows: &[Recorded]) -> Vec<Migrati
             used.map(|file| of_rows(model, file, &begun)).collect::<Vec<_>>()
         }
         Reading::Newest => files.iter().map(|file| of_newest(file, &begun)).collect(),
+        Reading::Ways => contracts::compare(files, rows)?,
         Reading::Last => files.iter().map(|file| of_last(file, &begun)).collect(),
         Reading::Heads => {
             let applied = ancestors(files, &begun);
@@ -59,7 +63,7 @@ pub fn compare(model: &Model, files: &[Known], rows: &[Recorded]) -> Vec<Migrati
     }
     found.extend(begun.iter().filter(|row| is_missing(model, files, row)).map(|row| without_file(row)));
     found.extend(gone.iter().map(without_file));
-    found
+    Ok(found)
 }
 
 /// Several migrations and the one that they were made into do not go together: where some of them are applied the one is passed over,
@@ -142,7 +146,9 @@ fn is_missing(model: &Model, files: &[Known], row: &Recorded) -> bool {
             let app = |key: &str| key.split_once('.').map(|(app, _)| app.to_owned());
             !named && files.iter().any(|file| app(&file.key) == app(&row.key))
         }
-        (_, Reading::Newest) => !named && !files.iter().any(|file| file.digest.is_some() && file.digest == row.digest),
+        (_, Reading::Newest | Reading::Ways) => {
+            !named && !files.iter().any(|file| file.digest.is_some() && file.digest == row.digest)
+        }
         _ => !named,
     }
 }
@@ -152,7 +158,7 @@ fn same(a: &str, b: &str) -> bool {
     a == b || order(a, b).is_eq() || (a.len() == b.len() && a.replace('.', "_") == b.replace('.', "_"))
 }
 
-fn migration(file: &Known, state: State, row: Option<&Recorded>) -> Migration {
+pub(super) fn migration(file: &Known, state: State, row: Option<&Recorded>) -> Migration {
     let shown = matches!(state, State::Pending | State::Failed | State::Edited | State::Skipped);
     Migration {
         name: file.name.clone(),
@@ -161,7 +167,7 @@ fn migration(file: &Known, state: State, row: Option<&Recorded>) -> Migration {
         sha256: Some(file.sha256.clone()),
         file: Some(file.path.clone()),
         recorded: row.and_then(|row| row.digest.clone()),
-        text: shown.then(|| String::from_utf8_lossy(&file.bytes).into_owned()),
+        text: shown.then(|| file.text()),
         cut: false,
         told: row.filter(|_| state != State::Applied).and_then(told),
     }

@@ -3,7 +3,7 @@
 use regex_lite::Regex;
 use sha2::{Digest as _, Sha256, Sha384};
 
-use super::{File, hex};
+use super::{File, contracts, hex, ops};
 use crate::action::{Digest, Layout, Model};
 
 /// A migration that has a file.
@@ -25,6 +25,26 @@ pub struct Known {
     pub after: Vec<String>,
     /// The keys that it stands for, where the files say: several migrations that were made into one.
     pub replaces: Vec<String>,
+    /// The contracts that it leads from and to, where the files say.
+    pub leads: Option<Leads>,
+}
+
+/// Between which contracts a migration leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leads {
+    /// What the database must be like.
+    pub from: String,
+    /// What it is like then.
+    pub to: String,
+    /// Whether the digest that the files state is that of their content.
+    pub sealed: bool,
+}
+
+impl Known {
+    /// What it does, as text: its file, or the SQL that the file holds.
+    pub fn text(&self) -> String {
+        if ops::is_ops(&self.path) { ops::sql(&self.bytes) } else { String::from_utf8_lossy(&self.bytes).into_owned() }
+    }
 }
 
 /// The migrations of some files, in the tool's order. Paths are below the model's folder.
@@ -44,6 +64,7 @@ pub fn known(model: &Model, files: &[File]) -> Result<Vec<Known>, String> {
         Layout::Numbered => files.iter().filter(|file| number(&file.path).is_some()).map(|file| of_name(model, file)).collect(),
         Layout::Journal => journal(model, files)?,
         Layout::Revisions => revisions(model, files),
+        Layout::Contracts => contracts::packages(files)?,
         Layout::Apps => {
             let each = files.iter().filter_map(|file| {
                 let key = of_app(&file.path)?;
@@ -55,7 +76,7 @@ pub fn known(model: &Model, files: &[File]) -> Result<Vec<Known>, String> {
     if !matches!(model.layout, Layout::Journal) {
         found.sort_by(|a: &Known, b| order_in(&model.layout, &a.key, &b.key));
     }
-    if matches!(model.layout, Layout::Revisions) {
+    if matches!(model.layout, Layout::Revisions | Layout::Contracts) {
         found = by_descent(found);
     }
     let same = |a: &Known, b: &Known| match model.layout {
@@ -124,6 +145,7 @@ fn of(model: &Model, key: String, name: &str, file: &File) -> Known {
         bytes: file.bytes.clone(),
         after: Vec::new(),
         replaces: Vec::new(),
+        leads: None,
     }
 }
 
@@ -131,6 +153,8 @@ fn recorded(digest: Digest, bytes: &[u8]) -> String {
     match digest {
         Digest::Sha256 => hex(&Sha256::digest(bytes)),
         Digest::Sha384 => hex(&Sha384::digest(bytes)),
+        // It is over more than one file.
+        Digest::Package => String::new(),
         Digest::Crc32Lines => {
             let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
             let lines = bytes.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));

@@ -2,11 +2,14 @@
 //! on the client, for those of a working folder. Pure; knows no tool by name.
 
 mod compare;
+mod contracts;
 mod layout;
+pub mod ops;
 pub mod own;
 
 pub use compare::{Began, Recorded, compare};
-pub use layout::{Known, known, number, of_app};
+pub use contracts::package_digest;
+pub use layout::{Known, Leads, known, number, of_app};
 
 /// A file below a model's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -27,7 +27,8 @@ fn row(key: &str) -> Recorded {
 
 fn states(model: &Model, files: &[File], rows: &[Recorded]) -> Vec<(String, State, bool)> {
     let known = known(model, files).expect("files");
-    compare(model, &known, rows).into_iter().map(|found| (found.name, found.state, found.late)).collect()
+    let found = compare(model, &known, rows).expect("states");
+    found.into_iter().map(|found| (found.name, found.state, found.late)).collect()
 }
 
 fn told(found: &[(String, State, bool)]) -> String {
@@ -145,4 +146,61 @@ fn numbered_files_go_by_their_numbers_and_are_known_by_their_names() {
     assert_eq!(of(&[row("1_a.sql"), unfinished]), "001_a.sql pending, 2_b.sql failed, 10_c.sql pending, 1_a.sql missing");
     let twice = known(&model, &[file("001_a.sql", ""), file("1_b.sql", "")]).expect_err("twice");
     assert_eq!(twice, "two files are the migration 1: 001_a.sql and 1_b.sql");
+}
+
+/// `from>to` in a folder of that name, as the tool would have sealed it.
+fn step(name: &str, from: &str, to: &str) -> [File; 2] {
+    let from = if from == "empty" { "null".to_owned() } else { format!("\"{from}\"") };
+    let bare = format!(r#"{{"from": {from}, "to": "{to}", "createdAt": "{name}"}}"#);
+    let operations = r#"[{"label": "l", "operationClass": "additive", "execute": [{"sql": "SELECT 1"}]}]"#;
+    let seal = super::package_digest(bare.as_bytes(), operations.as_bytes()).expect("digest");
+    let manifest = bare.replace('}', &format!(r#", "migrationHash": "{seal}"}}"#));
+    [file(&format!("app/{name}/migration.json"), &manifest), file(&format!("app/{name}/ops.json"), operations)]
+}
+
+#[test]
+fn the_way_from_where_the_database_stands_is_what_waits() {
+    let model = Model { digest: Some(Digest::Package), reading: Reading::Ways, late: Late::Aside, ..model(Layout::Contracts) };
+    let line = [step("1_a", "empty", "A"), step("2_b", "A", "B"), step("3_c", "B", "C")];
+    let digests: Vec<Option<String>> =
+        known(&model, &line.concat()).expect("files").into_iter().map(|known| known.digest).collect();
+    let at = |contract: &str| Recorded { key: format!("app/{contract}"), state: Began::Stands, ..Recorded::default() };
+    let done = |at: usize, name: &str| Recorded { digest: digests[at].clone(), ..row(&format!("app/{name}")) };
+    let of = |files: &[[File; 2]], rows: &[Recorded]| told(&states(&model, &files.concat(), rows));
+    let both = [done(0, "1_a"), done(1, "2_b"), at("B")];
+    assert_eq!(of(&line, &[]), "1_a pending, 2_b pending, 3_c pending");
+    assert_eq!(of(&line, &both), "1_a applied, 2_b applied, 3_c pending");
+    assert_eq!(of(&line, &[at("B")]), "1_a applied, 2_b applied, 3_c pending", "it was there before its history");
+    assert_eq!(of(&line, &[done(2, "3_c"), at("C")]), "1_a applied, 2_b applied, 3_c applied", "the same");
+    let edited = Recorded { digest: Some("0000".into()), ..row("app/1_a") };
+    assert_eq!(of(&line, &[edited, done(1, "2_b"), at("B")]), "1_a edited, 2_b applied, 3_c pending");
+    assert_eq!(of(&line[1..], &both), "2_b applied, 3_c pending, app/1_a missing");
+    assert_eq!(of(&line[..1], &both), "1_a applied, app/2_b missing", "nothing here leads to where it stands");
+    let back = [line[0].clone(), line[1].clone(), step("4_back", "C", "B"), line[2].clone()];
+    let again = [done(0, "1_a"), done(1, "2_b"), done(2, "3_c"), at("B")];
+    let late = [line[0].clone(), line[1].clone(), step("1_late", "A", "L"), line[2].clone()];
+    assert_eq!(of(&late, &both), "1_a applied, 1_late aside, 2_b applied, 3_c pending");
+    let why = |files: &[[File; 2]], rows: &[Recorded]| {
+        compare(&model, &known(&model, &files.concat()).expect("files"), rows).expect_err("open")
+    };
+    assert_eq!(
+        why(&late, &[]),
+        "several ways lead on from where the database stands, and only the tool knows which it takes: 1_late, 2_b"
+    );
+    assert!(why(&back, &again).starts_with("several ways"), "round and round");
+    assert!(why(&line, &[at("X")]).starts_with("the database stands at the contract X, which no migration"));
+}
+
+#[test]
+fn operations_that_were_changed_after_they_were_made_are_told() {
+    let model = Model { digest: Some(Digest::Package), reading: Reading::Ways, ..model(Layout::Contracts) };
+    let [manifest, operations] = step("1_a", "empty", "A");
+    let other = File { bytes: b"[]".to_vec(), ..operations.clone() };
+    let of = |operations: File| {
+        let known = known(&model, &[manifest.clone(), operations]).expect("files");
+        let found = compare(&model, &known, &[]).expect("states").remove(0);
+        (found.state, found.told.is_some(), found.text)
+    };
+    assert_eq!(of(operations.clone()), (State::Pending, false, Some("-- ops.json:1: l (additive)\nSELECT 1;\n".to_owned())));
+    assert_eq!(of(other), (State::Pending, true, Some("\n".to_owned())));
 }

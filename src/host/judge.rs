@@ -166,8 +166,9 @@ pub(crate) fn read_status(reading: &StatusReading, code: Option<i32>, stdout: &[
 fn items(lines: &[&str], begin: &str, item: &str) -> Vec<String> {
     let (Ok(begin), Ok(item)) = (Regex::new(begin), Regex::new(item)) else { return Vec::new() };
     if begin.as_str().is_empty() {
-        // They stand anywhere.
-        return lines.iter().filter_map(|line| Some(item.captures(line)?.get(1)?.as_str().to_owned())).collect();
+        // They stand anywhere, and several may stand in a line.
+        let named = lines.iter().flat_map(|line| item.captures_iter(line));
+        return named.filter_map(|found| Some(found.get(1)?.as_str().to_owned())).collect();
     }
     let after = lines.iter().skip_while(|line| !begin.is_match(line)).skip(1);
     let listed = after.take_while(|line| !line.trim().is_empty());

@@ -14,7 +14,7 @@ pub struct Forbidden {
     option: Option<&'static str>,
 }
 
-const FORBIDDEN: [Forbidden; 13] = [
+const FORBIDDEN: [Forbidden; 16] = [
     Forbidden {
         name: "prisma db push",
         why: "it changes the schema without a migration, and may drop data",
@@ -46,6 +46,30 @@ const FORBIDDEN: [Forbidden; 13] = [
         tool: "prisma",
         words: &["migrate", "diff"],
         option: Some("--shadow-database-url"),
+    },
+    Forbidden {
+        name: "prisma db init",
+        why: "it makes what the contract says without a migration",
+        instead: "plan a migration (`prisma migration plan`) and let a `migrate` step apply it",
+        tool: "prisma",
+        words: &["db", "init"],
+        option: None,
+    },
+    Forbidden {
+        name: "prisma db update",
+        why: "it changes the schema without a migration, and may drop data",
+        instead: "plan a migration (`prisma migration plan`) and let a `migrate` step apply it",
+        tool: "prisma",
+        words: &["db", "update"],
+        option: None,
+    },
+    Forbidden {
+        name: "prisma db sign",
+        why: "it writes down another contract without applying anything",
+        instead: "let a `migrate` step apply what is pending; a database that was there before is signed once, by hand",
+        tool: "prisma",
+        words: &["db", "sign"],
+        option: None,
     },
     Forbidden {
         name: "drizzle-kit push",
@@ -188,6 +212,9 @@ mod tests {
         assert_eq!(name(&["npx", "-y", "prisma@6.19.3", "db", "push", "--accept-data-loss"]), Some("prisma db push"));
         assert_eq!(name(&["node_modules/.bin/prisma", "--schema", "x.prisma", "migrate", "reset"]), Some("prisma migrate reset"));
         assert_eq!(name(&["sh", "-c", "cd /app && npx prisma migrate dev --name x"]), Some("prisma migrate dev"));
+        assert_eq!(name(&["npx prisma db update --no-interactive --confirm appdb"]), Some("prisma db update"));
+        assert_eq!(name(&["npx", "prisma", "db", "init"]), Some("prisma db init"));
+        assert_eq!(name(&["npx", "prisma", "db", "sign", "--no-advance-ref"]), Some("prisma db sign"));
         assert_eq!(name(&["echo ok; \"prisma\" db \\\n push"]), Some("prisma db push"));
         assert_eq!(name(&["x=$(pnpm drizzle-kit push)"]), Some("drizzle-kit push"));
         assert_eq!(
@@ -203,6 +230,8 @@ mod tests {
         for fine in [
             "npx prisma migrate deploy",
             "npx prisma migrate status",
+            "npx prisma db migrate --show",
+            "npx prisma db verify",
             "npx prisma migrate resolve --rolled-back 20240101_reset",
             "npx prisma migrate diff --from-config-datasource --to-schema x --exit-code",
             "git push && npx prisma generate",

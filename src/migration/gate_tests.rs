@@ -63,6 +63,26 @@ fn entry(history: &History) -> Approval {
     }
 }
 
+/// What a host tells of a folder of Prisma 8's: the SQL in its operations, and the hash of their file.
+#[test]
+fn operations_of_a_file_are_told_by_the_lines_of_that_file() {
+    let file = include_bytes!("../history/samples/third.ops.json");
+    let third = Migration {
+        sha256: Some(lint::digest(file)),
+        file: Some("app/20260318T1420_third/ops.json".into()),
+        ..migration("20260318T1420_third", MigrationState::Pending, &crate::history::ops::sql(file))
+    };
+    let found = History { not_known: None, folder: "/app/migrations".into(), migrations: vec![third] };
+    let open = pending::look("prisma-8", &found, &pending(&found), Dialect::Postgres);
+    assert!(open.unseen.is_empty());
+    let finding = open.findings.iter().find(|finding| finding.severity == Severity::Error).unwrap();
+    assert_eq!(
+        (finding.file.as_str(), finding.line, finding.rule, finding.statement.as_str()),
+        ("/app/migrations/app/20260318T1420_third/ops.json", 29, "drop-column", "DROP COLUMN \"name\"")
+    );
+    assert_eq!(finding.sha256, lint::digest(file), "an approval is bound to the file, not to what was taken out of it");
+}
+
 #[test]
 fn an_error_refuses_with_all_that_helps() {
     let history = drops();

@@ -42,6 +42,8 @@ pub enum Shape {
     Revisions,
     /// `APP/migrations/NAME.py`.
     Apps,
+    /// `SPACE/NAME/` with `migration.json` and `ops.json`.
+    Contracts,
 }
 
 impl Kept {
@@ -57,6 +59,7 @@ impl Kept {
                 Shape::Journal => Layout::Journal,
                 Shape::Revisions => Layout::Revisions,
                 Shape::Apps => Layout::Apps,
+                Shape::Contracts => Layout::Contracts,
             },
             digest: self.digest,
             history: HistoryTable { table: text(self.table), postgres: text(self.postgres), mysql: text(self.mysql) },

@@ -17,6 +17,7 @@ mod knex;
 pub mod lint;
 mod pending;
 mod prisma;
+mod prisma8;
 mod rails;
 pub mod sql;
 mod sqlx;
@@ -33,8 +34,9 @@ pub use kept::{Kept, Shape};
 pub use prisma::PRISMA;
 
 /// The tools that a `migrate` step may name.
-pub const TOOLS: [&Tool; 10] = [
+pub const TOOLS: [&Tool; 11] = [
     &PRISMA,
+    &prisma8::PRISMA_8,
     &drizzle::DRIZZLE,
     &alembic::ALEMBIC,
     &django::DJANGO,

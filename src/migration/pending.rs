@@ -2,6 +2,7 @@
 
 use super::lint::{self, Dialect, Finding, Source, Tool};
 use crate::facts::{History, Migration, MigrationState, Migrations};
+use crate::history::ops;
 
 /// What waits on a host, as far as it can be looked at.
 #[derive(Debug, Default)]
@@ -40,7 +41,9 @@ pub(super) fn look<'h>(tool: &str, history: &'h History, found: &Migrations, dia
     for migration in waiting {
         let below = migration.file.as_deref().unwrap_or(&migration.name);
         // The migrations of some tools are programs.
-        if std::path::Path::new(below).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("sql")) {
+        if ops::is_ops(below)
+            || std::path::Path::new(below).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("sql"))
+        {
             pending.files.push((migration, format!("{}/{below}", history.folder)));
         } else {
             pending.unseen.push(migration.name.clone());
@@ -68,6 +71,7 @@ pub(super) fn look<'h>(tool: &str, history: &'h History, found: &Migrations, dia
 fn by_name(tool: &str) -> Tool {
     match tool {
         "prisma" => Tool::Prisma,
+        "prisma-8" => Tool::Prisma8,
         "drizzle" => Tool::Drizzle,
         "dbmate" => Tool::Dbmate,
         "sqlx" => Tool::Sqlx,

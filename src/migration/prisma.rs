@@ -1,4 +1,4 @@
-//! Prisma Migrate, versions 6 and 7. Each line was seen in the tool's own output; "migration have" and "migrations have" both occur.
+//! Prisma Migrate, versions 6 and 7; Prisma 8 is another tool. Each line was seen in the tool's own output; "migration have" and "migrations have" both occur.
 
 use super::{Kept, Shape, Tool};
 use crate::action::{Digest, Late, Reading};
@@ -37,6 +37,10 @@ pub const PRISMA: Tool = Tool {
         undone: "npx prisma migrate resolve --rolled-back {name}",
     }],
     hints: &[
+        (
+            r"No command registered for `migrate`",
+            "the image holds Prisma 8, whose migrations are another tool's: say `tool = \"prisma-8\"` in the step",
+        ),
         (
             r"\bP1001\b",
             "the database cannot be reached from the container: is its service up and in the same network, and is the host in DATABASE_URL the service's name?",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{PRISMA, Start, Tool, alembic, dbmate, diesel, django, flyway, knex, rails, sqlx};
+use super::{PRISMA, Start, Tool, alembic, dbmate, diesel, django, flyway, knex, prisma8, rails, sqlx};
 use crate::action::Via;
 use crate::facts::Migrations;
 use crate::host::read_status;
@@ -35,6 +35,50 @@ fn prisma() {
     assert_eq!(read(1, "", failed), "failed: a migration failed earlier: 20240103000000_bad");
     assert_eq!(read(0, "3 migrations found in prisma/migrations\n", ""), "not known", "its engine was killed");
     assert_eq!(read(1, "", "Error: P1001: Can't reach database server\n"), "not known");
+}
+
+#[test]
+fn prisma_8() {
+    let read = |code, out: &str| read(&prisma8::PRISMA_8, code, out, "");
+    let told = |result: &str| {
+        format!(
+            "{{\"kind\":\"result\",\"envelope\":{{\"ok\":true,\"commandId\":\"db.migrate\",\"result\":{{\"ok\":true,{result}}},\"exitCode\":0,\"diagnostics\":[],\"nextActions\":[]}},\"commandId\":\"db.migrate\",\"timestamp\":\"2026-11-30T22:27:55.544Z\"}}\n"
+        )
+    };
+    let wrong = |error: &str| {
+        format!(
+            "{{\"kind\":\"result\",\"envelope\":{{\"ok\":false,\"commandId\":\"db.migrate\",\"error\":{{{error}}},\"diagnostics\":[]}}}}\n"
+        )
+    };
+    assert_eq!(read(0, &told(r#""migrations":[],"summary":"Already up to date — nothing to run""#)), "up to date");
+    let two = r#""migrations":[{"spaceId":"app","dirName":"20261130T2219_voters","migrationHash":"656d046c","from":"empty","to":"7cdd3280"},{"spaceId":"app","dirName":"20261130T2220_born","migrationHash":"be703682","from":"7cdd3280","to":"1982381a"}],"summary":"2 migrations will run""#;
+    assert_eq!(read(0, &told(two)), "pending 20261130T2219_voters 20261130T2220_born");
+    let none = r#""code":"MIGRATION.PATH_UNREACHABLE","severity":"error","summary":"No migration path from 371df97cb4f3ec to c0602ed1222d9c in space \"app\".""#;
+    assert_eq!(read(2, &wrong(none)), "failed: no migration leads from where the database stands to the contract of the image");
+    let down = r#""code":"DRIVER.CONNECTION_FAILED","severity":"error","summary":"Database connection failed","why":"connect ECONNREFUSED 127.0.0.1:55999""#;
+    assert_eq!(read(2, &wrong(down)), "not known");
+    assert_eq!(read(1, "! Unknown command \"migrate\"\n"), "not known", "Prisma 7");
+    assert_eq!(read(0, ""), "not known", "it was killed");
+}
+
+/// What people see of `db migrate`, and which hint each failure gets.
+#[test]
+fn prisma_8_applies() {
+    let tool = &prisma8::PRISMA_8;
+    let is = |regex: &str, text: &str| text.lines().any(|line| regex_lite::Regex::new(regex).expect("regex").is_match(line));
+    let applied = "▸ Running migration plan across spaces\n✔ Running migration plan across spaces\n│  migrations:  migrations\n\n✔ Applied 3 migration(s) (5 operation(s)) across 1 contract space(s)\n";
+    let failed = "▸ Running migration plan across spaces\n✘ Running migration plan across spaces\n✘ [MIGRATION.RUNNER_FAILED] Operation dropColumn.voters.name failed during execution: drop column \"name\"\n  why: column \"nope\" of relation \"voters\" does not exist\n";
+    assert!(is(tool.success, applied) && !is(tool.failure, applied));
+    assert!(is(tool.success, "✔ Already up to date\n"));
+    assert!(!is(tool.success, failed) && is(tool.failure, failed));
+    assert!(!is(tool.success, "▸ Running migration plan across spaces\n"), "it was killed");
+    let hint = |tool: &Tool, text: &str| {
+        tool.hints().into_iter().find(|hint| is(&hint.regex, text)).map(|hint| hint.text).unwrap_or_default()
+    };
+    assert!(hint(tool, failed).starts_with("it was rolled back"));
+    assert!(hint(tool, "! Unknown command \"migrate\"").contains("`tool = \"prisma\"`"));
+    let other = r#""code":"CLI.UNKNOWN_COMMAND","severity":"error","summary":"No command registered for `migrate`, did you mean `migration`?""#;
+    assert!(hint(&PRISMA, other).contains("`tool = \"prisma-8\"`"));
 }
 
 #[test]

@@ -21,7 +21,7 @@ use super::{Cx, Lowered, migrate_sql, service, via, words};
 pub(super) struct Migrate {
     /// "apply" (default). With "status" the step only asks, and is a check.
     mode: Option<ApplyWord>,
-    /// The tool: "prisma" (6 and 7), "drizzle", "alembic", "django", "knex", "dbmate", "sqlx", "diesel", "rails", "flyway",
+    /// The tool: "prisma" (6 and 7), "prisma-8", "drizzle", "alembic", "django", "knex", "dbmate", "sqlx", "diesel", "rails", "flyway",
     /// "golang-migrate" with commands of your own, one of [tools.NAME], or "sql": files NUMBER_name.sql of this folder, applied by psql or mysql
     /// where [database] says. Without it `status` and `apply` are needed.
     tool: Option<String>,

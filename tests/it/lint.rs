@@ -39,6 +39,24 @@ fn the_files_of_well_known_layouts_are_found_each_in_its_own_dialect() {
 }
 
 #[test]
+fn the_operations_of_prisma_8_are_sql_too() {
+    let project = Project::empty();
+    let file = "migrations/app/20260318T1420_third/ops.json";
+    let operations = include_str!("../../src/history/samples/third.ops.json");
+    project.write(file, operations);
+    project.write("migrations/snapshots/abc/contract.json", "{}");
+    project.landfall(&["lint"]).expect(7, &["error[drop-column]", &format!("{file}:29:1"), "DROP COLUMN \"name\"", "1 file:"]);
+    let approve = ["lint", "--write-approval", "drop-column@ops.json", "--by", "Ana", "--reason", "nobody reads it"];
+    project.landfall(&approve).expect(0, &[]);
+    project.landfall(&["lint"]).expect(0, &["approved drop-column", "by Ana"]);
+    // The same SQL, and another file.
+    project.write(file, &operations.replacen("\"label\": \"", "\"label\": \"Do: ", 1));
+    project.landfall(&["lint"]).expect(7, &["error[drop-column]", "stale"]);
+    project.write(file, "[{\"id\": \"x\", \"command\": \"drop\"}]");
+    project.landfall(&["lint"]).expect(7, &["error[unparsed]"]);
+}
+
+#[test]
 fn how_it_ends() {
     let project = Project::empty();
     project.landfall(&["lint"]).expect(2, &["no migrations were found", "landfall lint db/migrations"]);

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::super::Failure;
-use crate::migration::lint::{Dialect, Layout, Source, guess, is_down, well_known};
+use crate::history::ops;
+use crate::migration::lint::{Dialect, Finding, Layout, Source, digest, guess, is_down, well_known};
 
 /// Larger than any migration.
 const MOST_BYTES: u64 = 64 * 1024 * 1024;
@@ -15,7 +16,10 @@ const DEEPEST: usize = 12;
 pub(super) struct File {
     /// As it is shown.
     pub(super) name: String,
+    /// All of it, or the SQL that it holds.
     pub(super) text: String,
+    /// Of the file itself.
+    sha256: String,
     dialect: Dialect,
     layout: Layout,
     /// Whether nothing told the dialect.
@@ -38,6 +42,15 @@ impl Found {
             in_transaction: file.layout.in_transaction,
         };
         self.files.iter().map(|file| Source { name: &file.name, text: &file.text, ..source(file) }).collect()
+    }
+
+    /// Binds findings to the files themselves, also where the text was taken out of one.
+    pub(super) fn bind(&self, findings: &mut [Finding]) {
+        for finding in findings {
+            if let Some(file) = self.files.iter().find(|file| file.name == finding.file) {
+                finding.sha256.clone_from(&file.sha256);
+            }
+        }
     }
 
     /// How many were taken for PostgreSQL because nothing says otherwise.
@@ -74,7 +87,7 @@ pub(super) fn files(root: &Path, paths: &[PathBuf], dialect: Option<Dialect>) ->
 }
 
 fn has_extension(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("sql"))
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("sql")) || ops::is_ops(&slashed(path))
 }
 
 fn slashed(path: &Path) -> String {
@@ -109,16 +122,19 @@ fn read(root: &Path, path: &Path, dialect: Option<Dialect>) -> Result<File, Fail
         return Err(Failure::usage(format!("{} has {size} bytes: no migration is that large", path.display())));
     }
     let bytes = std::fs::read(&full).map_err(unread)?;
+    let sha256 = digest(&bytes);
     let text = String::from_utf8(bytes).map_err(|_| {
         Failure::usage(format!("{} is not UTF-8: what it says cannot be judged", path.display()))
             .remedy("write it as UTF-8, without NUL bytes")
     })?;
-    let told = dialect.or_else(|| beside(&full));
+    let slashes = slashed(&full);
+    let text = if ops::is_ops(&slashes) { ops::sql(text.as_bytes()) } else { text };
+    let told = dialect.or_else(|| beside(&full)).or_else(|| ops::is_ops(&slashes).then_some(Dialect::Postgres));
     let dialect = told.unwrap_or(Dialect::Postgres);
     let metadata = full.parent().and_then(|folder| std::fs::read_to_string(folder.join("metadata.toml")).ok());
-    let layout = guess(&slashed(&full), &text, dialect, metadata.as_deref());
+    let layout = guess(&slashes, &text, dialect, metadata.as_deref());
     let name = full.strip_prefix(root).map_or_else(|_| path.display().to_string(), slashed);
-    Ok(File { name, text, dialect, layout, guessed: told.is_none() })
+    Ok(File { name, text, sha256, dialect, layout, guessed: told.is_none() })
 }
 
 /// The dialect that Prisma's or Drizzle's own files say.

@@ -47,7 +47,9 @@ pub(super) fn judge(
     let gone = found.migrations.iter().filter(|there| !local.iter().any(|known| is_same(known, there)));
     let gone = gone.map(|there| {
         let (state, note) = match there.state {
-            State::Pending | State::Skipped => ("only in the image", "it waits there, and its file is not here".to_owned()),
+            State::Pending | State::Skipped | State::Aside => {
+                ("only in the image", "it waits there, and its file is not here".to_owned())
+            }
             State::Failed => ("failed", "it began and did not finish, and its file is not here".to_owned()),
             _ => ("missing", "it is applied, and its file is not here: bring it back".to_owned()),
         };
@@ -73,6 +75,9 @@ fn pending(model: &Model, late: bool, note: Option<String>) -> (&'static str, bo
         Late::Applies => (false, "older than the newest that is applied; the tool applies it all the same"),
         Late::Skips => (true, "older than the newest that is applied: the tool would never apply it; give it a later date"),
         Late::Refuses => (true, "older than the newest that is applied: the tool would refuse; give it a later date"),
+        Late::Aside => {
+            (true, "older than the newest that is applied: no way leads through it; plan it anew from the newest contract")
+        }
     });
     let (wrong, said) = late.unwrap_or((false, ""));
     let notes: Vec<String> = note.into_iter().chain((!said.is_empty()).then(|| said.to_owned())).collect();
@@ -95,6 +100,9 @@ fn here_and_there(
         State::Failed => ("failed", true, Some(there.told.clone().unwrap_or_else(|| "it began and did not finish".to_owned()))),
         State::Skipped => {
             ("skipped", true, Some("never applied, and the tool passes it over in silence: give it a later date".to_owned()))
+        }
+        State::Aside => {
+            ("aside", false, Some("not applied: the way on from where the database stands does not lead through it".to_owned()))
         }
         State::Pending if there.sha256.as_ref().is_some_and(|image| *image != known.sha256) => {
             pending(model, there.late, Some("the image of the host has another text of it".to_owned()))
@@ -164,6 +172,7 @@ mod tests {
             bytes: vec![],
             after: vec![],
             replaces: vec![],
+            leads: None,
         }
     }
 

@@ -131,6 +131,7 @@ mod tests {
             bytes: b"SELECT 2;\n".to_vec(),
             after: vec![],
             replaces: vec![],
+            leads: None,
         };
         let said = told(&folder.path().join("m"), &known, &recorded).expect("known");
         assert!(said.starts_with("SQL changed since ") && said.ends_with("- SELECT 1;\n+ SELECT 2;"), "{said}");

@@ -62,7 +62,12 @@ fn seen(sight: Sight<'_>) -> Result<History, String> {
         Ok(rows) => (rows, None),
         Err(why) => (Vec::new(), Some(why)),
     };
-    Ok(History { not_known, folder, migrations: history::compare(model, &known, &rows) })
+    let compared = history::compare(model, &known, &rows);
+    let (migrations, not_known) = match compared {
+        Ok(migrations) => (migrations, not_known),
+        Err(why) => (history::compare(model, &known, &[]).unwrap_or_default(), not_known.or(Some(why))),
+    };
+    Ok(History { not_known, folder, migrations })
 }
 
 /// The files that would run, with what they are to be read as and their folder: those that the plan carries, or the image's.
@@ -94,30 +99,31 @@ fn misread(access: &Access) -> String {
 fn rows(access: &Access, model: &Model) -> Result<Vec<Recorded>, String> {
     let history = &model.history;
     let engine = access.engine();
-    let table = literal(engine, &history.table);
+    let (fixed, table) =
+        history.table.split_once('.').map_or((None, history.table.as_str()), |(schema, table)| (Some(schema), table));
+    let name = literal(engine, table);
     let told = |trouble: Trouble| format!("its history cannot be read: {trouble}");
     let (find, query) = match engine {
         Engine::Postgres => (
-            format!("SELECT schemaname FROM pg_catalog.pg_tables WHERE tablename = {table} ORDER BY schemaname"),
+            format!("SELECT schemaname FROM pg_catalog.pg_tables WHERE tablename = {name} ORDER BY schemaname"),
             &history.postgres,
         ),
         Engine::Mysql => (
-            format!(
-                "SELECT table_schema FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = {table}"
-            ),
+            format!("SELECT table_schema FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = {name}"),
             &history.mysql,
         ),
     };
-    let schemas: Vec<String> = access.query(&find).map_err(told)?.into_iter().flatten().flatten().collect();
+    let mut schemas: Vec<String> = access.query(&find).map_err(told)?.into_iter().flatten().flatten().collect();
+    schemas.retain(|schema| fixed.is_none_or(|fixed| schema == fixed));
     let schema = match schemas.as_slice() {
         // Nothing was ever applied.
         [] => return Ok(Vec::new()),
         [only] => only,
         several => {
-            return Err(format!("several schemas hold a table {}: {}", history.table, several.join(", ")));
+            return Err(format!("several schemas hold a table {table}: {}", several.join(", ")));
         }
     };
-    let whole = format!("{}.{}", ident(engine, schema), ident(engine, &history.table));
+    let whole = format!("{}.{}", ident(engine, schema), ident(engine, table));
     let rows = access.query(&query.replace("{table}", &whole)).map_err(told)?;
     rows.into_iter().map(recorded).collect()
 }
@@ -129,6 +135,7 @@ fn recorded(row: Row) -> Result<Recorded, String> {
         Some("applied") => Began::Applied,
         Some("unfinished") => Began::Unfinished,
         Some("undone") => Began::Undone,
+        Some("stands") => Began::Stands,
         _ => return Err("its history has a row whose state is not understood".to_owned()),
     };
     Ok(Recorded { key: key.ok_or("its history has a row without a name")?, digest, state, at, told })
@@ -238,6 +245,13 @@ fn wrong(sight: Sight<'_>, own: &History, told: Option<&Migrations>) -> Option<M
         return Some(Migrations::Failed {
             why: format!("drift: applied, but not among the files {place}: {missing}"),
             remedy: Some(format!("{old} is older than the database, or the file was deleted: bring it back")),
+        });
+    }
+    let doubtful = of(own, State::Pending).find_map(|migration| Some((&migration.name, migration.told.as_ref()?)));
+    if let Some((name, told)) = doubtful {
+        return Some(Migrations::Failed {
+            why: format!("{name} was changed after it was made: {told}"),
+            remedy: Some("bring it back as it was made, or make it anew with the tool".to_owned()),
         });
     }
     // Others refuse by themselves; here nobody else would.

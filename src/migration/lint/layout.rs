@@ -2,6 +2,7 @@
 //! transaction. Reads no file itself.
 
 use super::{Dialect, Tool};
+use crate::history::ops;
 
 /// What is known of a file's tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +19,9 @@ pub fn guess(path: &str, text: &str, dialect: Dialect, metadata: Option<&str>) -
     let name = parts.last().copied().unwrap_or("");
     let parent = parts.len().checked_sub(2).map_or("", |at| parts[at]);
     let above = parts.len().checked_sub(3).map_or("", |at| parts[at]);
-    let tool = if name == "migration.sql" && above == "migrations" {
+    let tool = if name == ops::FILE {
+        Tool::Prisma8
+    } else if name == "migration.sql" && above == "migrations" {
         Tool::Prisma
     } else if parent == "drizzle" || (name == "migration.sql" && above == "drizzle") || text.contains("--> statement-breakpoint")
     {
@@ -48,7 +51,7 @@ pub fn guess(path: &str, text: &str, dialect: Dialect, metadata: Option<&str>) -
         Tool::Dbmate => !marked(text, "migrate:up").is_some_and(|rest| rest.replace(' ', "").contains("transaction:false")),
         Tool::Sqlx => !text.starts_with("-- no-transaction") && !none,
         Tool::Diesel => !metadata.is_some_and(|text| text.replace(' ', "").contains("run_in_transaction=false")),
-        Tool::Drizzle => true,
+        Tool::Drizzle | Tool::Prisma8 => true,
         Tool::Sql | Tool::Unknown => !none,
     };
     Layout { tool, in_transaction }
@@ -72,6 +75,11 @@ pub fn well_known(path: &str) -> bool {
     let parent = folders.last().copied().unwrap_or("");
     let above = folders.len().checked_sub(2).map_or("", |at| folders[at]);
     let sql = name.rsplit_once('.').is_some_and(|(_, extension)| extension.eq_ignore_ascii_case("sql"));
+    // `migrations/SPACE/NAME/ops.json`
+    let operations = *name == ops::FILE && folders.len().checked_sub(3).is_some_and(|at| folders[at] == "migrations");
+    if operations && !folders.contains(&"node_modules") {
+        return true;
+    }
     if !sql || is_down(path) || folders.contains(&"node_modules") {
         return false;
     }
@@ -123,6 +131,7 @@ mod tests {
         assert_eq!(of("migrations/001_a.sql", "-- 2026-01-02\n-- landfall: no-transaction\nSELECT 1;"), (Tool::Sql, false));
         assert_eq!(of("migrations/1_a.up.sql", "SELECT 1;"), (Tool::Unknown, true));
         assert_eq!(of("a.sql", "SELECT 1;"), (Tool::Unknown, true));
+        assert_eq!(of("migrations/app/20240101T0000_a/ops.json", "SELECT 1;"), (Tool::Prisma8, true));
         let diesel = guess("migrations/1_a/up.sql", "", Dialect::Postgres, Some("run_in_transaction = false"));
         assert_eq!((diesel.tool, diesel.in_transaction), (Tool::Diesel, false));
         assert!(!guess("migrations/001_a.sql", "", Dialect::Mysql, None).in_transaction);
@@ -137,12 +146,19 @@ mod tests {
             "db/migrations/a.sql",
             "migrations/1/up.sql",
             "x/1_a.up.sql",
+            "migrations/app/20240101T0000_a/ops.json",
         ] {
             assert!(well_known(path), "{path}");
         }
-        for path in
-            ["migrations/1/down.sql", "x/1_a.down.sql", "schema.sql", "node_modules/x/migrations/a.sql", "migrations/readme.md"]
-        {
+        for path in [
+            "migrations/a/ops.json",
+            "node_modules/x/migrations/app/1_a/ops.json",
+            "migrations/1/down.sql",
+            "x/1_a.down.sql",
+            "schema.sql",
+            "node_modules/x/migrations/a.sql",
+            "migrations/readme.md",
+        ] {
             assert!(!well_known(path), "{path}");
         }
     }

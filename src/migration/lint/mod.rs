@@ -37,6 +37,7 @@ pub use layout::{Layout, guess, in_transaction, is_down, well_known};
 pub use rules::{Rule, rule, rules};
 pub use script::obstacles;
 
+use crate::history::ops;
 use body::{Within, deeds};
 use columns::span_of;
 use rules::{Check, Hits, Look};
@@ -65,6 +66,8 @@ pub enum Tool {
     Sqlx,
     /// Diesel.
     Diesel,
+    /// Prisma 8: the text is what was taken out of an `ops.json`, and lines are those of that file.
+    Prisma8,
     /// Files that psql or mysql applies, one by one: `NUMBER_name.sql`.
     Sql,
     /// Not known, or another one that hands files over as they are.
@@ -366,6 +369,10 @@ impl<'f, 's> File<'f, 's> {
         let far = span.start - line_start > 10_000;
         let before = text.get(line_start..span.start).filter(|_| !far);
         let column = before.map_or(span.start - line_start, |text| text.chars().count()) + 1;
+        let (line, column) = match self.source.tool {
+            Tool::Prisma8 => (ops::line(text, line), 1),
+            _ => (line, column),
+        };
         let finding = Finding {
             rule: rule.id,
             severity: rule.severity,

@@ -23,7 +23,11 @@ pub(super) fn lines(step: &PlannedStep, paint: Paint) -> Vec<String> {
     }
     let mut lines = Vec::new();
     for migration in open(history) {
-        let (mark, tone) = if migration.state == State::Pending { ("+", Tone::Warn) } else { ("!", Tone::Bad) };
+        let (mark, tone) = match migration.state {
+            State::Pending => ("+", Tone::Warn),
+            State::Aside => ("·", Tone::Faint),
+            _ => ("!", Tone::Bad),
+        };
         let said = paint.paint(if tone == Tone::Bad { tone } else { Tone::Faint }, said(migration));
         lines.push(format!("       {} {}  {said}", paint.paint(tone, mark), label(&migration.name)));
         lines.extend(sql(migration).into_iter().map(|line| format!("           {}", paint.paint(Tone::Faint, line))));
@@ -56,6 +60,7 @@ fn said(migration: &Migration) -> String {
         State::Edited => ": applied, and its file is another one now; what was applied is not known here",
         State::Missing => ": applied, and its file is gone",
         State::Skipped => ": never applied, and the tool passes it over",
+        State::Aside => ": not applied, and the way on from here does not lead through it",
         _ => "",
     };
     let told = migration.told.as_deref().map(|told| format!(" ({})", label(told))).unwrap_or_default();

@@ -91,15 +91,52 @@ pub(super) fn dbmate(files: &mut Files, new: &New, sql: &str) {
     files.insert(new.name.to_owned(), format!("-- migrate:up\n{sql};\n\n-- migrate:down\n"));
 }
 
+/// A folder each: what leads from one contract to another, and the contract that it leads to, which becomes that of the image.
+pub(super) fn prisma_8(files: &mut Files, new: &New, sql: &str) {
+    let New { name, after } = new;
+    let contract =
+        if name.ends_with("_third") { include_str!("contracts/third.json") } else { include_str!("contracts/late.json") };
+    let to = text_of(&parsed(contract)["storage"]["storageHash"]);
+    let from = text_of(&parsed(&files[&format!("app/{after}/migration.json")])["to"]);
+    let mut manifest = json!({ "from": from, "to": to, "providedInvariants": [], "createdAt": "2026-03-18T14:20:00.000Z" });
+    let step = json!({ "description": "as the test says", "sql": sql });
+    let operations = json!([{ "id": "sql", "label": "Run the SQL", "operationClass": "additive", "target": { "id": "postgres" },
+        "precheck": [], "execute": [step], "postcheck": [] }]);
+    let texts = [&manifest, &operations].map(|value| format!("{value:#}\n"));
+    let seal = landfall::history::package_digest(texts[0].as_bytes(), texts[1].as_bytes()).expect("digest");
+    manifest["migrationHash"] = seal.into();
+    files.insert(format!("app/{name}/migration.json"), format!("{manifest:#}\n"));
+    files.insert(format!("app/{name}/ops.json"), texts[1].clone());
+    files.insert(format!("snapshots/{to}/contract.json"), contract.to_owned());
+    files.insert("contract.json".to_owned(), contract.to_owned());
+}
+
+fn parsed(text: &str) -> Value {
+    serde_json::from_str(text).expect("json")
+}
+
+fn text_of(value: &Value) -> String {
+    value.as_str().expect("text").to_owned()
+}
+
 /// The file of a migration.
 fn file_of(files: &Files, name: &str) -> String {
     let bare = name.strip_prefix("roll.").unwrap_or(name);
+    let operations = format!("app/{name}/ops.json");
+    if files.contains_key(&operations) {
+        return operations;
+    }
     files.keys().find(|path| path.starts_with(bare)).unwrap_or_else(|| panic!("no file of {name}")).clone()
 }
 
 /// A remark in a migration's file.
 pub(super) fn edit(files: &mut Files, name: &str) {
     let path = file_of(files, name);
+    if path.ends_with("/ops.json") {
+        let text = files.get_mut(&path).expect("file");
+        *text = text.replacen("\"label\": \"", "\"label\": \"Do: ", 1);
+        return;
+    }
     let remark = match Path::new(&path).extension().and_then(|extension| extension.to_str()) {
         Some("py") => "# a licence\n",
         Some("js") => "// a licence\n",
@@ -110,7 +147,11 @@ pub(super) fn edit(files: &mut Files, name: &str) {
 
 /// A migration's file, gone; and what else names it.
 pub(super) fn delete(files: &mut Files, name: &str) {
-    files.remove(&file_of(files, name));
+    let path = file_of(files, name);
+    files.remove(&path);
+    if let Some(folder) = path.strip_suffix("ops.json") {
+        files.remove(&format!("{folder}migration.json"));
+    }
     if files.contains_key(JOURNAL) {
         let mut journal = journal(files);
         journal["entries"].as_array_mut().expect("entries").retain(|entry| entry["tag"] != name);

@@ -49,6 +49,38 @@ pub(super) fn made_into_one(tool: &'static Tool) {
     bench.up_to_date(1);
 }
 
+/// One that the way to the image's contract does not lead through, and then one that drops something.
+pub(super) fn aside_and_dropped(tool: &'static Tool) {
+    let droplets = droplet();
+    let bench = Bench::new(tool, &droplets[0], Project::on(&droplets));
+    bench.applied();
+    let mut files = files::of_image(tool);
+    let contract = files["contract.json"].clone();
+    (tool.write)(&mut files, &tool.late, WHOLE);
+    files.insert("contract.json".to_owned(), contract);
+    bench.put(&files);
+    bench.project.landfall(&["plan", "tool"]).expect(0, &[tool.late.name, "aside", "nothing is pending"]);
+    bench.up_to_date(2);
+
+    (tool.write)(&mut files, &tool.third, &format!("DROP TABLE IF EXISTS old; {WHOLE}"));
+    bench.put(&files);
+    bench.project.landfall(&["run", "tool", "--yes"]).expect(7, &["drop-table", "/ops.json:", tool.third.name]);
+    assert_eq!(bench.count(), "2");
+    let waiver = format!("drop-table@app/{}/ops.json", tool.third.name);
+    let run = bench.project.landfall(&["run", "tool", "--yes", "--approve", &waiver, "--note", "nobody reads it"]);
+    run.expect(0, &["1 migration applied, nothing pending"]);
+    assert!(bench.there("third"));
+
+    // Changed after it was made: it waits, and nobody knows what it was.
+    let mut files = files::of_image(tool);
+    (tool.write)(&mut files, &tool.third, WHOLE);
+    files::edit(&mut files, tool.third.name);
+    bench.droplet.sql("DROP TABLE third; DELETE FROM prisma_contract.ledger WHERE migration_name LIKE '%third'");
+    bench.droplet.sql("UPDATE prisma_contract.marker SET core_hash = (SELECT destination_core_hash FROM prisma_contract.ledger ORDER BY id DESC LIMIT 1)");
+    bench.put(&files);
+    bench.project.landfall(&["run", "tool", "--yes"]).expect(7, &[tool.third.name, "was changed after it was made"]);
+}
+
 impl<'d> Bench<'d> {
     fn new(tool: &'static Tool, droplet: &'d Droplet, project: Project) -> Self {
         let files = r#"files = ["docker-compose.prod.yml"]"#;

@@ -139,6 +139,33 @@ const DBMATE: Tool = Tool {
     when_late: Late::Applied,
 };
 
+const PRISMA_8: Tool = Tool {
+    name: "prisma-8",
+    project: "prisma-8",
+    folder: "migrations",
+    first: ["20260105T0900_voters", "20260212T1015_born"],
+    third: New { name: "20260318T1420_third", after: "20260212T1015_born" },
+    late: New { name: "20260120T0800_late", after: "20260105T0900_voters" },
+    recorded: ["app/20260105T0900_voters", "app/20260318T1420_third"],
+    write: files::prisma_8,
+    count: "SELECT count(*) FROM prisma_contract.ledger",
+    framework: 0,
+    reason: "relation \"nope\" does not exist",
+    digests: true,
+    // The contract of the image is the late one's: nothing leads there from where the database stands.
+    when_late: Late::Refused(7, "no migration leads from where the database stands to the contract of the image"),
+};
+
+#[test]
+fn prisma_8_in_every_state() {
+    matrix::of(&PRISMA_8);
+}
+
+#[test]
+fn prisma_8_leaves_aside_what_no_way_leads_through_and_drops_what_was_approved() {
+    matrix::aside_and_dropped(&PRISMA_8);
+}
+
 #[test]
 fn drizzle_in_every_state() {
     matrix::of(&DRIZZLE);

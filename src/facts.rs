@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::name::{RunId, ServiceName, StepName};
+use crate::name::{HostName, RunId, ServiceName, StepName};
 use crate::secret::SecretName;
 
 /// The state of a host that a plan is made from.
@@ -35,6 +35,9 @@ pub struct Facts {
     /// Steps that the ledger knows to have run before, with their story.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub ledger: BTreeMap<StepName, Story>,
+    /// Steps that work on the database, and that only this host's own lock and ledger guard: why the database's cannot.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub host_only: BTreeMap<StepName, String>,
     /// Whether the playbook's leading `pull` has been done: what stands here then is what it brought.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pulled: bool,
@@ -76,7 +79,8 @@ pub struct DatabaseFacts {
     pub name: String,
     /// The login.
     pub user: String,
-    /// A digest that is the same wherever the same database is looked at from; none where the server does not tell who it is.
+    /// A digest of what the server calls itself, the same wherever it is looked at from; where it does not tell, of the address that
+    /// this host reaches it by. And of the database's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<String>,
 }
@@ -222,6 +226,9 @@ pub struct Story {
     pub when: String,
     /// By whom.
     pub who: String,
+    /// On which host, where that is not the one that tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostName>,
     /// From which image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,

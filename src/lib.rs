@@ -65,6 +65,14 @@
 //! by anybody: it is over when its run is, and held as long as a process or container of the run lives. The ledger is written before
 //! a seed begins and after it ended, so a seed that was interrupted is not taken for one that never ran.
 //!
+//! Hosts that share a database share a lock and a ledger there. A `migrate` step, and a seed or a `once = "release"` command of the
+//! application, holds the database's lock while it works: a session whose end ends it. Who finds it taken waits as long as `--lock-wait`
+//! says, or as long as it takes for another host of its own run, and is told by whom and since when. What such a seed or command leaves
+//! is in the database, so the database keeps a row of it (`landfall.ledger`; in MySQL `landfall_ledger`) under the same key: written and
+//! ended like the host's own entry, read by every host, and going where the data goes. The host's entry names the database by a digest of what
+//! that calls itself, or of its address: an entry of another database is none of this one's. A look makes nothing there; where
+//! a login may not make or use it, or nothing answers, the plan says that the step is guarded on this host only, and why.
+//!
 //! The log is append-only text, a frame a line ([`record`]): events, lines of output, the end. A position is a byte offset. On the
 //! wire ([`protocol`]) the same bytes travel in length-framed messages, with credit for each follower, so that a reader that
 //! stalls holds up nobody. What comes from a host is bounded and validated, and nothing in a record is ever executed.
@@ -116,7 +124,8 @@
 //! - **supervisor**: the process that does a run on a host; **record**: what is kept of it
 //! - **event**: one thing that happened; **outcome**: how a step or run ended; **reporter**: shows events
 //! - **check**: a step that only looks; **gate**: something that must hold before anything is done
-//! - **lock**: one run with effects at a time, for each project and host; **ledger**: what ran once and need not again
+//! - **lock**: one run with effects at a time, for each project and host, and one step at a time that works on a database;
+//!   **ledger**: what ran once and need not again
 //! - **secret**: a value that stays on the host; **mask**: what is written in its place
 //!
 //! And the verbs: parse, resolve, lower, plan, submit, follow, attach (watch a run that is there), detach (let go of it), cancel

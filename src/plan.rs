@@ -109,6 +109,9 @@ pub struct PlannedStep {
     /// What the rules object to in what it applies, and who took that upon themselves.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub approved: Vec<Approved>,
+    /// Of a step that works on the database: why only this host's own lock and ledger guard it. None: the database's do, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_only: Option<String>,
 }
 
 /// What will happen to a step.
@@ -165,6 +168,8 @@ pub struct Order {
     pub answer_within_ms: u64,
     /// How long a prepared host waits for its client to come back.
     pub approve_within_ms: u64,
+    /// How long a step waits for another that works on the same database.
+    pub lock_wait_ms: u64,
 }
 
 impl Plan {
@@ -217,6 +222,7 @@ impl Plan {
             approval: order.approval,
             answer_within_ms: order.answer_within_ms,
             approve_within_ms: order.approve_within_ms,
+            lock_wait_ms: order.lock_wait_ms,
             pull: resolved.pull.clone(),
             steps: resolved.steps.iter().map(|step| step.step.clone()).collect(),
         })
@@ -331,7 +337,8 @@ fn host_plan(host: &ResolvedHost, facts: Option<Facts>, consent: &Consent) -> Ho
                     "find out, then say so: `landfall resolve RUN --as done|not-done --note TEXT`",
                 ),
             };
-            let message = format!("{name} {said} (run {}, {}, by {})", story.run, story.when, story.who);
+            let on = story.host.as_ref().map(|host| format!(", on {host}")).unwrap_or_default();
+            let message = format!("{name} {said} (run {}, {}, by {}{on})", story.run, story.when, story.who);
             // The host may have refused for the same reason already, in its own words.
             if !refusals.iter().any(|refusal| refusal.message.contains(story.run.as_str())) {
                 refusals.push(Refusal::unfit(message, remedy));
@@ -439,6 +446,7 @@ fn planned(step: &ResolvedStep, facts: &Facts, asked: bool) -> PlannedStep {
         will: will(step, facts, asked),
         history: facts.histories.get(&step.step.name).filter(|_| matches!(step.work, Work::Host)).cloned(),
         approved: Vec::new(),
+        host_only: facts.host_only.get(&step.step.name).filter(|_| matches!(step.work, Work::Host)).cloned(),
     }
 }
 

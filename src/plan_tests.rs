@@ -43,6 +43,7 @@ fn story(ok: Option<bool>) -> Story {
         run: "kkkkkkkkkkkk".parse().expect("a run id"),
         when: "2026-11-20T12:00:00Z".to_owned(),
         who: "ada@laptop".to_owned(),
+        host: None,
         image: None,
         ok,
     }
@@ -118,6 +119,7 @@ fn submits_what_it_shows() {
         approval: Approval::Awaited,
         answer_within_ms: 60_000,
         approve_within_ms: 30_000,
+        lock_wait_ms: 0,
     };
     let submission = plan.submission(&plan.hosts[1].host, &order).expect("a submission");
     assert_eq!(submission.plan, plan.digest);

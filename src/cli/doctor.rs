@@ -128,6 +128,7 @@ fn submission(inventory: &Inventory, playbooks: &[std::path::PathBuf], at: &Host
             approval: crate::protocol::Approval::Awaited,
             answer_within_ms: 0,
             approve_within_ms: 0,
+            lock_wait_ms: 0,
         },
     )?;
     // A doctor looks at the host, not at the work that waits.

@@ -87,5 +87,6 @@ fn order() -> Result<Order, Failure> {
         approval: Approval::Awaited,
         answer_within_ms: 0,
         approve_within_ms: 0,
+        lock_wait_ms: 0,
     })
 }

@@ -4,12 +4,15 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::sync::Arc;
 
+use super::database::Access;
 use super::docker::{self, Container};
 use super::gather;
 use super::guard::mask_text;
 use super::kill;
 use super::migrations::watch;
+use super::secrets::Loaded;
 use super::state::{RunDir, State};
 use super::{status, survey};
 use crate::event::{Body, Timestamp};
@@ -83,16 +86,22 @@ fn containers(dir: &RunDir) -> Vec<String> {
 /// What the database does that began after a moment: a statement goes on there when its client is gone. None where the inventory names
 /// no database.
 fn in_database(dir: &RunDir, since: &str) -> Option<String> {
-    let submission = dir.submission().ok().filter(|submission| submission.database.is_some())?;
-    let unseen = || Some("whether its database still works on it is not known: it cannot be asked".to_owned());
-    let Ok((secrets, look)) = gather::all(&submission) else { return unseen() };
+    dir.submission().ok().filter(|submission| submission.database.is_some())?;
+    let left = database(dir).and_then(|(access, secrets)| Some((watch::at_work_since(&access, since)?, secrets)));
+    Some(match left {
+        None => "whether its database still works on it is not known: it cannot be asked".to_owned(),
+        Some((left, _)) if left.is_empty() => "its database works on nothing that began since then".to_owned(),
+        Some((left, secrets)) => mask_text(&secrets.needles, &format!("its database still works: {}", left.join("; "))),
+    })
+}
+
+/// The database of a run that is over, where it can be reached from what is kept of the run.
+pub(super) fn database(dir: &RunDir) -> Option<(Arc<Access>, Loaded)> {
+    let submission = dir.submission().ok()?;
+    let (secrets, look) = gather::all(&submission).ok()?;
     let survey = survey::basics(&submission, None, &secrets, look);
-    let access = survey.database.open(&submission, &survey.config, &secrets);
-    match access.ok().and_then(|access| watch::at_work_since(&access, since)) {
-        None => unseen(),
-        Some(left) if left.is_empty() => Some("its database works on nothing that began since then".to_owned()),
-        Some(left) => Some(mask_text(&secrets.needles, &format!("its database still works: {}", left.join("; ")))),
-    }
+    let access = survey.database.open(&submission, &survey.config, &secrets).ok()?;
+    Some((access, secrets))
 }
 
 /// Docker's word on one container. Its own error text is left out: it may quote what nobody masked.

@@ -1,16 +1,21 @@
 //! Plays one step of a run: its start and its end in the record, what it needs, the ledger, its actions one after the other, and
 //! the wait for what only the driver can tell. Must not know which step comes next.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::database::{Access, Trouble};
 use super::driver;
+use super::hold::hold;
 use super::kept;
-use super::ledger;
+use super::ledger::within::{Place, Row};
+use super::ledger::{self, Begun};
 use super::process::{self, Stopped};
 use super::stage::{Outcome, Stage};
 use super::{actions, survey};
 use crate::action::Action;
 use crate::event::{Body, Event, Status, timestamp};
+use crate::facts::Story;
 use crate::protocol::{HostStep, LedgerKey, Seen};
 
 /// Plays one step, with everything around it.
@@ -20,7 +25,7 @@ pub(super) fn play(stage: &mut Stage<'_>, step: &HostStep, index: u32) -> Outcom
     let command = stage.masked(&step.shown);
     stage.event(&step.name, Body::StepStarted { kind: step.kind.clone(), command, check: step.check });
     let outcome = match &step.ledger {
-        None => act(stage, step, index),
+        None => start_needs(stage, step).map_or_else(|outcome| outcome, |()| act(stage, step, index)),
         Some(key) => remembered(stage, step, key, index),
     };
     finish(stage, step, outcome, began)
@@ -57,16 +62,19 @@ fn signal_name(number: i32) -> String {
     known.iter().find(|(known, _)| *known == number).map_or_else(|| number.to_string(), |(_, name)| (*name).to_owned())
 }
 
-fn act(stage: &mut Stage<'_>, step: &HostStep, index: u32) -> Outcome {
-    if !step.needs.is_empty() {
-        let outcome = actions::perform(stage, step, &Action::Start { services: step.needs.clone() });
-        if outcome.status != Status::Ok {
-            return Outcome {
-                detail: Some(format!("what it needs did not start: {}", outcome.detail.unwrap_or_default())),
-                ..outcome
-            };
-        }
+/// Starts what a step needs; the error: it did not start.
+fn start_needs(stage: &mut Stage<'_>, step: &HostStep) -> Result<(), Outcome> {
+    if step.needs.is_empty() {
+        return Ok(());
     }
+    let outcome = actions::perform(stage, step, &Action::Start { services: step.needs.clone() });
+    if outcome.status == Status::Ok {
+        return Ok(());
+    }
+    Err(Outcome { detail: Some(format!("what it needs did not start: {}", outcome.detail.unwrap_or_default())), ..outcome })
+}
+
+fn act(stage: &mut Stage<'_>, step: &HostStep, index: u32) -> Outcome {
     // Looked at from both sides at once: neither answers for the other.
     if let [Action::Probe(probe), Action::Barrier] = step.actions.as_slice() {
         return actions::from_both_sides(stage, step, probe, index);
@@ -84,7 +92,8 @@ fn act(stage: &mut Stage<'_>, step: &HostStep, index: u32) -> Outcome {
     last
 }
 
-/// A step that the host remembers: told, refused or written down before its first side effect.
+/// A step that is remembered: told, refused or written down before its first side effect. Where what it leaves is in the database, that
+/// is held meanwhile, and remembers it for all its hosts.
 fn remembered(stage: &mut Stage<'_>, step: &HostStep, key: &LedgerKey, index: u32) -> Outcome {
     let Some(image) = stage.images.get(&key.service).cloned() else {
         return Outcome::failed(format!("the image of {} is not on this host", key.service));
@@ -93,31 +102,134 @@ fn remembered(stage: &mut Stage<'_>, step: &HostStep, key: &LedgerKey, index: u3
         Ok(entry) => entry,
         Err(why) => return Outcome::failed(stage.masked(&why)),
     };
-    if let Some(story) = ledger::story(stage.state, &entry).filter(|_| key.seen != Seen::Repeat) {
-        let told = format!("in run {} at {} by {}", story.run, story.when, story.who);
-        match story.ok {
-            Some(true) if key.seen == Seen::Skip => return Outcome::of(Status::Skipped, format!("ran before: {told}")),
-            Some(true) => return Outcome::failed(format!("it ran before, {told}: --again runs it again")),
-            None => {
-                return Outcome::failed(format!(
-                    "it was begun {told}, and how that ended is not known: landfall resolve {}",
-                    story.run
-                ));
-            }
-            Some(false) => {}
+    // Among it may be the database.
+    if let Err(outcome) = start_needs(stage, step) {
+        return outcome;
+    }
+    let outcome = match within(stage, step, key) {
+        Ok(within) => told_or_run(stage, step, key, index, &entry, &image, within),
+        Err(outcome) => outcome,
+    };
+    stage.held = None;
+    outcome
+}
+
+/// The database that remembers a step, and where in it; it is held from here on. None: the host alone does.
+type Within = Option<(Arc<Access>, Place)>;
+
+fn within(stage: &mut Stage<'_>, step: &HostStep, key: &LedgerKey) -> Result<Within, Outcome> {
+    if !key.in_database || stage.submission.database.is_none() {
+        return Ok(None);
+    }
+    let alone = |stage: &mut Stage<'_>, why: &str| {
+        let text = format!("guarded on this host only: {}", stage.masked(why));
+        stage.event(&step.name, Body::Warning { text });
+    };
+    let access = match stage.database() {
+        Ok(access) => access,
+        Err(trouble) => {
+            alone(stage, &trouble.to_string());
+            return Ok(None);
+        }
+    };
+    // It answered: what it then does not do is no reason to go on without it.
+    let nothing = |stage: &Stage<'_>, trouble: &Trouble| {
+        Outcome::failed(format!("nothing was begun: {}", stage.masked(&trouble.to_string())))
+    };
+    stage.held = Some(hold(stage, step, &access)?.map_err(|trouble| nothing(stage, &trouble))?);
+    match ledger::within::place(&access).map_err(|trouble| nothing(stage, &trouble))? {
+        Ok(place) => Ok(Some((access, place))),
+        Err(why) => {
+            alone(stage, &why);
+            Ok(None)
         }
     }
-    let (who, when) = (stage.masked(&stage.submission.who.to_string()), timestamp(std::time::SystemTime::now()));
-    if let Err(error) = ledger::begin(stage.state, &entry, &stage.dir.run, &key.name, &who, &when, Some(&image)) {
+}
+
+fn told_or_run(
+    stage: &mut Stage<'_>,
+    step: &HostStep,
+    key: &LedgerKey,
+    index: u32,
+    entry: &str,
+    image: &str,
+    within: Within,
+) -> Outcome {
+    let own = ledger::of_host(stage.state, entry);
+    let database =
+        within.as_ref().map(|(access, _)| access).cloned().or_else(|| stage.held.as_ref().and_then(|_| stage.database().ok()));
+    let database = database.and_then(|access| access.facts.identity.clone());
+    let rows = match within.as_ref().filter(|(_, place)| *place == Place::There) {
+        None => None,
+        Some((access, _)) => match ledger::within::rows(access, entry) {
+            Ok(rows) => Some(rows),
+            Err(trouble) => return Outcome::failed(format!("nothing was begun: {}", stage.masked(&trouble.to_string()))),
+        },
+    };
+    let (run, host) = (stage.dir.run.clone(), stage.submission.host.clone());
+    if let (Some((access, _)), Some(rows)) = (&within, &rows) {
+        for (run, ok) in ledger::unwritten(&own, rows, &host) {
+            let _ = ledger::within::end(access, Row { key: entry, run: &run, host: &host }, ok);
+        }
+    }
+    if let Some(story) = ledger::recall(&own, database.as_deref(), rows).filter(|_| key.seen != Seen::Repeat)
+        && let Some(outcome) = told(stage, key, &story)
+    {
+        return outcome;
+    }
+    let begun = Begun {
+        name: key.name.clone(),
+        who: stage.masked(&stage.submission.who.to_string()),
+        when: timestamp(std::time::SystemTime::now()),
+        image: Some(image.to_owned()),
+        database,
+        within: within.is_some(),
+    };
+    if let Err(error) = ledger::begin(stage.state, entry, &run, &begun) {
         return Outcome::failed(format!("the ledger cannot be written, so nothing was run: {error}"));
     }
+    let row = Row { key: entry, run: &run, host: &host };
+    if let Some((access, place)) = &within
+        && let Err(trouble) = ledger::within::begin(access, *place, row, &begun)
+    {
+        ledger::end(stage.state, entry, &run, false);
+        let why = stage.masked(&trouble.to_string());
+        return Outcome::failed(format!("the database's ledger cannot be written, so nothing was run: {why}"));
+    }
     let outcome = act(stage, step, index);
-    match outcome.status {
-        Status::Ok => ledger::end(stage.state, &entry, &stage.dir.run, true),
-        Status::Failed | Status::TimedOut | Status::Cancelled => ledger::end(stage.state, &entry, &stage.dir.run, false),
-        Status::Unknown | Status::Skipped => {}
+    let ok = match outcome.status {
+        Status::Ok => true,
+        Status::Failed | Status::TimedOut | Status::Cancelled => false,
+        Status::Unknown | Status::Skipped => return outcome,
+    };
+    ledger::end(stage.state, entry, &run, ok);
+    if let Some((access, _)) = &within
+        && let Err(trouble) = ledger::within::end(access, row, ok)
+    {
+        let why = stage.masked(&trouble.to_string());
+        let text = format!(
+            "the database's ledger does not say how it ended ({why}): other hosts refuse it until this one is asked again"
+        );
+        stage.event(&step.name, Body::Warning { text });
     }
     outcome
+}
+
+/// What becomes of a step that ran before; none: it is run.
+fn told(stage: &Stage<'_>, key: &LedgerKey, story: &Story) -> Option<Outcome> {
+    let on = story.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
+    let told = stage.masked(&format!("in run {} at {} by {}{on}", story.run, story.when, story.who));
+    // Side by side with this one.
+    let another_of_this_run = story.run == stage.dir.run && story.host.is_some();
+    match story.ok {
+        Some(true) if another_of_this_run => Some(Outcome::of(Status::Skipped, format!("done{on}, in this very run"))),
+        Some(true) if key.seen == Seen::Skip => Some(Outcome::of(Status::Skipped, format!("ran before: {told}"))),
+        Some(true) => Some(Outcome::failed(format!("it ran before, {told}: --again runs it again"))),
+        None => {
+            Some(Outcome::failed(format!("it was begun {told}, and how that ended is not known: landfall resolve {}", story.run)))
+        }
+        Some(false) => None,
+    }
 }
 
 /// Waits for what only the driver can tell. Without a driver it waits as long as the submission says, then the outcome is unknown.

@@ -19,11 +19,12 @@ use super::follow::{Credit, follow};
 use super::gather;
 use super::kept;
 use super::kill;
-use super::ledger::{self, hex};
+use super::ledger::hex;
 use super::lock;
 use super::logs;
 use super::owner::{Owner, boot_id, machine_id};
 use super::process;
+use super::settle;
 use super::state::{RunDir, State};
 use super::status;
 use super::supervise::READY;
@@ -200,13 +201,7 @@ fn answer(shared: &Shared, stream: u32, request: Request) -> Result<Option<Reply
                 let message = format!("run {run} is {}: there is nothing to settle", now.as_str());
                 return Err(Refusal { code: 7, message, remedy: None });
             }
-            ledger::settle(&state, &run, done);
-            let verdict = if done { "done" } else { "not-done" };
-            let note = kept::told_of(&dir, &format!("{who}: {note}"));
-            dir.write_exclusive("settled.note", format!("{note}\n").as_bytes()).map_err(|error| io_refusal(&error))?;
-            dir.mark("settled", verdict).map_err(|error| io_refusal(&error))?;
-            dir.sync();
-            kill::tidy_up(&run);
+            settle::run(&state, &dir, done, &format!("{who}: {note}")).map_err(|error| io_refusal(&error))?;
             Reply::Done
         }
     }))
@@ -405,12 +400,7 @@ fn break_lock(state: &StateDir, run: &RunId, who: &str) -> Result<Reply, Refusal
             refuse(format!("something of run {run} lives: {}", left.join(", ")), format!("landfall cancel {run}"))
         }
         _ => {
-            ledger::settle(&state, run, false);
-            let note = kept::told_of(&dir, &format!("{who}: the lock was broken"));
-            dir.write_exclusive("settled.note", format!("{note}\n").as_bytes()).map_err(|error| io_refusal(&error))?;
-            dir.mark("settled", "not-done").map_err(|error| io_refusal(&error))?;
-            dir.sync();
-            kill::tidy_up(run);
+            settle::run(&state, &dir, false, &format!("{who}: the lock was broken")).map_err(|error| io_refusal(&error))?;
             Ok(Reply::Done)
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::compose::Config;
-use super::database::{Access, Shared, Trouble};
+use super::database::{Access, Held, Shared, Trouble};
 use super::guard::{Guarded, mask_text};
 use super::inbox::Watch;
 use super::inside::Guest;
@@ -62,6 +62,8 @@ pub(super) struct Stage<'a> {
     pub guest: Option<Guest>,
     /// The run's database.
     pub database: Shared,
+    /// The lock of the database, where the step holds it as a whole.
+    pub held: Option<Arc<Held>>,
     /// Migration files that were looked at.
     pub folders: Folders,
 }
@@ -133,6 +135,7 @@ impl Stage<'_> {
             guest: None,
             watch: None,
             database: self.database.clone(),
+            held: None,
             folders: self.folders.clone(),
             ..*self
         })

@@ -146,6 +146,7 @@ fn prepare<'a>(
         watch: None,
         guest: None,
         database: survey.database.clone(),
+        held: None,
         folders: survey.folders.clone(),
     };
     if !submission.pull.is_empty()

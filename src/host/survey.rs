@@ -15,6 +15,7 @@ use super::gather;
 use super::guard::mask_text;
 use super::kill::LABEL;
 use super::ledger;
+use super::ledger::within::{self, Place};
 use super::literals;
 use super::lock;
 use super::migrations::{self, Folders, Sight};
@@ -25,7 +26,7 @@ use super::project;
 use super::secrets::Loaded;
 use super::state::State;
 use crate::action::{Action, Migrate, Via};
-use crate::facts::{DatabaseFacts, Facts, Migrations, Refusal, ServiceFacts};
+use crate::facts::{DatabaseFacts, Facts, Migrations, Refusal, ServiceFacts, Story};
 use crate::name::{RunId, ServiceName};
 use crate::protocol::{ComposeProject, HostStep, LedgerKey, Seen, Submission};
 
@@ -141,6 +142,8 @@ pub(super) fn whole(submission: &Submission, state: Option<&State>, secrets: &mu
     let images = survey.images();
     let access = look_at_database(submission, secrets, survey);
     survey.facts.refusals.extend(actions::unfit_for_backups(submission, state, access.as_deref().ok(), secrets));
+    let asked = access.as_deref().ok().filter(|_| submission.steps.iter().any(is_remembered_there));
+    let place = asked.map(|access| within::place(access).unwrap_or_else(|trouble| Err(trouble.to_string())));
     let starting: BTreeSet<&ServiceName> =
         submission.steps.iter().flat_map(|step| &step.actions).filter_map(Action::starts_scripts).collect();
     for (service, image) in starting.into_iter().filter_map(|service| images.get_key_value(service)) {
@@ -176,12 +179,37 @@ pub(super) fn whole(submission: &Submission, state: Option<&State>, secrets: &mu
         if let Some(refusal) = image_missing(step, submission, &survey.facts) {
             survey.facts.refusals.push(refusal);
         }
+        let guard = guarded(step, access.as_deref().map_err(String::as_str), place.as_ref());
+        if let Err(why) = &guard {
+            survey.facts.host_only.insert(step.name.clone(), mask_text(&secrets.needles, why));
+        }
         // What a pull will bring is another image: neither its files nor its history are known before.
         let coming = |key: &LedgerKey| !begun && submission.pull.contains(&key.service);
-        if let (Some(key), Some(state)) = (step.ledger.as_ref().filter(|key| !coming(key)), state) {
-            look_up(&submission.run, step, key, state, survey, secrets);
+        if let Some(key) = step.ledger.as_ref().filter(|key| !coming(key)) {
+            look_up(submission, step, key, state, survey, secrets, guard.ok().flatten());
         }
     }
+}
+
+/// Whether the database is to remember a step.
+fn is_remembered_there(step: &HostStep) -> bool {
+    step.ledger.as_ref().is_some_and(|key| key.in_database)
+}
+
+/// The database that guards a step beside the host, and its ledger where the step is remembered; none where the step has nothing to do
+/// with it. The error: why the host alone does.
+fn guarded<'a>(
+    step: &HostStep,
+    access: Result<&'a Access, &str>,
+    place: Option<&Result<Place, String>>,
+) -> Result<Option<(&'a Access, Option<Place>)>, String> {
+    let remembered = is_remembered_there(step);
+    if !remembered && !step.actions.iter().any(|action| matches!(action, Action::Migrate(_))) {
+        return Ok(None);
+    }
+    let access = access.map_err(str::to_owned)?;
+    let place = place.filter(|_| remembered).cloned().transpose()?;
+    Ok(Some((access, place)))
 }
 
 /// What the migration tool says; none where it has no status to ask for.
@@ -274,32 +302,69 @@ fn resolved(named: &BTreeMap<String, crate::secret::Value>, secrets: &Loaded) ->
     named.iter().map(|(key, value)| Ok((key.clone(), secrets.resolve(value)?))).collect()
 }
 
-fn look_up(run: &RunId, step: &HostStep, key: &LedgerKey, state: &State, survey: &mut Survey, secrets: &Loaded) {
+/// Whether a step ran before, by this host's ledger and the database's.
+fn look_up(
+    submission: &Submission,
+    step: &HostStep,
+    key: &LedgerKey,
+    state: Option<&State>,
+    survey: &mut Survey,
+    secrets: &Loaded,
+    guard: Option<(&Access, Option<Place>)>,
+) {
     let Some(image) = survey.images().get(&key.service).cloned() else { return };
-    match entry(run, key, &image) {
+    let mask = |text: &str| mask_text(&secrets.needles, text);
+    let entry = match entry(&submission.run, key, &image) {
+        Ok(entry) => entry,
         Err(why) => {
-            let why = mask_text(&secrets.needles, &why);
-            survey.facts.refusals.push(Refusal::unfit(why, "correct `files` of the seed: paths are inside the image"));
+            survey.facts.refusals.push(Refusal::unfit(mask(&why), "correct `files` of the seed: paths are inside the image"));
+            return;
         }
-        Ok(entry) => {
-            let Some(story) = ledger::story(state, &entry) else { return };
-            let told = format!("{} ran in {} at {} by {}", key.name, story.run, story.when, story.who);
-            match story.ok {
-                Some(true) if key.seen == Seen::Refuse => survey
-                    .facts
-                    .refusals
-                    .push(Refusal::unfit(format!("{told}, and succeeded"), "to run it again on purpose: --again")),
-                None if key.seen != Seen::Repeat && !ledger::is_under_way(state, &story) => {
-                    survey.facts.refusals.push(Refusal::unfit(
-                        format!("{told}, and it is not known how that ended"),
-                        format!("look at the data, then: landfall resolve {} --as done|not-done --note …", story.run),
-                    ));
+    };
+    let rows = match guard.filter(|(_, place)| *place == Some(Place::There)).map(|(access, _)| within::rows(access, &entry)) {
+        None => None,
+        Some(Ok(rows)) => Some(rows),
+        Some(Err(trouble)) => {
+            let message = format!("{}: the database's ledger cannot be read: {}", step.name, mask(&trouble.to_string()));
+            survey.facts.refusals.push(Refusal::unfit(message, trouble.remedy()));
+            return;
+        }
+    };
+    let own = state.map(|state| ledger::of_host(state, &entry)).unwrap_or_default();
+    let database = if key.in_database { survey.facts.database.as_ref().and_then(|facts| facts.identity.clone()) } else { None };
+    let Some(story) = ledger::recall(&own, database.as_deref(), rows) else { return };
+    let story = Story { who: mask(&story.who), image: story.image.as_deref().map(mask), ..story };
+    let on = story.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
+    let told = format!("{} ran in {} at {} by {}{on}", key.name, story.run, story.when, story.who);
+    let under_way = || {
+        state.is_some_and(|state| story.host.is_none() && ledger::is_under_way(state, &story))
+            || guard.is_some_and(|(access, _)| access.is_held_by(&story.run))
+    };
+    match story.ok {
+        Some(true) if key.seen == Seen::Refuse => {
+            let remedy = "to run it again on purpose: --again";
+            survey.facts.refusals.push(Refusal::unfit(format!("{told}, and succeeded"), remedy));
+        }
+        None if key.seen != Seen::Repeat => {
+            if !under_way() {
+                survey.facts.refusals.push(Refusal::unfit(
+                    format!("{told}, and it is not known how that ended"),
+                    format!("look at the data, then: landfall resolve {} --as done|not-done --note …", story.run),
+                ));
+            } else if story.host.is_some() {
+                if submission.lock_wait_ms == 0 {
+                    let message =
+                        format!("{}{on} is under way: run {}, since {}, by {}", key.name, story.run, story.when, story.who);
+                    let remedy = Some("to wait for its end: --lock-wait 10m".to_owned());
+                    survey.facts.refusals.push(Refusal { code: 5, message, remedy });
                 }
-                _ => {}
+                // How it will have ended is looked at when its turn has come.
+                return;
             }
-            survey.facts.ledger.insert(step.name.clone(), story);
         }
+        _ => {}
     }
+    survey.facts.ledger.insert(step.name.clone(), story);
 }
 
 /// The ledger's key of a step in an image: by the content of its files there, or else by the image itself.

@@ -113,9 +113,10 @@ fn needs_docker(draft: &Draft) -> bool {
         }
 }
 
-/// Whether a step looks at the database itself.
+/// Whether a step looks at the database itself, or is guarded there.
 fn needs_database(draft: &Draft) -> bool {
     draft.common.require_backup.is_some()
+        || draft.lowered.ledger.as_ref().is_some_and(|ledger| ledger.in_database)
         || match &draft.lowered.body {
             Body::Host(Action::Migrate(_) | Action::Backup(_) | Action::Restore(_)) => true,
             Body::Host(Action::Probe(probe)) => probe.asks_database(),
@@ -273,7 +274,9 @@ fn remember(lowered: &mut Lowered, kind: &Kind, common: &Common, cx: &Cx<'_>, pl
             Body::Host(action) => serde_json::to_string(action).unwrap_or_else(|_| lowered.shown.clone()),
             Body::Driver(_) | Body::Sides(..) => lowered.shown.clone(),
         };
-        lowered.ledger = Some(LedgerKey { name: String::new(), service, command, files: Vec::new(), seen: cx.seen });
+        // A command of the application works on its database; what a script does on a host is that host's own.
+        let in_database = matches!(lowered.body, Body::Host(Action::Service(_) | Action::Migrate(_)));
+        lowered.ledger = Some(LedgerKey { name: String::new(), service, command, files: Vec::new(), seen: cx.seen, in_database });
     }
     match (&mut lowered.ledger, repeat) {
         (Some(ledger), Some(_)) => ledger.seen = Seen::Repeat,

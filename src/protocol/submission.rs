@@ -54,6 +54,9 @@ pub struct Submission {
     pub answer_within_ms: u64,
     /// How long a prepared run waits for its driver to come back before it withdraws itself.
     pub approve_within_ms: u64,
+    /// How long a step waits for another that works on the same database.
+    #[serde(default)]
+    pub lock_wait_ms: u64,
     /// Services whose images are pulled while preparing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pull: Vec<ServiceName>,
@@ -192,6 +195,9 @@ pub struct LedgerKey {
     pub files: Vec<String>,
     /// What to do with one that ran.
     pub seen: Seen,
+    /// What it leaves is in the project's database: then it is remembered there, for all hosts of that database.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_database: bool,
 }
 
 /// What to do with a step that the ledger knows to have succeeded.

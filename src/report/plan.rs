@@ -133,6 +133,7 @@ fn host_lines(host: &HostPlan, paint: Paint) -> Vec<String> {
         let will = tone.map_or_else(|| will.clone(), |tone| paint.paint(tone, &will));
         lines.push(format!("{number} {name}  {kind}  {will}{when}"));
         lines.extend(command(&step.shown));
+        lines.extend(step.host_only.iter().map(|why| format!("       {} {}", paint.paint(Tone::Warn, HOST_ONLY), label(why))));
         lines.extend(history::lines(step, paint));
         lines.extend(
             step.approved.iter().map(|of| format!("       {} {}", paint.paint(Tone::Warn, "approved:"), label(&of.to_string()))),
@@ -147,6 +148,9 @@ fn host_lines(host: &HostPlan, paint: Paint) -> Vec<String> {
 
 /// What a leading pull means for what stands below it.
 const PULLED: &str = "pulled while a run is prepared; images and what is pending are then looked at again, and shown";
+
+/// That a database which several hosts may share is guarded on this one alone.
+const HOST_ONLY: &str = "guarded on this host only:";
 
 fn command(shown: &str) -> Vec<String> {
     text(shown).lines().enumerate().map(|(n, line)| format!("       {} {line}", if n == 0 { "$" } else { " " })).collect()
@@ -188,7 +192,8 @@ fn told(story: &Story) -> String {
         None => "began (how it ended is not known)",
     };
     let image = story.image.as_deref().map(|image| format!(" from {}", short(image))).unwrap_or_default();
-    format!("{end} on {} by {} in run {}{image}", label(&story.when), label(&story.who), story.run)
+    let host = story.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
+    format!("{end} on {} by {} in run {}{host}{image}", label(&story.when), label(&story.who), story.run)
 }
 
 fn condition(when: When) -> Option<&'static str> {
@@ -233,6 +238,9 @@ fn host_markdown(out: &mut String, host: &HostPlan) {
         let PlannedStep { name, kind, shown, when, will: fate, .. } = step;
         let when = condition(*when).map(|when| format!(", {when}")).unwrap_or_default();
         numbered(out, n + 1, name.as_str(), &format!(" ({}{when}): {}", label(kind), will(fate).0), shown);
+        if let Some(why) = &step.host_only {
+            paragraph(out, &format!("   > **Guarded on this host only**: {}", markdown(why)));
+        }
         history::markdown_of(out, step);
         for approved in &step.approved {
             paragraph(out, &format!("   > **Approved**: {}", markdown(&approved.to_string())));
@@ -283,11 +291,13 @@ mod tests {
             will,
             history: None,
             approved: Vec::new(),
+            host_only: (kind == "migrate").then(|| "the login may not make the schema landfall in it".to_owned()),
         };
         let story = Story {
             run: "kkkkllllmmmm".parse().unwrap(),
             when: "2026-05-04T10:00:00Z".into(),
             who: "bob@ci".into(),
+            host: Some("droplet-2".parse().unwrap()),
             image: id("c"),
             ok: Some(true),
         };
@@ -347,9 +357,10 @@ mod tests {
           database   etally of PostgreSQL 15.8, as etally
           1. migrate  migrate  applies 2 migrations
                $ npx prisma migrate deploy
+               guarded on this host only: the login may not make the schema landfall in it
                + 20260101_orders
                + 20260102_index
-          2. seed configurations  seed  is skipped: ran on 2026-05-04T10:00:00Z by bob@ci in run kkkkllllmmmm from sha256:cccccccccccc
+          2. seed configurations  seed  is skipped: ran on 2026-05-04T10:00:00Z by bob@ci in run kkkkllllmmmm on droplet-2 from sha256:cccccccccccc
                $ npx tsx prisma/seeds/configurations.seed.ts
           3. up  up  runs
                $ docker compose up --detach --no-deps --wait api
@@ -381,10 +392,12 @@ mod tests {
            npx prisma migrate deploy
            ```
 
+           > **Guarded on this host only**: the login may not make the schema landfall in it
+
            - 20260101\_orders
            - 20260102\_index
 
-        2. **seed configurations** (seed): is skipped: ran on 2026-05-04T10:00:00Z by bob@ci in run kkkkllllmmmm from sha256:cccccccccccc
+        2. **seed configurations** (seed): is skipped: ran on 2026-05-04T10:00:00Z by bob@ci in run kkkkllllmmmm on droplet-2 from sha256:cccccccccccc
 
            ```sh
            npx tsx prisma/seeds/configurations.seed.ts

@@ -86,6 +86,7 @@ pub(super) fn read(reader: &Reader<'_>, cx: &Cx<'_>) -> Option<Vec<Lowered>> {
             command: shell_line(&argv),
             files: fill(&seed.files).into_iter().map(|file| file.value).collect(),
             seen: cx.seen,
+            in_database: true,
         };
         let unset = Pattern { regex: "No seed command configured".to_owned(), means: "there is no seed to run".to_owned() };
         let judge = Judge { forbid: vec![unset], ..Judge::default() };

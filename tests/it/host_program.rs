@@ -145,6 +145,7 @@ impl Droplet {
             approval: Approval::Given,
             answer_within_ms: 300,
             approve_within_ms: 0,
+            lock_wait_ms: 0,
             pull: vec![],
             retention: Retention::default(),
             steps,

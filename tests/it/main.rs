@@ -36,6 +36,7 @@ mod mariadb;
 mod masking;
 mod migrations;
 mod once;
+mod one_database;
 mod output;
 mod program;
 mod project;

@@ -162,12 +162,45 @@ fn two_hosts_do_not_migrate_one_database_at_once() {
     project.write("migrations/001_slow.sql", "-- 2026-03-01: takes its time\nCREATE TABLE slow (id int PRIMARY KEY);\n");
     maria.root("DELETE FROM landfall_migrations");
     let out = project.landfall(&["run", "sql", "--yes", "--on", &droplets[1].name]);
-    out.expect(1, &["this database is being migrated already, by connection ", "(shop from ", ", since 20"]);
+    out.expect(1, &["nothing was begun: this database is worked on already, by connection ", "(shop from ", ", since 20"]);
     project.landfall(&["cancel", "--yes", "--on", &droplets[0].name]).expect(0, &[]);
     running.finish().expect(130, &[]);
     assert!(!maria.works_on("SELECT SLEEP"));
     maria.sql("DROP TABLE slow");
     project.landfall(&["run", "sql", "--yes", "--on", &droplets[1].name]).expect(0, &["1 migration applied"]);
+}
+
+#[test]
+fn a_seed_is_remembered_by_the_database_for_all_its_hosts() {
+    let droplets = droplets(2);
+    let maria = Maria::on(&droplets[0]);
+    maria.lend(&droplets[1]);
+    maria.sql("CREATE TABLE seeded (id bigint AUTO_INCREMENT PRIMARY KEY)");
+    let project = Maria::project(&droplets, &maria.by_url("FAR_URL"));
+    let command = format!(
+        "MYSQL_PWD=$MARIADB_PASSWORD exec mariadb -h {} -u shop shop -e 'INSERT INTO seeded VALUES (); SELECT SLEEP(2)'",
+        droplets[0].address()
+    );
+    project.edit(
+        "landfall.toml",
+        "[groups.droplets]",
+        &format!("[seeds.rows]\ncommand = [\"sh\", \"-c\", {command:?}]\n\n[groups.droplets]"),
+    );
+    project.playbook("seeds", "[[steps]]\nkind = \"seed\"\nname = \"seed\"\nseeds = [\"rows\"]\nper_host = true\n");
+    project.landfall(&["plan", "seeds", "--on", "droplets"]).expect(0, &[]);
+    assert!(!maria.has("landfall_ledger"), "a look makes nothing");
+    let out = project.events(&["run", "seeds", "--on", "droplets", "--yes"]);
+    out.expect(0, &["waiting for the database: ", ", in this very run"]);
+    assert_eq!(maria.sql("SELECT COUNT(*) FROM seeded"), "1");
+    assert_eq!(maria.sql("SELECT run, outcome FROM landfall_ledger"), format!("{}\tok", out.run()));
+    let did = maria.sql("SELECT host FROM landfall_ledger");
+    let other = droplets.iter().find(|droplet| droplet.name != did).expect("another");
+    let on = format!(" on {did}");
+    project.landfall(&["run", "seeds", "--on", &other.name, "--yes"]).expect(0, &["ran before: in run ", &on]);
+    // A server that is made anew around the same data is the same.
+    droplets[0].sh("cd /tmp/it-maria && docker compose up --detach --wait --force-recreate </dev/null");
+    project.landfall(&["plan", "seeds", "--on", "droplets"]).expect(0, &["is skipped: ran on "]);
+    assert_eq!(maria.sql("SELECT COUNT(*) FROM seeded"), "1");
 }
 
 /// Looks at every process of the droplet, those in containers too, until it is told to stop; what is looked for is in no command line.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::super::database::{Access, Held};
+use super::super::hold::hold;
 use super::super::migrations::watch::{self, Watch};
 use super::super::migrations::{self, Sight, shown};
 use super::super::stage::{Outcome, Stage};
@@ -56,16 +57,11 @@ impl View {
         self.access.as_ref().ok()
     }
 
-    /// Takes the lock in the database itself, so that no other host migrates the same one meanwhile.
-    pub(super) fn hold(&self, stage: &mut Stage<'_>, step: &HostStep) -> Result<Option<Held>, Outcome> {
+    /// Takes the lock in the database itself, so that no other host works on the same one meanwhile.
+    pub(super) fn hold(&self, stage: &mut Stage<'_>, step: &HostStep) -> Result<Option<Arc<Held>>, Outcome> {
         let Ok(access) = &self.access else { return Ok(None) };
-        let name = format!("landfall {} on {}", stage.dir.run, stage.submission.host);
-        match access.hold(&name) {
-            Ok(Ok(held)) => Ok(Some(held)),
-            Ok(Err(holder)) => {
-                let holder = stage.masked(&holder);
-                Err(Outcome::failed(format!("nothing was applied: this database is being migrated already, by {holder}")))
-            }
+        match hold(stage, step, access)? {
+            Ok(held) => Ok(Some(held)),
             Err(trouble) => {
                 let text = format!("this host's lock alone guards the database: {}", stage.masked(&trouble.to_string()));
                 stage.event(&step.name, Body::Warning { text });

@@ -20,6 +20,7 @@ use super::compose::Config;
 use super::docker;
 use super::kill::LABEL;
 use super::ledger::hex;
+use super::owner::machine_id;
 use super::process::{self, Spawn};
 use super::secrets::Loaded;
 use crate::facts::DatabaseFacts;
@@ -29,7 +30,7 @@ use crate::secret::Value;
 
 pub(super) use quote::{ident, literal};
 pub(super) use rows::Row;
-pub(super) use session::Held;
+pub(super) use session::{Claim, Held, Taken};
 pub(super) use trouble::Trouble;
 use url::Parts;
 
@@ -51,8 +52,27 @@ pub(super) struct Access {
 }
 
 enum Reached {
-    Service { service: ServiceName, container: String },
+    Service { project: String, service: ServiceName, container: String },
     Url { parts: Parts, image: String, ca: Option<String>, network: Option<String>, run: RunId },
+}
+
+impl Reached {
+    /// What tells the server apart from every other that this host may reach: an address, or where that means something on this machine
+    /// alone, the machine, too. No login is in it, and no password.
+    fn address(&self) -> String {
+        match self {
+            Self::Service { project, service, .. } => format!("{} {project} {service}", machine_id()),
+            Self::Url { parts: Parts { host, port, .. }, network: Some(network), .. } => {
+                format!("{} {network} {host}:{port}", machine_id())
+            }
+            Self::Url { parts: Parts { host, port, .. }, .. } => format!("{}:{port}", host.to_lowercase()),
+        }
+    }
+}
+
+/// A digest of a server and of one of its databases.
+fn identity(engine: Engine, server: &str, name: &str) -> String {
+    hex(&Sha256::digest(format!("{engine:?} {server} {name}").as_bytes())[..12])
 }
 
 impl std::fmt::Debug for Access {
@@ -108,20 +128,22 @@ impl Access {
     }
 
     fn who(&self) -> Result<DatabaseFacts, Trouble> {
-        let (asked, identity) = match self.engine {
+        let (asked, calls_itself) = match self.engine {
             Engine::Postgres => (
                 "SELECT 'PostgreSQL ' || current_setting('server_version'), current_database(), current_user",
-                "SELECT system_identifier FROM pg_catalog.pg_control_system()",
+                Some("SELECT system_identifier FROM pg_catalog.pg_control_system()"),
             ),
+            // What these call themselves changes with each container and each failover.
             Engine::Mysql => (
                 "SELECT CONCAT(IF(VERSION() LIKE '%MariaDB%', 'MariaDB ', 'MySQL '), SUBSTRING_INDEX(VERSION(), '-', 1)), \
                  COALESCE(DATABASE(), ''), CURRENT_USER()",
-                "SELECT CONCAT(@@hostname, ':', @@port)",
+                None,
             ),
         };
         // Not every login may ask for the identity; then the rest is asked alone.
-        let mut sets = match self.queries(&[asked, identity]) {
-            Err(Trouble::Sql(_)) => self.queries(&[asked]),
+        let all: Vec<&str> = std::iter::once(asked).chain(calls_itself).collect();
+        let mut sets = match self.queries(&all) {
+            Err(Trouble::Sql(_)) if calls_itself.is_some() => self.queries(&[asked]),
             sets => sets,
         }?
         .into_iter();
@@ -132,10 +154,8 @@ impl Access {
         if name.is_empty() {
             return Err(Trouble::NoDatabase("no database is chosen: say its `name` under [database]".to_owned()));
         }
-        let identity = first(sets.next()).into_iter().next().flatten().map(|server| {
-            let digest = Sha256::digest(format!("{:?} {server} {name}", self.engine).as_bytes());
-            hex(&digest[..12])
-        });
+        let itself = first(sets.next()).into_iter().next().flatten();
+        let identity = Some(identity(self.engine, &itself.unwrap_or_else(|| self.way.address()), &name));
         Ok(DatabaseFacts { server, name, user, identity })
     }
 
@@ -286,7 +306,7 @@ fn reached(
                 Some(engine) => engine,
                 None => by_programs(&container, service)?,
             };
-            Ok((Reached::Service { service: service.clone(), container }, engine))
+            Ok((Reached::Service { project: config.name.clone(), service: service.clone(), container }, engine))
         }
         Way::Url { secret, client_image } => {
             let url = secrets.resolve(&Value::Secret(secret.clone())).map_err(Trouble::Way)?;
@@ -385,6 +405,24 @@ mod tests {
         }
         let told = String::from_utf8(spawn.input.expect("input")).expect("text");
         assert_eq!(told, "db.example.com\n5432\nann\npw-of-the-test\nshop\nverify-full\nSELECT 1;\n");
+    }
+
+    #[test]
+    fn a_server_that_does_not_say_who_it_is_goes_by_its_address() {
+        let by_url = |url: &str, network: Option<&str>| {
+            let (image, network, run) = ("postgres:17".into(), network.map(str::to_owned), RunId::from_random([0; 6]));
+            Reached::Url { parts: Parts::of(url).expect("url"), image, ca: None, network, run }.address()
+        };
+        let one = by_url("postgresql://ann:pw-of-the-test@DB.example.com/shop", None);
+        assert_eq!(one, "db.example.com:5432");
+        assert_eq!(by_url("postgresql://bob:another@db.example.com:5432/shop?sslmode=require", None), one);
+        assert_ne!(by_url("postgresql://ann:pw-of-the-test@restored.example.com/shop", None), one);
+        // The name of a service means another server on each machine.
+        assert_eq!(by_url("mysql://root@db/shop", Some("shop_default")), format!("{} shop_default db:3306", machine_id()));
+        let of = |server: &str, name: &str| identity(Engine::Postgres, server, name);
+        assert_eq!(of(&one, "shop"), of(&one, "shop"));
+        assert!(of(&one, "shop") != of(&one, "till") && of(&one, "shop") != of("7311", "shop"));
+        assert_eq!(of(&one, "shop").len(), 24);
     }
 
     #[test]

@@ -53,7 +53,7 @@ fn waiting(access: &Access) -> Vec<String> {
             "SELECT w.pid, left(w.query, 120), string_agg('backend ' || b.pid || ' (' || coalesce(nullif(b.application_name, ''), b.usename, '?') \
              || ', ' || b.state || ' since ' || date_trunc('second', b.state_change) || '): ' || left(b.query, 120), '; ') \
              FROM pg_stat_activity w JOIN LATERAL unnest(pg_blocking_pids(w.pid)) p ON true JOIN pg_stat_activity b ON b.pid = p \
-             WHERE w.datname = current_database() AND w.wait_event_type = 'Lock' AND now() - w.query_start > interval '{WAITS} s' \
+             WHERE w.datname = current_database() AND w.wait_event_type = 'Lock' AND w.application_name NOT LIKE 'landfall %' AND now() - w.query_start > interval '{WAITS} s' \
              GROUP BY w.pid, w.query"
         )],
         Engine::Mysql => waiting_in_mysql(),
@@ -131,7 +131,7 @@ pub(in crate::host) fn at_work(access: &Access, since: &str) -> Option<Vec<Strin
 fn working(access: &Access, holds: &str) -> Option<Vec<String>> {
     let rows = access.query(&format!(
         "SELECT CONCAT('connection ', id, ' (for ', time, ' s): ', LEFT(info, 120)) FROM information_schema.processlist \
-         WHERE db = DATABASE() AND {holds} AND id <> CONNECTION_ID() AND command NOT IN ('Sleep', 'Daemon') AND info IS NOT NULL"
+         WHERE db = DATABASE() AND {holds} AND id <> CONNECTION_ID() AND command NOT IN ('Sleep', 'Daemon') AND COALESCE(state, '') <> 'User lock' AND info IS NOT NULL"
     ));
     Some(rows.ok()?.into_iter().flatten().flatten().collect())
 }

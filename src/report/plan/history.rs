@@ -115,6 +115,7 @@ mod tests {
             will: Will::Apply { names: vec!["2_late".into()] },
             history: Some(history),
             approved: Vec::new(),
+            host_only: None,
         };
         let shown = lines(&step, Paint { colour: false });
         insta::assert_snapshot!(shown[..8].join("\n"), @r"

@@ -56,7 +56,7 @@ impl Action {
     pub fn starts_scripts(&self) -> Option<&ServiceName> {
         let (service, commands) = match self {
             Self::Service(command) => (&command.service, vec![&command.argv]),
-            Self::Migrate(migrate) => (&migrate.service, vec![&migrate.status, &migrate.apply]),
+            Self::Migrate(migrate) => (&migrate.service, migrate.commands().collect()),
             _ => return None,
         };
         // Whatever only sounds like it costs no more than a look.
@@ -160,7 +160,10 @@ pub struct Migrate {
     pub own_status: bool,
     /// Applies what is pending.
     pub apply: Vec<String>,
-    /// Added to the environment of both.
+    /// Prints the SQL of what is pending; changes nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<Printing>,
+    /// Added to the environment of all of them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, Value>,
     /// How to read the answer of `status`.
@@ -177,6 +180,32 @@ pub struct Migrate {
     /// How long a statement may wait for a lock, where the tool's driver heeds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lock_timeout_ms: Option<u64>,
+}
+
+impl Migrate {
+    /// All that it may start in the service.
+    pub fn commands(&self) -> impl Iterator<Item = &Vec<String>> {
+        [&self.status, &self.apply].into_iter().chain(self.preview.as_ref().map(|printing| &printing.argv))
+    }
+}
+
+/// How a tool is made to print the SQL of migrations that are programs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Printing {
+    /// The command. `{applied}` in it is the newest applied migration, or `base` where there is none.
+    pub argv: Vec<String>,
+    /// It comes from the playbook: a plan that was only asked for does not run it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own: bool,
+    /// Whether the names of those that wait are added to the command.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub named: bool,
+    /// The line before the SQL of a migration, whose first group is its name; none: they are not told apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begin: Option<String>,
+    /// Lines that tell that something was not printed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacks: Vec<Pattern>,
 }
 
 /// How a status answer is read: the first of these that fits counts; none fits means unknown, never success.

@@ -241,12 +241,16 @@ pub struct Approved {
     pub reason: String,
     /// Where that was said: the file of approvals, or the option of the command line.
     pub with: String,
+    /// When that came, in words, where the repository's history tells: nobody can have approved apart what came in one commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub came: Option<String>,
 }
 
 impl std::fmt::Display for Approved {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { rule, file, line, by, reason, with } = self;
-        write!(f, "{rule} in {file}:{line} is approved by {by} ({with}): {reason}")
+        let Self { rule, file, line, by, reason, with, came } = self;
+        let came = came.as_ref().map(|came| format!(", {came}")).unwrap_or_default();
+        write!(f, "{rule} in {file}:{line} is approved by {by} ({with}{came}): {reason}")
     }
 }
 

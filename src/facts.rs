@@ -142,13 +142,55 @@ pub struct History {
     /// In the order of the tool.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub migrations: Vec<Migration>,
+    /// What the tool prints of the SQL of those that wait and are programs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub previews: Vec<Preview>,
+    /// Why it printed none, masked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_preview: Option<String>,
+}
+
+/// The SQL that a tool says it would run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preview {
+    /// The migration; none: all that waits together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<String>,
+    /// As it was printed, masked.
+    pub sql: String,
+    /// It goes on, but is too long to be shown.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
+    /// Whether it begins inside of a transaction.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_transaction: bool,
+    /// Why it is not all that would be done, masked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lacks: Option<String>,
 }
 
 impl History {
+    /// Those that wait.
+    pub fn waiting(&self) -> impl Iterator<Item = &Migration> {
+        let waits = |migration: &&Migration| matches!(migration.state, MigrationState::Pending | MigrationState::Skipped);
+        self.migrations.iter().filter(waits)
+    }
+
     /// The hashes of those that wait.
     pub fn pending(&self) -> impl Iterator<Item = String> {
-        let waits = |migration: &&Migration| matches!(migration.state, MigrationState::Pending | MigrationState::Skipped);
-        self.migrations.iter().filter(waits).filter_map(|migration| migration.sha256.clone())
+        self.waiting().filter_map(|migration| migration.sha256.clone())
+    }
+}
+
+/// The name of a file in which a migration's SQL stands among other things.
+pub const OPERATIONS: &str = "ops.json";
+
+impl Migration {
+    /// Whether its text is SQL, as its file has it or taken out of one of operations: those of some tools are programs.
+    pub fn is_sql(&self) -> bool {
+        let path = std::path::Path::new(self.file.as_deref().unwrap_or(&self.name));
+        path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("sql"))
+            || path.file_name().is_some_and(|name| name == OPERATIONS)
     }
 }
 

@@ -183,7 +183,9 @@ impl Plan {
         let found: Vec<(&ResolvedHost, Option<Facts>)> =
             playbook.hosts.iter().map(|host| (host, facts.remove(&host.name))).collect();
         let refusals = differing_images(&found);
-        let mut hosts: Vec<HostPlan> = found.into_iter().map(|(host, facts)| host_plan(host, facts, consent)).collect();
+        let production = playbook.production.is_some();
+        let mut hosts: Vec<HostPlan> =
+            found.into_iter().map(|(host, facts)| host_plan(host, facts, production, consent)).collect();
         tell_idle(&mut hosts, consent);
         Self {
             playbook: playbook.name.clone(),
@@ -318,7 +320,7 @@ fn tell_idle(hosts: &mut [HostPlan], consent: &Consent) {
     }
 }
 
-fn host_plan(host: &ResolvedHost, facts: Option<Facts>, consent: &Consent) -> HostPlan {
+fn host_plan(host: &ResolvedHost, facts: Option<Facts>, production: bool, consent: &Consent) -> HostPlan {
     let asked = facts.is_some();
     let facts = facts.unwrap_or_default();
     let mut refusals = facts.refusals.clone();
@@ -356,7 +358,7 @@ fn host_plan(host: &ResolvedHost, facts: Option<Facts>, consent: &Consent) -> Ho
     }
     let mut steps: Vec<PlannedStep> = host.steps.iter().map(|step| planned(step, &facts, asked)).collect();
     for (step, planned) in host.steps.iter().zip(&mut steps) {
-        let Some(verdict) = judged(step, &facts, consent) else { continue };
+        let Some(verdict) = judged(step, &facts, production, consent) else { continue };
         refusals.extend(verdict.refusals);
         warnings.extend(verdict.warnings);
         planned.approved = verdict.approved;
@@ -384,7 +386,7 @@ fn look_behind(step: &ResolvedStep, facts: &Facts, refusals: &mut Vec<Refusal>, 
             Action::Service(command) => vec![behind::look(&command.argv, facts.scripts.get(&command.service))],
             Action::Migrate(migrate) => {
                 let scripts = facts.scripts.get(&migrate.service);
-                [&migrate.status, &migrate.apply].map(|argv| behind::look(argv, scripts)).into()
+                migrate.commands().map(|argv| behind::look(argv, scripts)).collect()
             }
             Action::Shell(HostScript { run: Script::Shell(text), .. }) => vec![behind::look(&[text], None)],
             Action::Shell(HostScript { run: Script::Argv(argv), .. }) => vec![behind::look(argv, None)],
@@ -402,7 +404,7 @@ fn look_behind(step: &ResolvedStep, facts: &Facts, refusals: &mut Vec<Refusal>, 
 }
 
 /// What the rules say of the migrations that wait for a step, where it is this host that applies them.
-fn judged(step: &ResolvedStep, facts: &Facts, consent: &Consent) -> Option<Verdict> {
+fn judged(step: &ResolvedStep, facts: &Facts, production: bool, consent: &Consent) -> Option<Verdict> {
     let name = &step.step.name;
     let migrate = step.step.actions.iter().find_map(|action| match action {
         Action::Migrate(migrate) => Some(migrate),
@@ -415,7 +417,8 @@ fn judged(step: &ResolvedStep, facts: &Facts, consent: &Consent) -> Option<Verdi
     let unknown = History { not_known: Some("its files were not looked at".to_owned()), ..History::default() };
     let history = facts.histories.get(name).unwrap_or(&unknown);
     let (tool, limited) = (migrate.tool.as_str(), migrate.lock_timeout_ms.is_some());
-    Some(gate::judge(Waiting { step: name, tool, dialect, found, history, pulled: facts.pulled, limited }, consent))
+    let pulled = facts.pulled;
+    Some(gate::judge(Waiting { step: name, tool, dialect, found, history, pulled, production, limited }, consent))
 }
 
 fn images(host: &ResolvedHost, facts: &Facts) -> Vec<ImageChange> {

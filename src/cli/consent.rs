@@ -1,14 +1,15 @@
 //! What is said beforehand of migrations that wait: the approvals beside the inventory, and those of the command line.
 
 use super::args::{ConsentArgs, Start};
-use super::{Failure, lint, who};
+use super::{Failure, git, lint, who};
 use crate::migration::gate::Consent;
 use crate::migration::lint::APPROVALS_FILE;
 use crate::playbook::Inventory;
 
 /// Of the file alone: what a plan, or a run that says no more, goes by.
 pub(super) fn of_file(inventory: &Inventory) -> Result<Consent, Failure> {
-    let approvals = lint::approvals(&inventory.root.join(APPROVALS_FILE))?;
+    let mut approvals = lint::approvals(&inventory.root.join(APPROVALS_FILE))?;
+    git::tell(&inventory.root, &mut approvals);
     Ok(Consent { approvals, by: who::of_process().to_string(), ..Consent::default() })
 }
 

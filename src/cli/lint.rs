@@ -31,6 +31,7 @@ pub(super) fn run(context: &Context, args: &LintArgs) -> Result<u8, Failure> {
             by: args.by.as_deref().unwrap_or_default(),
             reason: args.reason.as_deref().unwrap_or_default(),
             key: args.key.as_deref(),
+            statement: args.statement.as_deref(),
         };
         return approve::write(&path, &approvals, findings, &wanted);
     }

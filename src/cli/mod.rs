@@ -12,6 +12,7 @@ mod doctor;
 mod exit;
 mod failure;
 mod found;
+mod git;
 mod init;
 mod lint;
 mod logs;

@@ -4,8 +4,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// The name of such a file.
-pub const FILE: &str = "ops.json";
+pub use crate::facts::OPERATIONS as FILE;
 
 /// What an operation is; the checks before and after are statements that must say true.
 #[derive(Debug, Deserialize)]

@@ -76,7 +76,7 @@ pub(super) fn approved(mut steps: ApprovedBySteps, mask: &dyn Fn(&str) -> String
 /// The same of one.
 pub(super) fn approval(of: &Approved, mask: &dyn Fn(&str) -> String) -> Approved {
     let [rule, file, by, reason, with] = [&of.rule, &of.file, &of.by, &of.reason, &of.with].map(|text| mask(text));
-    Approved { rule, file, line: of.line, by, reason, with }
+    Approved { rule, file, line: of.line, by, reason, with, came: of.came.as_deref().map(mask) }
 }
 
 /// What somebody says of a run, as it may be written down beside it.

@@ -26,9 +26,9 @@ use super::project;
 use super::secrets::Loaded;
 use super::state::State;
 use crate::action::{Action, Migrate, Via};
-use crate::facts::{DatabaseFacts, Facts, Migrations, Refusal, ServiceFacts, Story};
+use crate::facts::{DatabaseFacts, Facts, History, Migrations, Preview, Refusal, ServiceFacts, Story};
 use crate::name::{RunId, ServiceName};
-use crate::protocol::{ComposeProject, HostStep, LedgerKey, Seen, Submission};
+use crate::protocol::{ComposeProject, Engine, HostStep, LedgerKey, Seen, Submission};
 
 /// Free space below which nothing is begun: records and images would not fit.
 const DISK: u64 = 64 << 20;
@@ -164,13 +164,17 @@ pub(super) fn whole(submission: &Submission, state: Option<&State>, secrets: &mu
                 let access = access.as_deref().map_err(String::as_str);
                 let (config, folders) = (&survey.config, &survey.folders);
                 let sight = Sight { access, config, folders, run: &submission.run, migrate, image };
-                let own = migrations::look(sight);
+                let (mut own, applied) = migrations::look_and_tell(sight);
                 // What a pull will bring is another image, so what its files lack now says nothing.
                 let coming = !begun && submission.pull.contains(&migrate.service);
                 let found = match told {
                     Some(told) if coming => told,
                     told => migrations::verdict(sight, &own, told),
                 };
+                if matches!(found, Migrations::Pending { .. } | Migrations::NotKnown { .. }) {
+                    let asked = printed(project, secrets, sight, &own, &applied, begun);
+                    (own.previews, own.no_preview) = asked.unwrap_or_else(|why| (Vec::new(), Some(why)));
+                }
                 let mask = |text: &str| mask_text(&secrets.needles, text);
                 survey.facts.migrations.insert(step.name.clone(), migrations::shown::migrations(found, &mask));
                 survey.facts.histories.insert(step.name.clone(), migrations::shown::history(&own, !begun, &mask));
@@ -233,6 +237,41 @@ fn told_by_tool(
         Ok(env) => actions::look_at_migrations(project, &survey.config, &submission.run, migrate, image, &env),
         Err(why) => Migrations::NotKnown { why },
     })
+}
+
+/// What the tool prints of the SQL of programs that wait, and why that is not all.
+fn printed(
+    project: &ComposeProject,
+    secrets: &Loaded,
+    sight: Sight<'_>,
+    own: &History,
+    applied: &[String],
+    begun: bool,
+) -> Result<(Vec<Preview>, Option<String>), String> {
+    let Sight { access, config, run, migrate, image, .. } = sight;
+    let waiting: Vec<String> =
+        own.waiting().filter(|migration| !migration.is_sql()).map(|migration| migration.name.clone()).collect();
+    // A plan executes nothing that comes from the repository.
+    let printing = migrate.preview.as_ref().filter(|printing| begun || !printing.own);
+    let Some(printing) = printing.filter(|printing| printing.own || !waiting.is_empty()) else { return Ok((Vec::new(), None)) };
+    let argv = migrations::preview::command(printing, applied, &waiting)?;
+    let mut env = resolved(&migrate.env, secrets)?;
+    if access.is_ok_and(|access| access.engine() == Engine::Postgres) && migrate.lock_timeout_ms.is_some() {
+        // Whatever it does beside printing, it changes nothing.
+        const OPTIONS: &str = "PGOPTIONS";
+        let service =
+            config.services.get(migrate.service.as_str()).and_then(|service| service.environment.get(OPTIONS)?.as_str());
+        let options = env.get(OPTIONS).cloned().or_else(|| service.map(|text| text.replace("$$", "$"))).unwrap_or_default();
+        env.insert(OPTIONS.to_owned(), format!("{options} -c default_transaction_read_only=on").trim_start().to_owned());
+    }
+    let (ended, kept) = actions::ask_tool(project, config, run, migrate, &argv, image, &env)?;
+    if ended.stopped.is_some() {
+        return Err("its tool did not end printing it in time".to_owned());
+    }
+    if kept.stdout.len() >= process::CAPTURE {
+        return Err("its tool printed more than is read".to_owned());
+    }
+    Ok(migrations::preview::read(printing, &waiting, ended.code, &kept))
 }
 
 /// Whether the database answers, and who it is: told before anything is stopped or changed.

@@ -1,6 +1,6 @@
 //! Alembic. Its history keeps the current heads only; the order is in the files. `current --check-heads` is known since 1.17.1.
 
-use super::{Kept, Shape, Tool};
+use super::{Kept, Preview, Shape, Tool};
 use crate::action::{Late, Reading};
 
 /// Alembic.
@@ -8,6 +8,12 @@ pub(super) const ALEMBIC: Tool = Tool {
     name: "alembic",
     status: &["alembic", "current", "--check-heads"],
     apply: &["alembic", "upgrade", "heads"],
+    preview: Some(Preview {
+        argv: &["alembic", "upgrade", "{applied}:heads", "--sql"],
+        named: false,
+        begin: r"^-- Running upgrade .*-> (\S+)$",
+        lacks: &[],
+    }),
     failed: &[(r"Can't locate revision identified by", "the database is at a revision that is not among the files")],
     pending: (&[255, 1], r"Database is not on all head revisions"),
     up_to_date: (0, r"\(head\)"),

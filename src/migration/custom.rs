@@ -2,7 +2,7 @@
 
 use crate::action::{Judge, Migrate, NameList, Pattern, Signs, StatusReading};
 
-use super::Start;
+use super::{Start, own_printing};
 
 /// What a playbook or an inventory says about a tool of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct Custom {
     pub status: Vec<String>,
     /// Applies what is pending.
     pub apply: Vec<String>,
+    /// Prints the SQL of what is pending; changes nothing.
+    pub preview: Option<Vec<String>>,
     /// The exit code of `status` when migrations wait.
     pub pending_code: i32,
     /// A line of `status` that must go with it.
@@ -40,6 +42,7 @@ impl Custom {
             own_status: true,
             status: self.status,
             apply: self.apply,
+            preview: own_printing(self.preview, None),
             env: start.env,
             reading: StatusReading {
                 failed: self.failed.into_iter().map(|regex| pattern(regex, "a line that tells of a failure")).collect(),

@@ -8,6 +8,7 @@ pub(super) const DBMATE: Tool = Tool {
     name: "dbmate",
     status: &["dbmate", "--no-dump-schema", "status", "--exit-code"],
     apply: &["dbmate", "--no-dump-schema", "migrate"],
+    preview: None,
     failed: &[],
     pending: (&[1], r"^Pending: [1-9]"),
     up_to_date: (0, r"^Pending: 0"),

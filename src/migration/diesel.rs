@@ -8,6 +8,7 @@ pub(super) const DIESEL: Tool = Tool {
     name: "diesel",
     status: &["diesel", "migration", "list"],
     apply: &["diesel", "migration", "run"],
+    preview: None,
     failed: &[],
     pending: (&[0], r"^\s*\[ \] \S"),
     up_to_date: (0, r"^\s*\[X\] \S"),

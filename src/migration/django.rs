@@ -1,13 +1,34 @@
 //! Django's migrations. `showmigrations --plan` ends with 0 whatever is pending; its lines tell.
 
-use super::{Kept, Shape, Tool};
+use super::{Kept, Preview, Shape, Tool};
 use crate::action::{Late, Reading};
+
+/// `sqlmigrate` tells of one migration only. This asks for each that is named, in one process, as `manage.py` would be asked.
+const PRINT: &str = "import runpy, sys
+for name in sys.argv[1:]:
+    print('-- landfall: ' + name, flush=True)
+    sys.argv = ['manage.py', 'sqlmigrate', *name.split('.', 1)]
+    try:
+        runpy.run_path('manage.py', run_name='__main__')
+    except SystemExit as end:
+        if end.code:
+            print('-- landfall could not print it', flush=True)
+";
 
 /// Django's migrations.
 pub(super) const DJANGO: Tool = Tool {
     name: "django",
     status: &["python", "manage.py", "showmigrations", "--plan"],
     apply: &["python", "manage.py", "migrate", "--no-input"],
+    preview: Some(Preview {
+        argv: &["python", "-c", PRINT],
+        named: true,
+        begin: r"^-- landfall: (\S+)$",
+        lacks: &[
+            (r"^-- landfall could not print it", "`sqlmigrate` could not print it"),
+            (r"^-- (THIS OPERATION CANNOT BE WRITTEN AS SQL|Raw Python operation)", "an operation of it is Python, not SQL"),
+        ],
+    }),
     failed: &[],
     pending: (&[0], r"^\[ \]  \S"),
     up_to_date: (0, r"^\[X\]  \S"),

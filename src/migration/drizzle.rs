@@ -9,6 +9,7 @@ pub(super) const DRIZZLE: Tool = Tool {
     name: "drizzle",
     status: &[],
     apply: &["npx", "drizzle-kit", "migrate"],
+    preview: None,
     failed: &[],
     pending: (&[0], r""),
     up_to_date: (0, r""),

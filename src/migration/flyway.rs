@@ -8,6 +8,7 @@ pub(super) const FLYWAY: Tool = Tool {
     name: "flyway",
     status: &["flyway", "info"],
     apply: &["flyway", "migrate"],
+    preview: None,
     failed: &[(r"\|\s*(Failed|Missing|Future|Failed \(Missing\))\s*\|", "a migration failed, or files and history have parted")],
     pending: (&[0], r"\|\s*(Pending|Above Target)\s*\|"),
     up_to_date: (0, r"\|\s*(Success|Baseline)\s*\|"),

@@ -43,6 +43,8 @@ pub struct Waiting<'a> {
     pub history: &'a History,
     /// Whether it came with an image that was pulled for this run.
     pub pulled: bool,
+    /// Whether the run touches a production group.
+    pub production: bool,
     /// Whether the step itself limits how long a statement waits for a lock.
     pub limited: bool,
 }
@@ -60,9 +62,13 @@ pub struct Verdict {
 
 /// Judges what waits.
 pub fn judge(waiting: Waiting<'_>, consent: &Consent) -> Verdict {
-    let Waiting { step, tool, dialect, found, history, pulled, limited } = waiting;
+    let Waiting { step, tool, dialect, found, history, pulled, production, limited } = waiting;
     let mut pending = pending::look(tool, history, found, dialect);
     pending.findings.retain(|finding| !(limited && finding.rule == "missing-lock-timeout"));
+    // Where nothing is lost that matters, it is enough to know that a program does what no rule sees.
+    for finding in pending.findings.iter_mut().filter(|finding| finding.rule == lint::NOT_SQL && !production) {
+        finding.severity = Severity::Warning;
+    }
     let files: Vec<&str> = pending.files.iter().map(|(_, file)| file.as_str()).collect();
     let judged = lint::gate(std::mem::take(&mut pending.findings), &consent.approvals, &consent.waivers, &files);
     let mut verdict = Verdict {
@@ -70,7 +76,7 @@ pub fn judge(waiting: Waiting<'_>, consent: &Consent) -> Verdict {
         ..Verdict::default()
     };
     for finding in &judged.open {
-        let unlooked_at = consent.unseen && pulled && !is_expected(finding, &pending, consent);
+        let unlooked_at = consent.unseen && pulled && !is_expected(&meant(finding, &pending, found), consent);
         let told = told(step, finding);
         match finding.severity {
             Severity::Error => {
@@ -81,9 +87,9 @@ pub fn judge(waiting: Waiting<'_>, consent: &Consent) -> Verdict {
             }
             Severity::Warning if unlooked_at => {
                 let message = format!("{told}; it came with the pulled image, and with --yes nobody looks at it");
-                let name = migration_of(finding, &pending).map_or_else(|| finding.file.clone(), quoted);
-                let help =
-                    format!("look at it, then name the migration: --expect-pending {name}; the safe way: {}", finding.safe);
+                let names = meant(finding, &pending, found).into_iter().map(|name| format!(" --expect-pending {}", quoted(name)));
+                let names: String = names.collect();
+                let help = format!("look at it, then name the migration:{names}; the safe way: {}", finding.safe);
                 verdict.refusals.push(Refusal::unfit(message, help));
             }
             Severity::Warning => verdict.warnings.push(format!("{told}; the safe way: {}", finding.safe)),
@@ -111,14 +117,22 @@ impl Consent {
 const WAIVED: &str = "--approve";
 
 fn approved(finding: &Finding, granted: &Granted, consent: &Consent) -> Approved {
-    let (by, reason, with) = match granted {
+    let (by, reason, with, came) = match granted {
         Granted::Entry(approval) => {
             let key = approval.key.as_ref().map(|key| format!(", {key}")).unwrap_or_default();
-            (format!("{}{key}", approval.by), approval.reason.clone(), lint::APPROVALS_FILE)
+            (format!("{}{key}", approval.by), approval.reason.clone(), lint::APPROVALS_FILE, approval.came.clone())
         }
-        Granted::Waiver(_) => (consent.by.clone(), consent.reason.clone(), WAIVED),
+        Granted::Waiver(_) => (consent.by.clone(), consent.reason.clone(), WAIVED, None),
     };
-    Approved { rule: finding.rule.to_owned(), file: finding.file.clone(), line: finding.line, by, reason, with: with.to_owned() }
+    Approved {
+        rule: finding.rule.to_owned(),
+        file: finding.file.clone(),
+        line: finding.line,
+        by,
+        reason,
+        with: with.to_owned(),
+        came,
+    }
 }
 
 fn told(step: &StepName, finding: &Finding) -> String {
@@ -128,34 +142,46 @@ fn told(step: &StepName, finding: &Finding) -> String {
 
 fn remedy(finding: &Finding, pending: &Pending<'_>) -> String {
     // Below the folder: in the working folder it may lie elsewhere than in the image.
-    let below = pending.files.iter().find(|(_, file)| *file == finding.file).and_then(|(migration, _)| migration.file.as_deref());
+    let of = pending.files.iter().find(|(_, file)| *file == finding.file).map(|(migration, _)| *migration);
+    let below = of.and_then(|migration| migration.file.as_deref());
     let waiver = quoted(&format!("{}@{}", finding.rule, below.unwrap_or(&finding.file)));
     let safe = finding.safe;
     // What was not seen has nothing that an entry of the file could be bound to.
-    if finding.digest.is_empty() {
+    if finding.digest.is_empty() || finding.sha256.is_empty() {
         return format!("the safe way: {safe}. To take it upon yourself, for one run: --approve {waiver} --note TEXT");
     }
+    // Only the tool knows the statements of a program: nobody finds them in its file.
+    let printed = finding.rule != lint::NOT_SQL && of.is_some_and(|migration| !migration.is_sql());
+    let statement = if printed { format!(" --statement {}", finding.digest) } else { String::new() };
     format!(
-        "the safe way: {safe}. To take it upon yourself: landfall lint --write-approval {waiver} --by NAME --reason TEXT; for one run: \
-         --approve {waiver} --note TEXT"
+        "the safe way: {safe}. To take it upon yourself: landfall lint --write-approval {waiver}{statement} --by NAME --reason TEXT; \
+         for one run: --approve {waiver} --note TEXT"
     )
 }
 
-fn migration_of<'p>(finding: &Finding, pending: &'p Pending<'_>) -> Option<&'p str> {
-    pending.files.iter().find(|(_, file)| *file == finding.file).map(|(migration, _)| migration.name.as_str())
+/// The migrations that a finding may be of, by name: what a tool prints of all together tells none apart.
+fn meant<'p>(finding: &Finding, pending: &'p Pending<'_>, found: &'p Migrations) -> Vec<&'p str> {
+    let of = pending.files.iter().find(|(_, file)| *file == finding.file).map(|(migration, _)| migration.name.as_str());
+    match (of, found) {
+        (Some(name), _) => vec![name],
+        (None, Migrations::Pending { names }) if !names.is_empty() => names.iter().map(String::as_str).collect(),
+        _ => vec![&pending.together],
+    }
 }
 
-fn is_expected(finding: &Finding, pending: &Pending<'_>, consent: &Consent) -> bool {
-    migration_of(finding, pending).is_some_and(|name| consent.expected.iter().any(|expected| expected == name))
+fn is_expected(names: &[&str], consent: &Consent) -> bool {
+    names.iter().all(|name| consent.expected.iter().any(|expected| expected == name))
 }
 
 /// What no rule has looked at.
 fn unlooked(step: &StepName, pending: &Pending<'_>, found: &Migrations, history: &History) -> Option<String> {
     let why = match &history.not_known {
         Some(why) => format!(": {why}"),
-        None => ", for it is no SQL".to_owned(),
+        None => ", for their files are not among those of the project".to_owned(),
     };
     match found {
+        // The tool printed what it would do, or it is a finding that it did not.
+        _ if pending.files.is_empty() && (history.no_preview.is_some() || !history.previews.is_empty()) => None,
         Migrations::Pending { names } if names.is_empty() && pending.files.is_empty() => {
             Some(format!("{step}: what is pending is not looked at by the rules for migrations{why}"))
         }

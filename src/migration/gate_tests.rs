@@ -1,7 +1,7 @@
 //! The gate by value: what waits and what was said beforehand in, refusals, warnings and approvals out.
 
 use super::*;
-use crate::facts::{Migration, MigrationState};
+use crate::facts::{Migration, MigrationState, Preview};
 use crate::migration::lint::Approval;
 use crate::source::Place;
 
@@ -23,7 +23,7 @@ fn migration(name: &str, state: MigrationState, text: &str) -> Migration {
 }
 
 fn history(migrations: Vec<Migration>) -> History {
-    History { not_known: None, folder: "/app/prisma/migrations".into(), migrations }
+    History { not_known: None, folder: "/app/prisma/migrations".into(), migrations, ..History::default() }
 }
 
 fn pending(history: &History) -> Migrations {
@@ -33,7 +33,8 @@ fn pending(history: &History) -> Migrations {
 
 fn judged(history: &History, found: &Migrations, pulled: bool, consent: &Consent) -> Verdict {
     let step = "migrate".parse().unwrap();
-    judge(Waiting { step: &step, tool: "prisma", dialect: Dialect::Postgres, found, history, pulled, limited: true }, consent)
+    let (dialect, production) = (Dialect::Postgres, true);
+    judge(Waiting { step: &step, tool: "prisma", dialect, found, history, pulled, production, limited: true }, consent)
 }
 
 fn told(verdict: &Verdict) -> String {
@@ -60,6 +61,7 @@ fn entry(history: &History) -> Approval {
         reason: "nobody reads it".into(),
         key: None,
         place: Place::nowhere(),
+        came: None,
     }
 }
 
@@ -72,7 +74,7 @@ fn operations_of_a_file_are_told_by_the_lines_of_that_file() {
         file: Some("app/20260318T1420_third/ops.json".into()),
         ..migration("20260318T1420_third", MigrationState::Pending, &crate::history::ops::sql(file))
     };
-    let found = History { not_known: None, folder: "/app/migrations".into(), migrations: vec![third] };
+    let found = History { not_known: None, folder: "/app/migrations".into(), migrations: vec![third], ..History::default() };
     let open = pending::look("prisma-8", &found, &pending(&found), Dialect::Postgres);
     assert!(open.unseen.is_empty());
     let finding = open.findings.iter().find(|finding| finding.severity == Severity::Error).unwrap();
@@ -165,10 +167,102 @@ fn what_cannot_be_looked_at_is_not_taken_for_clean() {
     insta::assert_snapshot!(told(&judged(&history, &pending(&history), false, &Consent::default())), @"
     refused: migrate: /app/prisma/migrations/2_b/migration.sql:1: unparsed: from here on it is too long to be looked at: what cannot be read cannot be judged
        help: the safe way: correct it; if the database takes it, read it with care and approve this. To take it upon yourself, for one run: --approve unparsed@2_b/migration.sql --note TEXT
-    warning: migrate: not looked at by the rules for migrations, for it is no SQL: 3_c
+    refused: migrate: /app/prisma/migrations/3_c.py:1: not-sql: a program, of which no SQL is seen: what it does to the database stands in no SQL that could be judged
+       help: the safe way: write it in SQL, where the tool takes that; or read it with care and approve this. To take it upon yourself: landfall lint --write-approval not-sql@3_c.py --by NAME --reason TEXT; for one run: --approve not-sql@3_c.py --note TEXT
     ");
     let none = History { not_known: Some("Landfall does not know how this tool keeps its history".into()), ..History::default() };
     insta::assert_snapshot!(told(&judged(&none, &Migrations::Pending { names: vec![] }, false, &Consent::default())), @"
     warning: migrate: what is pending is not looked at by the rules for migrations: Landfall does not know how this tool keeps its history
     ");
+}
+
+/// A program that waits, and what its tool prints of it.
+fn printed(text: &str, preview: Preview) -> History {
+    let mut program = migration("2_b", MigrationState::Pending, text);
+    program.file = Some("2_b.py".into());
+    History { previews: vec![Preview { of: Some("2_b".into()), ..preview }], ..history(vec![program]) }
+}
+
+const ALEMBIC: &str = "down_revision = None\ndef upgrade():\n    op.drop_column('a', 'b')\n";
+
+#[test]
+fn of_a_program_what_its_tool_prints_is_judged() {
+    let sql = "-- Running upgrade\nALTER TABLE a DROP COLUMN b;\nCOMMIT;\nCREATE INDEX CONCURRENTLY i ON a (c);\nBEGIN;\nUPDATE \
+               alembic_version SET version_num='b' WHERE alembic_version.version_num = 'a';\nCOMMIT;\n";
+    let history = printed(ALEMBIC, Preview { sql: sql.into(), in_transaction: true, ..Preview::default() });
+    let found = pending(&history);
+    let verdict = judged(&history, &found, false, &Consent::default());
+    let said = told(&verdict);
+    assert_eq!((verdict.refusals.len(), verdict.warnings.len()), (1, 0), "{said}");
+    assert!(said.contains("/app/prisma/migrations/2_b.py:2: drop-column: "), "{said}");
+    let look = pending::look("alembic", &history, &found, Dialect::Postgres);
+    let [finding] = look.findings.as_slice() else { panic!("{:?}", look.findings) };
+    let remedy = format!("--write-approval drop-column@2_b.py --statement {} --by NAME", finding.digest);
+    assert!(said.contains(&remedy), "{said}");
+    let approval = Approval {
+        file: "2_b.py".into(),
+        sha256: lint::digest(ALEMBIC.as_bytes()),
+        rule: "drop-column".into(),
+        statement: finding.digest.clone(),
+        came: Some("not committed yet".into()),
+        ..entry(&drops())
+    };
+    let consent = Consent { approvals: Approvals(vec![approval]), ..Consent::default() };
+    insta::assert_snapshot!(told(&judged(&history, &found, false, &consent)), @"
+    drop-column in /app/prisma/migrations/2_b.py:2 is approved by Ada (landfall-approvals.toml, not committed yet): nobody reads it
+    ");
+}
+
+#[test]
+fn what_a_preview_does_not_tell_needs_approval_in_production_only() {
+    let whole = Preview { sql: "SELECT 1;\n".into(), ..Preview::default() };
+    let clean = printed(ALEMBIC, whole.clone());
+    assert_eq!(told(&judged(&clean, &pending(&clean), true, &Consent::default())), "");
+    let lacking = printed(ALEMBIC, Preview { lacks: Some("an operation of it is Python".into()), ..whole.clone() });
+    let asking = printed(&format!("{ALEMBIC}    op.get_bind()\n"), whole.clone());
+    for history in [lacking, asking] {
+        let found = pending(&history);
+        let verdict = judged(&history, &found, true, &Consent::default());
+        let said = told(&verdict);
+        assert!(verdict.refusals.len() == 1 && said.contains("--write-approval not-sql@2_b.py --by NAME"), "{said}");
+        let step = "migrate".parse().unwrap();
+        let (tool, dialect) = ("alembic", Dialect::Postgres);
+        let staging = Waiting {
+            step: &step,
+            tool,
+            dialect,
+            found: &found,
+            history: &history,
+            pulled: false,
+            production: false,
+            limited: true,
+        };
+        let verdict = judge(staging, &Consent::default());
+        assert_eq!((verdict.refusals.len(), verdict.warnings.len()), (0, 1), "{}", told(&verdict));
+    }
+}
+
+#[test]
+fn what_is_printed_of_all_together_is_named_after_the_tool() {
+    let of = |previews: Vec<Preview>, no_preview: Option<&str>| History {
+        not_known: Some("Landfall does not know how this tool keeps its history".into()),
+        previews,
+        no_preview: no_preview.map(str::to_owned),
+        ..History::default()
+    };
+    let found = Migrations::Pending { names: vec!["1_a".into()] };
+    let drops = of(vec![Preview { sql: "DROP TABLE a;\n".into(), ..Preview::default() }], None);
+    let said = told(&judged(&drops, &found, false, &Consent::default()));
+    assert!(said.contains("migrate: preview of prisma:1: drop-table: "), "{said}");
+    assert!(said.contains("for one run: --approve 'drop-table@preview of prisma' --note TEXT"), "{said}");
+    assert!(!said.contains("--write-approval") && !said.contains("warning"), "{said}");
+    let failed = of(Vec::new(), Some("its tool could not print it (exit code 1)"));
+    let said = told(&judged(&failed, &found, false, &Consent::default()));
+    assert!(said.contains("preview of prisma:1: not-sql: its tool could not print it (exit code 1)"), "{said}");
+    let warns = of(vec![Preview { sql: WARNS.into(), ..Preview::default() }], None);
+    let unseen = Consent { unseen: true, ..Consent::default() };
+    let said = told(&judged(&warns, &found, true, &unseen));
+    assert!(said.contains("--expect-pending 1_a"), "{said}");
+    let named = Consent { expected: vec!["1_a".into()], ..unseen };
+    assert!(judged(&warns, &found, true, &named).refusals.is_empty());
 }

@@ -9,6 +9,7 @@ pub(super) const GOLANG: Tool = Tool {
     name: "golang-migrate",
     status: &[],
     apply: &[],
+    preview: None,
     failed: &[(r"^error: Dirty database version", "a migration failed, and the database is marked dirty")],
     pending: (&[0], r""),
     up_to_date: (0, r""),

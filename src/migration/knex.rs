@@ -8,6 +8,7 @@ pub(super) const KNEX: Tool = Tool {
     name: "knex",
     status: &["npx", "knex", "migrate:status"],
     apply: &["npx", "knex", "migrate:latest"],
+    preview: None,
     failed: &[(r"The migration directory is corrupt", "an applied migration is not among the files")],
     pending: (&[0], r"^Found \d+ Pending Migration"),
     up_to_date: (0, r"^No Pending Migration files Found"),

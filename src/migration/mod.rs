@@ -24,7 +24,7 @@ mod sqlx;
 
 use std::collections::BTreeMap;
 
-use crate::action::{Judge, Migrate, NameList, Pattern, Signs, StatusReading, Via};
+use crate::action::{Judge, Migrate, NameList, Pattern, Printing, Signs, StatusReading, Via};
 use crate::name::ServiceName;
 use crate::protocol::Hint;
 use crate::secret::Value;
@@ -63,6 +63,8 @@ pub struct Tool {
     pub status: &'static [&'static str],
     /// Applies what is pending.
     pub apply: &'static [&'static str],
+    /// Prints the SQL of what is pending, where it can do that and the files do not say it.
+    pub preview: Option<Preview>,
     /// Lines of `status` that tell of a failure or of histories that have parted, and what they mean.
     pub failed: &'static [(&'static str, &'static str)],
     /// The exit codes and line of `status` when migrations wait.
@@ -81,6 +83,19 @@ pub struct Tool {
     pub hints: &'static [(&'static str, &'static str)],
 }
 
+/// How a tool prints the SQL of its programs, and changes nothing.
+#[derive(Debug)]
+pub struct Preview {
+    /// The command; `{applied}` is the newest applied migration, or `base`.
+    pub argv: &'static [&'static str],
+    /// Whether the names of those that wait are added to it.
+    pub named: bool,
+    /// The line before the SQL of one, whose first group is its name.
+    pub begin: &'static str,
+    /// Lines that tell that something was not printed, and what.
+    pub lacks: &'static [(&'static str, &'static str)],
+}
+
 /// How a migration is started.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Start {
@@ -94,6 +109,8 @@ pub struct Start {
     pub status: Option<Vec<String>>,
     /// In place of the tool's own.
     pub apply: Option<Vec<String>>,
+    /// In place of the tool's own.
+    pub preview: Option<Vec<String>>,
     /// The folder of its files, in place of the usual ones.
     pub folder: Option<String>,
     /// How long a statement may wait for a lock.
@@ -113,6 +130,13 @@ impl Tool {
         let signs = |codes: &[i32], line: &str| Signs { codes: codes.to_vec(), line: Some(line.to_owned()) };
         let line =
             |regex: &'static str, means: &'static str| if regex.is_empty() { Vec::new() } else { vec![pattern(&(regex, means))] };
+        let printing = self.preview.as_ref().map(|preview| Printing {
+            argv: words(preview.argv),
+            own: false,
+            named: preview.named,
+            begin: Some(preview.begin.to_owned()),
+            lacks: preview.lacks.iter().map(pattern).collect(),
+        });
         Migrate {
             service: start.service,
             via: start.via,
@@ -120,6 +144,7 @@ impl Tool {
             own_status: start.status.is_some(),
             status: start.status.unwrap_or_else(|| words(self.status)),
             apply: start.apply.unwrap_or_else(|| words(self.apply)),
+            preview: own_printing(start.preview, printing),
             env: start.env,
             reading: StatusReading {
                 failed: self.failed.iter().map(pattern).collect(),
@@ -141,6 +166,14 @@ impl Tool {
     /// What its usual failures mean.
     pub fn hints(&self) -> Vec<Hint> {
         hints(self.hints).into_iter().chain(hints(&hints::COMMON)).collect()
+    }
+}
+
+/// What a playbook says in place of a tool's own command: it prints what it wants, and is only told apart where it prints the same lines.
+fn own_printing(argv: Option<Vec<String>>, usual: Option<Printing>) -> Option<Printing> {
+    match argv {
+        Some(argv) => Some(Printing { argv, own: true, named: false, ..usual.unwrap_or_default() }),
+        None => usual,
     }
 }
 

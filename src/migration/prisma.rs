@@ -8,6 +8,7 @@ pub const PRISMA: Tool = Tool {
     name: "prisma",
     status: &["npx", "prisma", "migrate", "status"],
     apply: &["npx", "prisma", "migrate", "deploy"],
+    preview: None,
     failed: &[
         (r"^Following migrations? have failed:", "a migration failed earlier"),
         (

@@ -26,6 +26,7 @@ pub(super) const PRISMA_8: Tool = Tool {
     names: (r"", r#""dirName":"([^"]+)""#),
     success: r"(Applied \d+ migration\(s\)|Already up to date)",
     failure: r"\[[A-Z]+\.[A-Z_]+\] ",
+    preview: None,
     kept: &[Kept {
         folders: &["migrations"],
         shape: Shape::Contracts,

@@ -8,6 +8,7 @@ pub(super) const RAILS: Tool = Tool {
     name: "rails",
     status: &["bin/rails", "db:migrate:status"],
     apply: &["bin/rails", "db:migrate"],
+    preview: None,
     failed: &[(r"\*{10} NO FILE \*{10}", "an applied migration is not among the files")],
     pending: (&[0, 1], r"^\s*down\s+\d+|^Schema migrations table does not exist yet"),
     up_to_date: (0, r"^\s*up\s+\d+"),

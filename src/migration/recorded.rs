@@ -14,6 +14,7 @@ fn read(tool: &Tool, code: i32, stdout: &str, stderr: &str) -> String {
         env: BTreeMap::new(),
         status: None,
         apply: None,
+        preview: None,
         folder: None,
         lock_timeout_ms: None,
     };

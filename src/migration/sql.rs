@@ -19,6 +19,7 @@ pub const SQL: Tool = Tool {
     name: "sql",
     status: &[],
     apply: &[],
+    preview: None,
     failed: &[],
     pending: (&[], r""),
     up_to_date: (0, r""),

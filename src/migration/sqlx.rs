@@ -8,6 +8,7 @@ pub(super) const SQLX: Tool = Tool {
     name: "sqlx",
     status: &["sqlx", "migrate", "info"],
     apply: &["sqlx", "migrate", "run"],
+    preview: None,
     failed: &[(r"^\d+/installed \(different checksum\)", "an applied migration was edited")],
     pending: (&[0], r"^\d+/pending "),
     up_to_date: (0, r"^\d+/installed "),

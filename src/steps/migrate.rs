@@ -29,6 +29,9 @@ pub(super) struct Migrate {
     status: Option<Vec<String>>,
     /// The command that applies what is pending; in place of the tool's own.
     apply: Option<Vec<String>>,
+    /// The command that prints the SQL of what is pending and changes nothing; in place of the tool's own (Alembic and Django have
+    /// one). A run asks for it, shows what it prints, and judges that by the rules for migrations, before anything is applied.
+    preview: Option<Vec<String>>,
     /// Without a tool: the exit code of `status` when migrations wait; default 1.
     pending_code: Option<i32>,
     /// Without a tool: a regular expression for a line of `status` that must go with that code.
@@ -92,7 +95,7 @@ pub(super) fn action(reader: &Reader<'_>, cx: &Cx<'_>, applies: bool) -> Option<
         return migrate_sql::action(reader, cx, tool, lock_timeout(reader));
     }
     let command = |key| reader.command(key).map(|command| words(&command, reader.sink()));
-    let (status, apply) = (command("status"), command("apply"));
+    let (status, apply, preview) = (command("status"), command("apply"), command("preview"));
     let own = own_tool::answers(reader, "custom");
     if let Some(name) = tool.map(|tool| tool.name).or_else(|| declared.map(OwnTool::name)) {
         own_tool::refuse_answers(reader, name);
@@ -118,17 +121,18 @@ pub(super) fn action(reader: &Reader<'_>, cx: &Cx<'_>, applies: bool) -> Option<
     let via = via(reader);
     let env = on_host(reader, "env", Keys::Env, cx);
     let service = service(reader, cx)?;
-    let start = |status, apply| Start { service: service.clone(), via, env, status, apply, folder, lock_timeout_ms };
+    let start =
+        |status, apply, preview| Start { service: service.clone(), via, env, status, apply, preview, folder, lock_timeout_ms };
     let apply = if applies { apply } else { apply.or_else(|| Some(Vec::new())) };
     if let Some(tool) = tool {
-        return Some((tool.action(start(status, apply)), tool.hints()));
+        return Some((tool.action(start(status, apply, preview)), tool.hints()));
     }
     let custom = match declared {
-        Some(declared) => declared.with(status, apply, reader),
+        Some(declared) => declared.with(status, apply, preview, reader),
         None if tool_given => return None,
-        None => Custom { status: status?, apply: apply?, ..own },
+        None => Custom { status: status?, apply: apply?, preview, ..own },
     };
-    Some((custom.action(start(None, None)), common_hints()))
+    Some((custom.action(start(None, None, None)), common_hints()))
 }
 
 fn folder(reader: &Reader<'_>, tool: Option<&Tool>) -> Option<String> {

@@ -15,7 +15,7 @@ pub(super) fn action(
     tool: &Tool,
     lock_timeout_ms: Option<u64>,
 ) -> Option<(action::Migrate, Vec<Hint>)> {
-    for key in ["status", "apply", "via", "env"].into_iter().chain(ANSWERS) {
+    for key in ["status", "apply", "preview", "via", "env"].into_iter().chain(ANSWERS) {
         if let Some(entry) = reader.entry(key) {
             let help = "leave it out: the files are applied where [database] says, and their history tells how that went";
             reader.error(&entry.key.place, format!("`{key}` cannot go with `tool = \"sql\"`"), help);
@@ -58,6 +58,7 @@ pub(super) fn action(
         env: std::collections::BTreeMap::new(),
         status: None,
         apply: None,
+        preview: None,
         folder: Some(folder),
         lock_timeout_ms,
     };

@@ -48,7 +48,7 @@ enum StatusWord {
 }
 
 pub(super) fn read(reader: &Reader<'_>, cx: &Cx<'_>) -> Option<Vec<Lowered>> {
-    for key in ["apply", "success", "lock_timeout"] {
+    for key in ["apply", "preview", "success", "lock_timeout"] {
         if let Some(entry) = reader.entry(key) {
             let help = "leave it out: with `mode = \"status\"` nothing is applied";
             reader.error(&entry.key.place, format!("`{key}` cannot go with `mode = \"status\"`"), help);

@@ -14,6 +14,8 @@ pub struct OwnTool {
     pub(super) status: Vec<Placed<String>>,
     /// Applies what is pending.
     pub(super) apply: Vec<Placed<String>>,
+    /// Prints the SQL of what is pending; changes nothing.
+    pub(super) preview: Option<Vec<Placed<String>>>,
     /// How their answers are read; without commands.
     pub(super) answers: Custom,
 }
@@ -27,6 +29,9 @@ pub(crate) struct OwnToolWords {
     status: Vec<String>,
     /// The command that applies what is pending.
     apply: Vec<String>,
+    /// The command that prints the SQL of what is pending and changes nothing: what it prints is shown, and judged by the rules for
+    /// migrations, before anything is applied. A run asks for it; a plan does not.
+    preview: Option<Vec<String>>,
     /// The exit code of `status` when migrations wait; default 1.
     pending_code: Option<i32>,
     /// A regular expression for a line of `status` that must go with that code.
@@ -56,9 +61,9 @@ impl OwnTool {
             let message = format!("Landfall knows a tool {name:?}, and this would be another one");
             reader.error(reader.place(), message, "choose another name, or leave it out");
         }
-        let (status, apply) = (reader.command("status"), reader.command("apply"));
+        let (status, apply, preview) = (reader.command("status"), reader.command("apply"), reader.command("preview"));
         let answers = answers(reader, name);
-        Some(Self { status: status?, apply: apply?, answers })
+        Some(Self { status: status?, apply: apply?, preview, answers })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -66,7 +71,13 @@ impl OwnTool {
     }
 
     /// The tool for one host, where a step may say other commands.
-    pub(super) fn with(&self, status: Option<Vec<String>>, apply: Option<Vec<String>>, reader: &Reader<'_>) -> Custom {
+    pub(super) fn with(
+        &self,
+        status: Option<Vec<String>>,
+        apply: Option<Vec<String>>,
+        preview: Option<Vec<String>>,
+        reader: &Reader<'_>,
+    ) -> Custom {
         let unfilled = Scope::default();
         let scope = reader.scope().unwrap_or(&unfilled);
         let own = |command: &[Placed<String>]| {
@@ -76,6 +87,7 @@ impl OwnTool {
         Custom {
             status: status.unwrap_or_else(|| own(&self.status)),
             apply: apply.unwrap_or_else(|| own(&self.apply)),
+            preview: preview.or_else(|| self.preview.as_deref().map(own)),
             ..self.answers.clone()
         }
     }
@@ -95,6 +107,7 @@ pub(super) fn answers(reader: &Reader<'_>, name: &str) -> Custom {
         name: name.to_owned(),
         status: Vec::new(),
         apply: Vec::new(),
+        preview: None,
         pending_code: code.and_then(|code| i32::try_from(code.value).ok()).unwrap_or(1),
         pending: pending.map(|regex| regex.value),
         pending_name: regex("pending_name"),

@@ -126,3 +126,69 @@ fn a_command_that_is_refused_is_found_behind_a_script_of_the_image() {
     project.landfall(&["run", "gate", "--yes", "--var", "release=gate"]).expect(7, &told[..1]);
     assert!(before.is_empty() && droplet.migrations().lines().count() == 2);
 }
+
+/// A tool of one's own whose word is that one migration waits, and that it drops a table.
+const OWN: &str = r#"
+[tools.own]
+status = ["sh", "-c", "echo waits 1_votes; exit 1"]
+apply = ["true"]
+pending_name = "^waits (\\S+)$"
+preview = ["sh", "-c", "echo 'DROP TABLE ballots;'"]
+"#;
+
+#[test]
+fn what_a_tool_of_ones_own_prints_is_judged_in_a_run() {
+    let droplets = droplet();
+    let droplet = &droplets[0];
+    let project = Project::on(&droplets);
+    let inventory = std::fs::read_to_string(project.path("landfall.toml")).unwrap();
+    project.write("landfall.toml", &format!("{inventory}{OWN}"));
+    project.playbook("own", &MIGRATE.replace("\"prisma\"", "\"own\""));
+    // A plan runs nothing that comes from here.
+    let plan = project.landfall(&["plan", "own"]);
+    plan.expect(0, &["the playbook's own status command is only run in a run"]);
+    assert!(!plan.said().contains("DROP TABLE"), "{}", plan.said());
+    let told = ["preview of own:1: drop-table: drops the table `ballots`", "--approve 'drop-table@preview of own' --note TEXT"];
+    project.landfall(&["run", "own", "--yes"]).expect(7, &told);
+    let approving = ["run", "own", "--yes", "--approve", "drop-table@preview of own", "--note", "counted"];
+    project.landfall(&approving).expect(1, &["drop-table in preview of own:1 is approved by ana@", "still pending: 1_votes"]);
+
+    project.edit("landfall.toml", "echo 'DROP TABLE ballots;'", "echo no >&2; exit 3");
+    let told = ["preview of own:1: not-sql: its tool could not print it (exit code 3: no)"];
+    project.landfall(&["run", "own", "--yes"]).expect(1, &told);
+    project.edit("landfall.toml", "production = false\n", "");
+    project.landfall(&["run", "own", "--yes"]).expect(7, &told);
+    assert!(ballots(droplet));
+}
+
+#[test]
+fn a_plan_tells_when_an_approval_came_with_the_migration() {
+    let droplets = droplet();
+    let project = Project::on(&droplets);
+    project.playbook("gate", MIGRATE);
+    let file = format!("prisma/migrations/{NAME}/migration.sql");
+    project.write(&file, DROPS);
+    image(&droplets[0], DROPS);
+    let git = |words: &[&str]| {
+        let who = ["-c", "user.name=Ann", "-c", "user.email=ann@example.com", "-c", "init.defaultBranch=main"];
+        let git = std::process::Command::new("git").arg("-C").arg(project.path(".")).args(who).args(words).output();
+        assert!(git.expect("git").status.success(), "{words:?}");
+    };
+    let plan = |told: &str| {
+        let told = ["approved: drop-table in ", "by Ada (landfall-approvals.toml, ", told];
+        project.landfall(&["plan", "gate", "--var", "release=gate"]).expect(0, &told);
+    };
+    git(&["init", "-q"]);
+    git(&["add", "playbooks"]);
+    git(&["commit", "-qm", "playbooks"]);
+    let waiver = format!("drop-table@{NAME}/migration.sql");
+    project.landfall(&["lint", "--write-approval", &waiver, "--by", "Ada", "--reason", "counted by hand"]).expect(0, &[]);
+    plan("not committed yet): counted by hand");
+    git(&["add", "prisma", "landfall-approvals.toml"]);
+    git(&["commit", "-qm", "drop, and approve it"]);
+    plan("in the migration's own commit ");
+    let out = project.events(&["run", "gate", "--yes", "--var", "release=gate"]);
+    out.expect(0, &[]);
+    assert!(out.of_type("approved")[0]["came"].as_str().unwrap().starts_with("in the migration's own commit "), "{}", out.said());
+    project.landfall(&["report", "--format", "markdown"]).expect(0, &["in the migration's own commit"]);
+}

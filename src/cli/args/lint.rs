@@ -36,9 +36,17 @@ pub(in crate::cli) struct LintArgs {
     /// The fingerprint of the SSH key of who approves it
     #[arg(long, value_name = "SHA256:…", requires = "write_approval")]
     pub(in crate::cli) key: Option<String>,
+    /// The statement's SHA-256, as a plan tells it, where only the tool of a program knows the statement
+    #[arg(long, value_name = "SHA256", requires = "write_approval", value_parser = sha256)]
+    pub(in crate::cli) statement: Option<String>,
     /// List the rules, each with its reason and the safe way
     #[arg(long)]
     pub(in crate::cli) rules: bool,
+}
+
+fn sha256(text: &str) -> Result<String, &'static str> {
+    let well = text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if well { Ok(text.to_owned()) } else { Err("64 hexadecimal digits in small letters") }
 }
 
 /// `--format`

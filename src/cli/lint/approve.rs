@@ -1,12 +1,10 @@
-//! Approvals: writes entries, and asks git when one came. Of git only its log is asked, with everything switched off that a
-//! repository could make it run.
+//! Approvals: writes entries.
 
 use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use super::super::{Failure, exit};
-use crate::migration::lint::{APPROVALS_FILE, Approval, Approvals, Finding, Waiver, entry, gate};
+use crate::migration::lint::{Approvals, Finding, NOT_SQL, Waiver, entry, gate, rule};
 
 /// What shall be approved, by whom and why.
 pub(super) struct Wanted<'w> {
@@ -14,6 +12,20 @@ pub(super) struct Wanted<'w> {
     pub(super) by: &'w str,
     pub(super) reason: &'w str,
     pub(super) key: Option<&'w str>,
+    /// The SHA-256 of a statement that only the tool of a program knows.
+    pub(super) statement: Option<&'w str>,
+}
+
+impl Wanted<'_> {
+    /// What is meant of what was found.
+    fn of(&self, findings: Vec<Finding>) -> Vec<Finding> {
+        let Some((statement, rule)) = self.statement.zip(rule(&self.waiver.rule)) else {
+            return findings.into_iter().filter(|finding| self.waiver.fits(finding)).collect();
+        };
+        let program = Waiver { rule: NOT_SQL.to_owned(), ..self.waiver.clone() };
+        let of = findings.into_iter().filter(|finding| program.fits(finding));
+        of.map(|finding| Finding { rule: rule.id, digest: statement.to_owned(), ..finding }).collect()
+    }
 }
 
 /// Appends an entry for each finding that is meant and not approved yet.
@@ -21,10 +33,10 @@ pub(super) fn write(path: &Path, approvals: &Approvals, findings: Vec<Finding>, 
     if wanted.by.trim().is_empty() || wanted.reason.trim().is_empty() {
         return Err(Failure::usage("an approval needs a name and a reason").remedy("give --by NAME and --reason TEXT"));
     }
-    let meant: Vec<Finding> = findings.into_iter().filter(|finding| wanted.waiver.fits(finding)).collect();
+    let meant = wanted.of(findings);
     if meant.is_empty() {
         return Err(Failure::usage(format!("nothing was found that {} approves", wanted.waiver))
-            .remedy("`landfall lint` lists what there is"));
+            .remedy("`landfall lint` lists what there is; of a program `landfall plan` does, and says what to write here"));
     }
     let mut open = gate(meant, approvals, &[], &[]).open;
     // One entry covers all that a rule says of one statement.
@@ -56,33 +68,4 @@ pub(super) fn write(path: &Path, approvals: &Approvals, findings: Vec<Finding>, 
     let count = if open.len() == 1 { "one entry".to_owned() } else { format!("{} entries", open.len()) };
     super::super::say(&format!("wrote {count} to {}", path.display()));
     Ok(exit::DONE)
-}
-
-/// When an approval came, as far as git can tell.
-pub(super) fn came(root: &Path, approval: &Approval) -> &'static str {
-    let migration = log(root, &["-n", "1", "--", &approval.file]);
-    let search = format!("-S{}", approval.statement);
-    let written = log(root, &[&search, "--", APPROVALS_FILE]);
-    match (
-        migration.and_then(|text| text.lines().next().map(str::to_owned)),
-        written.and_then(|text| text.lines().last().map(str::to_owned)),
-    ) {
-        (Some(migration), Some(written)) if migration == written => "in the migration's own commit",
-        (Some(_), Some(_)) => "in another commit than the migration",
-        _ => "when, is not known",
-    }
-}
-
-fn log(root: &Path, args: &[&str]) -> Option<String> {
-    let off =
-        ["core.fsmonitor=false", "core.hooksPath=/dev/null", "core.pager=cat", "log.showSignature=false", "protocol.allow=never"];
-    let mut git = Command::new("git");
-    git.args(["--no-pager", "--literal-pathspecs"]).arg("-C").arg(root);
-    for setting in off {
-        git.args(["-c", setting]);
-    }
-    git.args(["log", "--format=%H", "--no-ext-diff", "--no-textconv", "--no-show-signature", "--no-notes"]).args(args);
-    git.env("GIT_OPTIONAL_LOCKS", "0").env("GIT_NO_LAZY_FETCH", "1").env("GIT_TERMINAL_PROMPT", "0");
-    let output = git.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::super::Failure;
 use crate::history::ops;
-use crate::migration::lint::{Dialect, Finding, Layout, Source, digest, guess, is_down, well_known};
+use crate::migration::lint::{
+    Dialect, Finding, Layout, Source, Tool, digest, guess, is_down, is_migration, is_program, well_known,
+};
 
 /// Larger than any migration.
 const MOST_BYTES: u64 = 64 * 1024 * 1024;
@@ -64,13 +66,14 @@ pub(super) fn files(root: &Path, paths: &[PathBuf], dialect: Option<Dialect>) ->
     let mut found: Vec<PathBuf> = Vec::new();
     for path in paths {
         if path.is_dir() {
-            walk(path, 0, &mut found, &|path| has_extension(path) && !is_down(&slashed(path)))?;
+            walk(path, 0, &mut found, &|path| is_wanted(path) && !is_down(&slashed(path)))?;
         } else {
             found.push(path.clone());
         }
     }
     if paths.is_empty() {
-        walk(root, 0, &mut found, &|path| well_known(&slashed(path.strip_prefix(root).unwrap_or(path))))?;
+        let known = |path: &Path| well_known(&slashed(path.strip_prefix(root).unwrap_or(path)));
+        walk(root, 0, &mut found, &|path| known(path) && is_wanted(path))?;
     }
     found.sort();
     found.dedup();
@@ -78,7 +81,7 @@ pub(super) fn files(root: &Path, paths: &[PathBuf], dialect: Option<Dialect>) ->
         let what = if paths.is_empty() {
             format!("no migrations were found below {}", root.display())
         } else {
-            "there are no .sql files there".to_owned()
+            "there are no migrations there".to_owned()
         };
         return Err(Failure::usage(what).remedy("name files or folders: landfall lint db/migrations"));
     }
@@ -86,8 +89,13 @@ pub(super) fn files(root: &Path, paths: &[PathBuf], dialect: Option<Dialect>) ->
     Ok(Found { files })
 }
 
-fn has_extension(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("sql")) || ops::is_ops(&slashed(path))
+/// SQL, a file of operations, or a program that says that it is a migration.
+fn is_wanted(path: &Path) -> bool {
+    let name = slashed(path);
+    let says = || std::fs::read_to_string(path).is_ok_and(|text| is_migration(&name, &text));
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("sql"))
+        || ops::is_ops(&name)
+        || (is_program(&name) && says())
 }
 
 fn slashed(path: &Path) -> String {
@@ -105,7 +113,7 @@ fn walk(folder: &Path, depth: usize, found: &mut Vec<PathBuf>, wanted: &dyn Fn(&
         let kind = entry.file_type().map_err(unread)?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let path = entry.path();
-        if kind.is_dir() && !name.starts_with('.') && !matches!(name.as_str(), "node_modules" | "target") {
+        if kind.is_dir() && !name.starts_with('.') && !matches!(name.as_str(), "node_modules" | "site-packages" | "target") {
             walk(&path, depth + 1, found, wanted)?;
         } else if (kind.is_file() || kind.is_symlink() && path.is_file()) && wanted(&path) {
             found.push(path);
@@ -134,7 +142,8 @@ fn read(root: &Path, path: &Path, dialect: Option<Dialect>) -> Result<File, Fail
     let metadata = full.parent().and_then(|folder| std::fs::read_to_string(folder.join("metadata.toml")).ok());
     let layout = guess(&slashes, &text, dialect, metadata.as_deref());
     let name = full.strip_prefix(root).map_or_else(|_| path.display().to_string(), slashed);
-    Ok(File { name, text, sha256, dialect, layout, guessed: told.is_none() })
+    let program = matches!(layout.tool, Tool::Program { .. });
+    Ok(File { name, text, sha256, dialect, layout, guessed: told.is_none() && !program })
 }
 
 /// The dialect that Prisma's or Drizzle's own files say.

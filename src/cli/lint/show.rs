@@ -5,10 +5,15 @@ use std::path::Path;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
-use super::approve::came;
+use super::super::git;
 use super::find::Found;
-use crate::migration::lint::{Dialect, Finding, Granted, Judged, Rule, Severity};
+use crate::migration::lint::{Approval, Dialect, Finding, Granted, Judged, Rule, Severity};
 use crate::report::{Paint, Tone};
+
+/// When an approval came, in words.
+fn came(root: &Path, approval: &Approval) -> String {
+    git::came(root, approval).unwrap_or_else(|| "when, is not known".to_owned())
+}
 
 /// For people.
 pub(super) fn text(found: &Found, judged: &Judged, root: &Path, paint: Paint) -> String {

@@ -1,36 +1,33 @@
 //! What an edited migration was when it was applied, from the git history; and whether its SQL or only its comments changed since.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
+use super::super::git;
 use crate::history::Known;
 use crate::playbook::hex;
 
 /// So many versions of a file are looked at.
 const VERSIONS: &str = "200";
+/// And no longer than this.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What is known of the file whose SHA-256 was recorded; none where git does not know it.
 pub(super) fn told(folder: &Path, known: &Known, recorded: &str) -> Option<String> {
     let file = Path::new(&known.path);
     let path = format!("./{}", file.display());
-    let commits = git(folder, &["log", "-n", VERSIONS, "--format=%h", "--", &path])?;
+    let until = Instant::now() + PATIENCE;
+    let commits = git::ask(folder, &["log", "-n", VERSIONS, "--format=%h", "--no-show-signature", "--", &path], until)?;
     let commits = String::from_utf8(commits).ok()?;
     for commit in commits.lines() {
-        let Some(text) = git(folder, &["show", &format!("{commit}:{path}")]) else { continue };
+        let Some(text) = git::ask(folder, &["show", "--no-textconv", &format!("{commit}:{path}")], until) else { continue };
         if hex(&Sha256::digest(&text)).eq_ignore_ascii_case(recorded) {
             return Some(changed(&text, &known.bytes, commit));
         }
     }
     None
-}
-
-fn git(folder: &Path, words: &[&str]) -> Option<Vec<u8>> {
-    let mut command = Command::new("git");
-    command.arg("-C").arg(folder).args(words).stdin(Stdio::null()).stderr(Stdio::null());
-    let output = command.output().ok()?;
-    output.status.success().then_some(output.stdout)
 }
 
 fn changed(then: &[u8], now: &[u8], commit: &str) -> String {
@@ -92,6 +89,8 @@ fn dollar(text: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::{Command, Stdio};
+
     use super::*;
 
     #[test]

@@ -21,7 +21,7 @@ use crate::facts::Migrations;
 use crate::name::RunId;
 use crate::protocol::{ComposeProject, HostStep};
 
-/// How long a tool may take to tell its status while a plan is made.
+/// How long a tool may take to tell its status, or what it would run, while a plan is made.
 const STATUS: Duration = Duration::from_mins(2);
 
 pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate) -> Outcome {
@@ -182,7 +182,7 @@ fn told_by_tool(stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate) -> Re
         return Err(Outcome::failed(format!("the image of {} is not on this host", migrate.service)));
     };
     let run = stage.dir.run.clone();
-    let spawn = asking(&project, &stage.config, &run, migrate, &image, &env.into_iter().collect());
+    let spawn = asking(&project, &stage.config, &run, migrate, &migrate.status, &image, &env.into_iter().collect());
     let (ended, kept) = stage.capture(&spawn).map_err(|error| Outcome::failed(format!("could not be started: {error}")))?;
     let _ = docker::remove(&container_name(&stage.config.name, Some(&run)));
     if let Some(stopped) = ended.stopped {
@@ -210,21 +210,34 @@ pub(crate) fn look(
     image: &str,
     env: &BTreeMap<String, String>,
 ) -> Migrations {
-    for network in config.networks_of(&migrate.service) {
-        if docker::has_network(&network) != Ok(true) {
-            return Migrations::NotKnown { why: format!("network {network} is missing") };
-        }
-    }
-    let spawn = asking(project, config, run, migrate, image, env);
-    let answer = process::capture(&spawn, STATUS);
-    let _ = docker::remove(&container_name(&config.name, Some(run)));
-    match answer {
-        Err(error) => Migrations::NotKnown { why: error.to_string() },
+    match ask(project, config, run, migrate, &migrate.status, image, env) {
+        Err(why) => Migrations::NotKnown { why },
         Ok((ended, _)) if ended.stopped.is_some() => {
             Migrations::NotKnown { why: format!("its status command did not end within {} s", STATUS.as_secs()) }
         }
         Ok((ended, kept)) => read(migrate, &ended, &kept),
     }
+}
+
+/// Runs a command of the tool that changes nothing while a plan is made: in a throw-away container that is gone afterwards.
+pub(crate) fn ask(
+    project: &ComposeProject,
+    config: &Config,
+    run: &RunId,
+    migrate: &Migrate,
+    argv: &[String],
+    image: &str,
+    env: &BTreeMap<String, String>,
+) -> Result<(Ended, Capture), String> {
+    for network in config.networks_of(&migrate.service) {
+        if docker::has_network(&network) != Ok(true) {
+            return Err(format!("network {network} is missing"));
+        }
+    }
+    let spawn = asking(project, config, run, migrate, argv, image, env);
+    let answer = process::capture(&spawn, STATUS);
+    let _ = docker::remove(&container_name(&config.name, Some(run)));
+    answer.map_err(|error| error.to_string())
 }
 
 fn read(migrate: &Migrate, ended: &Ended, kept: &Capture) -> Migrations {
@@ -236,13 +249,14 @@ fn asking(
     config: &Config,
     run: &RunId,
     migrate: &Migrate,
+    argv: &[String],
     image: &str,
     env: &BTreeMap<String, String>,
 ) -> Spawn {
     if migrate.via == Via::Exec {
-        return compose::exec(project, run, &migrate.service, &migrate.status, env, false);
+        return compose::exec(project, run, &migrate.service, argv, env, false);
     }
     let name = container_name(&config.name, Some(run));
-    let one = OneOff { service: &migrate.service, name: &name, run, image, argv: &migrate.status, env };
+    let one = OneOff { service: &migrate.service, name: &name, run, image, argv, env };
     compose::run(project, &one)
 }

@@ -3,6 +3,7 @@
 
 mod evidence;
 mod files;
+pub(super) mod preview;
 pub(super) mod shown;
 pub(super) mod tar;
 pub(super) mod watch;
@@ -40,10 +41,15 @@ pub(super) struct Sight<'a> {
 /// Files and history of a step's tool, compared. Where the database cannot be asked there are the files, as if none had been applied:
 /// what will run is looked at all the same. Its texts are unmasked.
 pub(super) fn look(sight: Sight<'_>) -> History {
-    seen(sight).unwrap_or_else(|why| History { not_known: Some(why), ..History::default() })
+    look_and_tell(sight).0
 }
 
-fn seen(sight: Sight<'_>) -> Result<History, String> {
+/// The same, with what the history calls those that are applied.
+pub(super) fn look_and_tell(sight: Sight<'_>) -> (History, Vec<String>) {
+    seen(sight).unwrap_or_else(|why| (History { not_known: Some(why), ..History::default() }, Vec::new()))
+}
+
+fn seen(sight: Sight<'_>) -> Result<(History, Vec<String>), String> {
     let Sight { access, migrate, .. } = sight;
     if migrate.models.is_empty() {
         return Err("Landfall does not know how this tool keeps its history".to_owned());
@@ -62,12 +68,12 @@ fn seen(sight: Sight<'_>) -> Result<History, String> {
         Ok(rows) => (rows, None),
         Err(why) => (Vec::new(), Some(why)),
     };
-    let compared = history::compare(model, &known, &rows);
-    let (migrations, not_known) = match compared {
+    let (migrations, not_known) = match history::compare(model, &known, &rows) {
         Ok(migrations) => (migrations, not_known),
         Err(why) => (history::compare(model, &known, &[]).unwrap_or_default(), not_known.or(Some(why))),
     };
-    Ok(History { not_known, folder, migrations })
+    let applied = rows.into_iter().filter(|row| row.state == Began::Applied).map(|row| row.key).collect();
+    Ok((History { not_known, folder, migrations, ..History::default() }, applied))
 }
 
 /// The files that would run, with what they are to be read as and their folder: those that the plan carries, or the image's.

@@ -36,6 +36,9 @@ pub struct Approval {
     /// Where it is written.
     #[serde(skip)]
     pub place: Place,
+    /// When it came, in words, where the repository's history tells.
+    #[serde(skip)]
+    pub came: Option<String>,
 }
 
 /// All entries of the file.
@@ -134,6 +137,7 @@ fn approval(table: &Table, sink: &Sink) -> Option<Approval> {
         reason: reason?.value,
         key: key.map(|key| key.value),
         place,
+        came: None,
     })
 }
 

@@ -21,6 +21,8 @@ pub fn guess(path: &str, text: &str, dialect: Dialect, metadata: Option<&str>) -
     let above = parts.len().checked_sub(3).map_or("", |at| parts[at]);
     let tool = if name == ops::FILE {
         Tool::Prisma8
+    } else if is_program(path) {
+        Tool::Program { printable: is_printable(text) }
     } else if name == "migration.sql" && above == "migrations" {
         Tool::Prisma
     } else if parent == "drizzle" || (name == "migration.sql" && above == "drizzle") || text.contains("--> statement-breakpoint")
@@ -52,7 +54,7 @@ pub fn guess(path: &str, text: &str, dialect: Dialect, metadata: Option<&str>) -
         Tool::Sqlx => !text.starts_with("-- no-transaction") && !none,
         Tool::Diesel => !metadata.is_some_and(|text| text.replace(' ', "").contains("run_in_transaction=false")),
         Tool::Drizzle | Tool::Prisma8 => true,
-        Tool::Sql | Tool::Unknown => !none,
+        Tool::Sql | Tool::Unknown | Tool::Printed | Tool::Program { .. } => !none,
     };
     Layout { tool, in_transaction }
 }
@@ -60,6 +62,40 @@ pub fn guess(path: &str, text: &str, dialect: Dialect, metadata: Option<&str>) -
 /// Whether a file of plain SQL runs in a transaction: unless a comment of its own line says that it cannot.
 pub fn in_transaction(text: &str) -> bool {
     marked(text, "landfall: no-transaction").is_none()
+}
+
+/// Languages in which the migrations of some tools are written.
+const LANGUAGES: [&str; 12] = ["py", "js", "cjs", "mjs", "ts", "cts", "mts", "rb", "php", "java", "kt", "go"];
+
+/// Whether a file is a program, by its name.
+pub fn is_program(path: &str) -> bool {
+    path.rsplit_once('.').is_some_and(|(_, extension)| LANGUAGES.contains(&extension.to_ascii_lowercase().as_str()))
+}
+
+/// Whether the tool of a program can print all SQL of it: Alembic and Django do, but not of what goes around them.
+pub fn is_printable(text: &str) -> bool {
+    const ASKS: [&str; 6] = ["get_bind", "get_context().connection", "is_offline_mode", "Session(", "create_engine", "psycopg"];
+    const RUNS: [&str; 3] = ["RunPython", "connection.cursor", "schema_editor"];
+    let alembic = text.contains("down_revision") && !ASKS.iter().any(|sign| text.contains(sign));
+    let django = text.contains("class Migration(") && !RUNS.iter().any(|sign| text.contains(sign));
+    alembic || django
+}
+
+/// Whether a program in a folder of migrations is one of them, by what it says.
+pub fn is_migration(path: &str, text: &str) -> bool {
+    let has = |signs: &[&str]| signs.iter().any(|sign| text.contains(sign));
+    let name = path.rsplit('/').next().unwrap_or(path);
+    if name.starts_with(['_', '.']) {
+        return false;
+    }
+    match name.rsplit_once('.').map(|(_, extension)| extension) {
+        Some("py") => has(&["down_revision", "class Migration("]),
+        Some("rb") => has(&["Migration[", "ActiveRecord::Migration"]),
+        Some("js" | "cjs" | "mjs" | "ts" | "cts" | "mts") => {
+            has(&["exports", "export "]) && text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "up")
+        }
+        _ => has(&["Migration"]),
+    }
 }
 
 /// Whether a file undoes a migration: those are not looked at.
@@ -79,6 +115,9 @@ pub fn well_known(path: &str) -> bool {
     let operations = *name == ops::FILE && folders.len().checked_sub(3).is_some_and(|at| folders[at] == "migrations");
     if operations && !folders.contains(&"node_modules") {
         return true;
+    }
+    if is_program(name) && !folders.iter().any(|folder| ["node_modules", "site-packages", "dist-packages"].contains(folder)) {
+        return matches!(parent, "migrations" | "versions" | "migrate" | "migration");
     }
     if !sql || is_down(path) || folders.contains(&"node_modules") {
         return false;
@@ -135,6 +174,11 @@ mod tests {
         let diesel = guess("migrations/1_a/up.sql", "", Dialect::Postgres, Some("run_in_transaction = false"));
         assert_eq!((diesel.tool, diesel.in_transaction), (Tool::Diesel, false));
         assert!(!guess("migrations/001_a.sql", "", Dialect::Mysql, None).in_transaction);
+        let program = |path, text| guess(path, text, Dialect::Postgres, None).tool;
+        assert_eq!(program("migrations/1_a.js", "exports.up = 1"), Tool::Program { printable: false });
+        assert_eq!(program("versions/1_a.py", "down_revision = None"), Tool::Program { printable: true });
+        assert_eq!(program("versions/1_a.py", "down_revision = None\nop.get_bind()"), Tool::Program { printable: false });
+        assert_eq!(program("a/migrations/1_a.py", "class Migration(m):\n m.RunPython(f)"), Tool::Program { printable: false });
     }
 
     #[test]
@@ -147,6 +191,8 @@ mod tests {
             "migrations/1/up.sql",
             "x/1_a.up.sql",
             "migrations/app/20240101T0000_a/ops.json",
+            "alembic/versions/1_a.py",
+            "db/migrate/1_a.rb",
         ] {
             assert!(well_known(path), "{path}");
         }
@@ -158,8 +204,13 @@ mod tests {
             "schema.sql",
             "node_modules/x/migrations/a.sql",
             "migrations/readme.md",
+            "x/site-packages/y/migrations/1.py",
         ] {
             assert!(!well_known(path), "{path}");
         }
+        assert!(is_migration("migrations/1.ts", "export async function up(knex: Knex) {}"));
+        assert!(is_migration("migrations/1.js", "module.exports = { up: async (q) => {}, down: async (q) => {} }"));
+        assert!(!is_migration("migrations/index.ts", "export const setup = backup;"));
+        assert!(!is_migration("migrations/__init__.py", "class Migration(x)"));
     }
 }

@@ -33,7 +33,7 @@ use sha2::{Digest as _, Sha256};
 pub(super) use approval::same_file;
 pub use approval::{Approval, Approvals, FILE_NAME as APPROVALS_FILE, Granted, Judged, Waiver, entry, gate};
 pub use finding::{Finding, Severity};
-pub use layout::{Layout, guess, in_transaction, is_down, well_known};
+pub use layout::{Layout, guess, in_transaction, is_down, is_migration, is_printable, is_program, well_known};
 pub use rules::{Rule, rule, rules};
 pub use script::obstacles;
 
@@ -72,6 +72,13 @@ pub enum Tool {
     Sql,
     /// Not known, or another one that hands files over as they are.
     Unknown,
+    /// What a tool prints of the SQL of its programs: to a server, not to a client.
+    Printed,
+    /// A program, which is no SQL at all.
+    Program {
+        /// Whether its tool can print all of its SQL: then a plan shows and judges that.
+        printable: bool,
+    },
 }
 
 /// A file to look at.
@@ -118,6 +125,12 @@ fn aside(sources: &[Source<'_>], together: bool) -> Vec<Finding> {
         }
     })
 }
+
+/// The rule for what is no SQL.
+pub const NOT_SQL: &str = "not-sql";
+
+/// What is to be said of a program before its tool was asked.
+const PRINTABLE: &str = "a program: `landfall plan` shows the SQL that its tool prints of it, and judges that";
 
 fn unjudged(source: &Source<'_>) -> Finding {
     let mut file = File::new(source);
@@ -220,6 +233,9 @@ impl<'f, 's> File<'f, 's> {
 
     fn check(&mut self, world: &mut World) {
         let source = self.source;
+        if let Tool::Program { printable } = source.tool {
+            return self.program(printable);
+        }
         self.characters();
         for (at, text) in units(source) {
             let tokens = lex::lex(text, at, source.dialect);
@@ -238,6 +254,14 @@ impl<'f, 's> File<'f, 's> {
                     self.report(rule.id, &span, &message);
                 }
             }
+        }
+    }
+
+    /// What a program does is seen where its tool prints it, if anywhere.
+    fn program(&mut self, printable: bool) {
+        self.report(NOT_SQL, &(0..0), if printable { PRINTABLE } else { "a program, of which no SQL is seen" });
+        if printable {
+            self.findings.iter_mut().for_each(|finding| finding.severity = Severity::Warning);
         }
     }
 

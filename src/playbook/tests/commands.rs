@@ -219,7 +219,7 @@ fn schemas_name_the_keys_that_readers_know() {
         let own: std::collections::BTreeSet<&str> =
             properties.keys().map(String::as_str).chain((!properties.contains_key("retry")).then_some("retry")).collect();
         // What cannot go with the mode is known only to be refused.
-        let refused = |key: &&str| !mode.is_empty() && ["apply", "success", "failure", "lock_timeout"].contains(key);
+        let refused = |key: &&str| !mode.is_empty() && ["apply", "preview", "success", "failure", "lock_timeout"].contains(key);
         let keys: std::collections::BTreeSet<&str> = keys.into_iter().filter(|key| !refused(key)).collect();
         assert_eq!(keys, own, "{name}");
         for (key, property) in properties.iter().filter(|(key, _)| *key != "kind") {

@@ -1,7 +1,7 @@
 //! What a plan shows of migrations: name, state and SQL of each that is not simply applied, and who vouches for it.
 
 use super::{Tone, label, markdown, paragraph, text};
-use crate::facts::{History, Migration, MigrationState as State};
+use crate::facts::{History, Migration, MigrationState as State, Preview};
 use crate::plan::{PlannedStep, Will};
 use crate::report::style::Paint;
 
@@ -19,7 +19,8 @@ pub(super) fn lines(step: &PlannedStep, paint: Paint) -> Vec<String> {
     if let Some(why) = &history.not_known {
         let said = paint.paint(Tone::Faint, format!("guarded by the tool's own word only: {}", label(why)));
         let pending = if let Will::Apply { names: pending } = &step.will { names(pending) } else { Vec::new() };
-        return pending.into_iter().chain([format!("       {said}")]).collect();
+        let printed = history.previews.iter().flat_map(|preview| printed(preview, paint));
+        return pending.into_iter().chain(printed).chain([format!("       {said}")]).collect();
     }
     let mut lines = Vec::new();
     for migration in open(history) {
@@ -30,9 +31,26 @@ pub(super) fn lines(step: &PlannedStep, paint: Paint) -> Vec<String> {
         };
         let said = paint.paint(if tone == Tone::Bad { tone } else { Tone::Faint }, said(migration));
         lines.push(format!("       {} {}  {said}", paint.paint(tone, mark), label(&migration.name)));
-        lines.extend(sql(migration).into_iter().map(|line| format!("           {}", paint.paint(Tone::Faint, line))));
+        let preview = history.previews.iter().find(|preview| preview.of.as_ref() == Some(&migration.name));
+        lines.extend(preview.into_iter().flat_map(|preview| printed(preview, paint)));
+        // Where its tool prints all of it, a program itself tells no more.
+        if preview.is_none_or(|preview| preview.lacks.is_some()) {
+            lines.extend(below(sql(migration), paint));
+        }
     }
+    lines.extend(history.previews.iter().filter(|preview| preview.of.is_none()).flat_map(|preview| printed(preview, paint)));
     lines
+}
+
+fn below(lines: Vec<String>, paint: Paint) -> impl Iterator<Item = String> {
+    lines.into_iter().map(move |line| format!("           {}", paint.paint(Tone::Faint, line)))
+}
+
+/// What a tool prints of programs.
+fn printed(preview: &Preview, paint: Paint) -> Vec<String> {
+    let lacks =
+        preview.lacks.iter().map(|why| format!("           {} {}", paint.paint(Tone::Warn, "not all of it:"), label(why)));
+    below(folded(&preview.sql, preview.cut), paint).chain(lacks).collect()
 }
 
 /// Below a step of a runbook.
@@ -69,10 +87,14 @@ fn said(migration: &Migration) -> String {
 
 fn sql(migration: &Migration) -> Vec<String> {
     let Some(whole) = migration.text.as_deref().filter(|_| migration.state != State::Edited) else { return Vec::new() };
+    folded(whole, migration.cut)
+}
+
+fn folded(whole: &str, cut: bool) -> Vec<String> {
     let shown = text(whole);
     let all: Vec<&str> = shown.lines().filter(|line| !line.trim().is_empty()).collect();
     let mut lines: Vec<String> = all.iter().take(LINES).map(ToString::to_string).collect();
-    match (all.len().saturating_sub(LINES), migration.cut) {
+    match (all.len().saturating_sub(LINES), cut) {
         (0, false) => {}
         (0, true) => lines.push("… and more than can be shown".to_owned()),
         (more, cut) => lines.push(format!("… {more} more lines{}", if cut { ", and more than can be shown" } else { "" })),

@@ -12,10 +12,10 @@ const SLOW: &str = "CREATE TABLE half (id int PRIMARY KEY); SELECT pg_sleep(600)
 const WHOLE: &str = "CREATE TABLE third (id int PRIMARY KEY)";
 
 /// A tool on a droplet, and the client's folder beside it.
-struct Bench<'d> {
+pub(super) struct Bench<'d> {
     tool: &'static Tool,
-    droplet: &'d Droplet,
-    project: Project,
+    pub(super) droplet: &'d Droplet,
+    pub(super) project: Project,
     image: String,
 }
 
@@ -82,7 +82,7 @@ pub(super) fn aside_and_dropped(tool: &'static Tool) {
 }
 
 impl<'d> Bench<'d> {
-    fn new(tool: &'static Tool, droplet: &'d Droplet, project: Project) -> Self {
+    pub(super) fn new(tool: &'static Tool, droplet: &'d Droplet, project: Project) -> Self {
         let files = r#"files = ["docker-compose.prod.yml"]"#;
         project.edit("landfall.toml", files, r#"files = ["docker-compose.prod.yml", "/tmp/it-tools/compose.yml"]"#);
         let name = tool.name;
@@ -115,7 +115,7 @@ impl<'d> Bench<'d> {
     }
 
     /// These are, and take the place of the image's.
-    fn put(&self, files: &Files) {
+    pub(super) fn put(&self, files: &Files) {
         let mut script = "rm -rf /tmp/it-tools/files\n".to_owned();
         for (path, text) in files {
             let path = format!("/tmp/it-tools/files/{path}");
@@ -139,7 +139,7 @@ impl<'d> Bench<'d> {
         self.droplet.sql(self.tool.count)
     }
 
-    fn there(&self, relation: &str) -> bool {
+    pub(super) fn there(&self, relation: &str) -> bool {
         !self.droplet.sql(&format!("SELECT to_regclass('{relation}')")).is_empty()
     }
 

@@ -4,6 +4,7 @@
 
 mod files;
 mod matrix;
+mod programs;
 
 use files::{Files, New};
 

@@ -126,18 +126,19 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::migration::lint::{Tool, check_each};
+    use crate::migration::lint::{Tool, check_each, guess, is_program};
 
     /// What is found in an example: one file, or several that begin with `-- file: NAME`.
     fn found(rule: &Rule, text: &str) -> BTreeSet<&'static str> {
         let dialect = if text.contains("-- mysql") { Dialect::Mysql } else { rule.dialects[0] };
-        let tool = if rule.id.starts_with("file-") { Tool::Sql } else { Tool::Unknown };
+        let usual = if rule.id.starts_with("file-") { Tool::Sql } else { Tool::Unknown };
+        let tool = |name: &str, text: &str| if is_program(name) { guess(name, text, dialect, None).tool } else { usual };
         let files: Vec<(&str, &str)> = match text.strip_prefix("-- file: ") {
             Some(rest) => rest.split("-- file: ").filter_map(|file| file.split_once('\n')).collect(),
             None => vec![("001_x.sql", text)],
         };
-        let sources: Vec<Source<'_>> =
-            files.iter().map(|(name, text)| Source { name, text, dialect, tool, in_transaction: true }).collect();
+        let source = |(name, text)| Source { name, text, dialect, tool: tool(name, text), in_transaction: true };
+        let sources: Vec<Source<'_>> = files.into_iter().map(source).collect();
         check_each(&sources).into_iter().map(|finding| finding.rule).collect()
     }
 

@@ -2,10 +2,10 @@
 
 use super::Check::{Each, Reading};
 use super::{BOTH, MYSQL, POSTGRES, Rule, called};
-use crate::migration::lint::Dialect;
 use crate::migration::lint::Severity::{Error, Warning};
 use crate::migration::lint::body::Within;
 use crate::migration::lint::op::{Action, Op};
+use crate::migration::lint::{Dialect, NOT_SQL};
 
 /// Whether a setting makes the server read strings or letters in another way.
 fn changes_reading(dialect: Dialect, name: &str, value: &str) -> bool {
@@ -33,7 +33,7 @@ fn changes_reading(dialect: Dialect, name: &str, value: &str) -> bool {
     }
 }
 
-pub(super) const RULES: [Rule; 9] = [
+pub(super) const RULES: [Rule; 10] = [
     Rule {
         id: "unparsed",
         severity: Error,
@@ -56,6 +56,19 @@ pub(super) const RULES: [Rule; 9] = [
             "-- mysql\nALTER TABLE a ENGINE=InnoDB;",
             "COPY a FROM stdin;\n1\tx; drop\n\\.\nSELECT 1;",
         ],
+    },
+    Rule {
+        id: NOT_SQL,
+        severity: Error,
+        dialects: BOTH,
+        why: "what it does to the database stands in no SQL that could be judged",
+        safe: "write it in SQL, where the tool takes that; or read it with care and approve this",
+        check: Reading,
+        bad: &[
+            "-- file: migrations/1_a.js\nexports.up = (knex) => knex.raw('DROP TABLE a');",
+            "-- file: migrations/versions/1_a.py\ndown_revision = None\ndef upgrade():\n    op.get_bind().execute(text('SELECT 1'))",
+        ],
+        good: &["-- file: migrations/1_a.sql\nSELECT 1;"],
     },
     Rule {
         id: "dynamic-sql",

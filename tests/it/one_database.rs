@@ -14,7 +14,7 @@ fn project(droplets: &Droplets, database: &str) -> Project {
     project.edit("landfall.toml", "service = \"postgres\"\n", database);
     let seed = format!(
         "[seeds.rows]\ncommand = [\"node\", \"--input-type=module\", \"--eval\", {SEED:?}]\n\
-         files = [\"prisma/seeds/configurations.seed.ts\"]\n\n[seeds.configurations]"
+         files = [\"package.json\"]\n\n[seeds.configurations]"
     );
     project.edit("landfall.toml", "[seeds.configurations]", &seed);
     project.playbook("seeds", "[[steps]]\nkind = \"seed\"\nname = \"seed\"\nseeds = [\"rows\"]\nper_host = true\n");

@@ -218,6 +218,7 @@ impl Plan {
             answer_within_ms: order.answer_within_ms,
             approve_within_ms: order.approve_within_ms,
             pull: resolved.pull.clone(),
+            pull_hints: resolved.pull_hints.clone(),
             steps: resolved.steps.iter().map(|step| step.step.clone()).collect(),
         })
     }

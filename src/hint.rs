@@ -121,7 +121,7 @@ const MYSQL: [Known; 12] = [
         "nobody answers there: is the service up, and the host its name in the network (`localhost` means a socket of the same container)?",
     ),
     (
-        r"Lost connection to (MySQL )?server|server has gone away",
+        r"Lost connection to (MySQL )?server|[Ss]erver has gone away",
         "the server ended the session, or a statement was larger than max_allowed_packet: look at its log before running this again",
     ),
     (r"running with the --(super-)?read-only option", "this is a replica, or was made read-only: connect to the primary"),

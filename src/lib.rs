@@ -94,6 +94,7 @@
 //! | [`event`] | what happens in a run |
 //! | [`record`] | the log's frames, and the events in them |
 //! | [`protocol`] | what client and host program say to each other |
+//! | [`hint`] | what usual failures mean |
 //! | [`host`] | the host program: serve, supervise, mask, lock, ledger, probe, judge |
 //! | [`source`] | TOML with places, and the list of what is wrong |
 //! | [`vault`] | the secrets of this machine, and where they come from |
@@ -152,6 +153,8 @@ pub mod event;
 pub mod record;
 
 pub mod protocol;
+
+pub mod hint;
 
 #[cfg(target_os = "linux")]
 pub mod host;

@@ -226,6 +226,7 @@ impl Plan {
             approve_within_ms: order.approve_within_ms,
             lock_wait_ms: order.lock_wait_ms,
             pull: resolved.pull.clone(),
+            pull_hints: resolved.pull_hints.clone(),
             steps: resolved.steps.iter().map(|step| step.step.clone()).collect(),
         })
     }

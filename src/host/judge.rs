@@ -6,6 +6,7 @@ use regex_lite::Regex;
 use crate::action::{Judge, Pattern, Signs, StatusReading};
 use crate::event::Stream;
 use crate::facts::Migrations;
+use crate::hint;
 use crate::protocol::Hint;
 
 /// The longest line that is judged; the rest of a longer one is not looked at.
@@ -61,10 +62,9 @@ pub(super) fn plain(bytes: &[u8]) -> String {
 }
 
 /// How much of the end of each stream is kept for hints: what a command complains of stands there.
-const TAIL: usize = 256 << 10;
+const TAIL: usize = 64 << 10;
 
-/// Watches a command's output for the patterns that decide about it, line by line, and keeps its end for hints. A command that nobody
-/// asks anything about costs nothing.
+/// Watches a command's output for the patterns that decide about it, line by line, and keeps its end for hints.
 #[derive(Debug, Default)]
 pub(super) struct Watcher {
     lines: Lines,
@@ -89,16 +89,14 @@ impl Watcher {
 
     /// Takes output as it comes.
     pub(super) fn push(&mut self, stream: Stream, bytes: &[u8]) {
-        let Self { lines, require, forbid, hints, tails } = self;
+        let Self { lines, require, forbid, tails, .. } = self;
         if !require.is_empty() || !forbid.is_empty() {
             lines.push(stream, bytes, |line| look(line, [require, forbid]));
         }
-        if !hints.is_empty() {
-            let tail = &mut tails[usize::from(stream == Stream::Stderr)];
-            tail.extend_from_slice(bytes);
-            if tail.len() > 2 * TAIL {
-                tail.drain(..tail.len() - TAIL);
-            }
+        let tail = &mut tails[usize::from(stream == Stream::Stderr)];
+        tail.extend_from_slice(bytes);
+        if tail.len() > 2 * TAIL {
+            tail.drain(..tail.len() - TAIL);
         }
     }
 
@@ -108,7 +106,7 @@ impl Watcher {
         lines.finish(|line| look(line, [require, forbid]));
     }
 
-    /// The end of what it complained of, where hints were asked for.
+    /// The end of what it complained of.
     pub(super) fn complaints(&self) -> String {
         plain(&self.tails[1])
     }
@@ -123,12 +121,7 @@ impl Watcher {
 
     /// The hints that fit.
     pub(super) fn hints(&self) -> Vec<&str> {
-        let tails: Vec<String> = self.tails.iter().map(|tail| plain(tail)).collect();
-        let fits = |hint: &&Hint| {
-            let lines = || tails.iter().flat_map(|tail| tail.split(['\n', '\r']));
-            Regex::new(&hint.regex).is_ok_and(|regex| lines().any(|line| regex.is_match(line)))
-        };
-        self.hints.iter().filter(fits).map(|hint| hint.text.as_str()).collect()
+        hint::fitting(&self.hints, &self.tails.each_ref().map(|tail| plain(tail)).join("\n"))
     }
 }
 

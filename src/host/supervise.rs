@@ -238,7 +238,7 @@ fn pull(stage: &mut Stage<'_>) -> Result<(), (u8, Status)> {
         retry: None,
         ledger: None,
         needs: Vec::new(),
-        hints: Vec::new(),
+        hints: stage.submission.pull_hints.clone(),
         actions: vec![Action::Pull { services }],
     };
     let outcome = play(stage, &step, 0);

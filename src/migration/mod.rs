@@ -11,7 +11,6 @@ mod flyway;
 pub mod forbidden;
 pub mod gate;
 mod golang;
-mod hints;
 mod kept;
 mod knex;
 pub mod lint;
@@ -163,9 +162,10 @@ impl Tool {
         }
     }
 
-    /// What its usual failures mean.
+    /// What its own usual failures mean.
     pub fn hints(&self) -> Vec<Hint> {
-        hints(self.hints).into_iter().chain(hints(&hints::COMMON)).collect()
+        let hint = |(regex, text): &(&str, &str)| Hint { regex: (*regex).to_owned(), text: (*text).to_owned() };
+        self.hints.iter().map(hint).collect()
     }
 }
 
@@ -180,11 +180,7 @@ fn own_printing(argv: Option<Vec<String>>, usual: Option<Printing>) -> Option<Pr
 #[cfg(all(test, target_os = "linux"))]
 mod recorded;
 
-fn hints(table: &[(&str, &str)]) -> Vec<Hint> {
-    table.iter().map(|(regex, text)| Hint { regex: (*regex).to_owned(), text: (*text).to_owned() }).collect()
-}
-
-/// What usual failures mean of commands that talk to a database: seeds and one-off commands.
-pub fn common_hints() -> Vec<Hint> {
+/// What the failures mean of commands that use the same client of the database: seeds and one-off commands.
+pub fn client_hints() -> Vec<Hint> {
     PRISMA.hints()
 }

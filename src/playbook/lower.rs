@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::action::Action;
 use crate::name::{HostName, StepName};
-use crate::protocol::{ComposeProject, Database, LedgerKey, Seen, StateDir, When};
+use crate::protocol::{ComposeProject, Database, Hint, LedgerKey, Seen, StateDir, When};
 use crate::secret::SecretSources;
 use crate::source::{Place, Placed, Reader, Scope, Sink};
 use crate::steps::{Body, Common, Cx, Kind, Lowered, Once};
@@ -27,6 +27,13 @@ pub(super) struct Draft {
     pub(super) lowered: Lowered,
     /// Whether this host goes through it.
     pub(super) applies: bool,
+}
+
+impl Draft {
+    /// What its known failures mean, by the playbook's own word first.
+    pub(super) fn hints(&self) -> Vec<Hint> {
+        self.common.hints.iter().chain(&self.lowered.hints).cloned().collect()
+    }
 }
 
 /// One host's view of a playbook.

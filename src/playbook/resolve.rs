@@ -8,7 +8,7 @@ use crate::action::Action;
 use crate::name::{HostName, SeedName, ServiceName, StepName};
 use crate::protocol::HostStep;
 use crate::source::{Place, Sink, nearest};
-use crate::steps::{Body, DriverWork, Once};
+use crate::steps::{Body, DriverWork, LocalCommand, Once};
 
 use super::inventory::{Host, Inventory};
 use super::lower::{self, Draft, HostView};
@@ -157,13 +157,14 @@ fn before(views: &[HostView]) -> Vec<LocalStep> {
         let (locals, _) = leading(&view.drafts);
         for draft in view.drafts[..locals].iter().filter(|draft| draft.applies) {
             let Body::Driver(DriverWork::Local(command)) = &draft.lowered.body else { continue };
-            match steps.iter_mut().find(|step| step.name == draft.name && step.command == *command) {
+            let command = LocalCommand { hints: draft.hints(), ..command.clone() };
+            match steps.iter_mut().find(|step| step.name == draft.name && step.command == command) {
                 Some(step) => step.hosts.push(view.name.clone()),
                 None => steps.push(LocalStep {
                     name: draft.name.clone(),
                     shown: draft.lowered.shown.clone(),
                     hosts: vec![view.name.clone()],
-                    command: command.clone(),
+                    command,
                     timeout_ms: draft.common.timeout_ms(draft.kind),
                 }),
             }
@@ -177,6 +178,7 @@ fn resolve_host(inventory: &Inventory, host: &Host, view: &HostView, views: &[Ho
     let applied = |drafts: &'_ [Draft]| -> Vec<usize> { (0..drafts.len()).filter(|at| drafts[*at].applies).collect() };
     let (mut pull, mut pull_shown): (Vec<ServiceName>, Vec<String>) = (Vec::new(), Vec::new());
     let leading_pulls = &view.drafts[locals..locals + pulls];
+    let pull_hints = applied(leading_pulls).into_iter().flat_map(|at| leading_pulls[at].hints()).collect();
     for at in applied(leading_pulls) {
         if let Body::Host(Action::Pull { services }) = &leading_pulls[at].lowered.body {
             let new: Vec<ServiceName> = services.iter().filter(|service| !pull.contains(service)).cloned().collect();
@@ -196,6 +198,7 @@ fn resolve_host(inventory: &Inventory, host: &Host, view: &HostView, views: &[Ho
         secrets: view.secrets.clone(),
         pull,
         pull_shown,
+        pull_hints,
         steps,
     }
 }
@@ -230,7 +233,9 @@ fn resolve_step(draft: &Draft, host: &HostName, views: &[HostView]) -> ResolvedS
             let retry = draft.common.retry.as_ref().map(|retry| retry.value);
             Work::Driver(DriverWork::Here(crate::steps::HereProbe { retry, ..probe.clone() }))
         }
-        (None, Body::Driver(work)) => Work::Driver(work.clone()),
+        (None, Body::Driver(DriverWork::Local(command))) => {
+            Work::Driver(DriverWork::Local(LocalCommand { hints: draft.hints(), ..command.clone() }))
+        }
     };
     let peer = matches!(work, Work::Peer { .. });
     let here = matches!(work, Work::Host) || (!peer && matches!(draft.lowered.body, Body::Sides(..)));
@@ -253,7 +258,7 @@ fn resolve_step(draft: &Draft, host: &HostName, views: &[HostView]) -> ResolvedS
         retry: draft.common.retry.as_ref().map(|retry| retry.value).filter(|_| here),
         ledger: draft.lowered.ledger.clone().filter(|_| here),
         needs: if peer { Vec::new() } else { needs.collect() },
-        hints: if here { draft.lowered.hints.clone() } else { Vec::new() },
+        hints: if here { draft.hints() } else { Vec::new() },
         actions: gate.into_iter().chain(actions).collect(),
     };
     ResolvedStep { step, effects: !draft.kind.check, work }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::action::Action;
 use crate::name::{GroupName, HostName, PlaybookName, ProjectName, ServiceName, StepName};
-use crate::protocol::{ComposeProject, Database, HostStep, Retention, StateDir};
+use crate::protocol::{ComposeProject, Database, Hint, HostStep, Retention, StateDir};
 use crate::secret::SecretSources;
 use crate::steps::{DriverWork, LocalCommand};
 
@@ -92,6 +92,8 @@ pub struct ResolvedHost {
     pub pull: Vec<ServiceName>,
     /// Their exact commands.
     pub pull_shown: Vec<String>,
+    /// What their known failures mean.
+    pub pull_hints: Vec<Hint>,
     /// In order, without the leading `local` and `pull` steps.
     pub steps: Vec<ResolvedStep>,
 }

@@ -60,6 +60,9 @@ pub struct Submission {
     /// Services whose images are pulled while preparing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pull: Vec<ServiceName>,
+    /// What known failures of that mean.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pull_hints: Vec<Hint>,
     /// In order.
     pub steps: Vec<HostStep>,
 }

@@ -7,7 +7,7 @@ use crate::facts::Refusal;
 use crate::name::HostName;
 use crate::playbook::Target;
 use crate::protocol::{Reply, Request};
-use crate::runtime::{Link, Login, OpenError, OpenFailure, Programs, Stream, Unopened};
+use crate::runtime::{Departure, Link, Login, OpenError, OpenFailure, Programs, Stream};
 use crate::ssh::{self, Connection, Operator, Sources};
 use crate::vault::Vault;
 
@@ -67,9 +67,15 @@ impl Reached {
         Ok(self.with(link))
     }
 
-    /// Opens the host program and asks it something in the same breath. Where that fails, the host may have taken the request.
-    pub async fn open_asking(self, reach: &Reach, first: &Request) -> Result<(Contact, Stream), OpenFailure> {
-        let asking = async |login| Link::open_asking(&self.connection, &reach.programs, &login, first).await;
+    /// Opens the host program and asks it something in the same breath. Where that fails, `departure` tells whether the host may have
+    /// taken the request.
+    pub async fn open_asking(
+        self,
+        reach: &Reach,
+        first: &Request,
+        departure: &Departure,
+    ) -> Result<(Contact, Stream), OpenFailure> {
+        let asking = async |login| Link::open_asking(&self.connection, &reach.programs, &login, first, departure).await;
         let (link, stream) = self.as_whom(reach, asking).await?;
         Ok((self.with(link), stream))
     }
@@ -85,14 +91,13 @@ impl Reached {
             return open(Login::User).await;
         }
         match open(Login::Sudo).await {
-            Err(OpenFailure::Program(Unopened { error: OpenError::PasswordWanted, .. })) => {}
+            Err(OpenFailure::Program(OpenError::PasswordWanted)) => {}
             opened => return opened,
         }
         let login = format!("{}@{}", self.user, self.address.strip_suffix(":22").unwrap_or(&self.address));
-        let unasked = Unopened { error: OpenError::PasswordWanted, may_have_begun: false };
-        let password = reach.operator.sudo_password(&login).await.ok_or(unasked)?;
+        let password = reach.operator.sudo_password(&login).await.ok_or(OpenError::PasswordWanted)?;
         let opened = open(Login::SudoWith(password)).await;
-        if matches!(opened, Err(OpenFailure::Program(Unopened { error: OpenError::PasswordWrong, .. }))) {
+        if matches!(opened, Err(OpenFailure::Program(OpenError::PasswordWrong))) {
             reach.operator.refuse_sudo_password(&login).await;
         }
         opened

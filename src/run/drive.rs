@@ -1,6 +1,7 @@
 //! The client's own work in a run: local commands, and looks from here, while the host waits at a barrier. Its events are shown at
 //! once and travel with the answer, so that the host's record has them too.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use tokio::sync::mpsc;
 use super::here;
 use crate::action::Script;
 use crate::event::{Body, Status, Stream};
+use crate::hint;
 use crate::playbook::{ClientValue, DriverWork, LocalCommand};
 use crate::protocol::Answer;
 use crate::vault::{Vault, replace_all};
@@ -24,6 +26,8 @@ const KEPT: usize = 256 << 10;
 const DRAIN: Duration = Duration::from_secs(2);
 /// A line longer than this is cut.
 const LINE: usize = 32 << 10;
+/// How much of the end of its output hints are looked for in.
+const SAID: usize = 64 << 10;
 
 /// Does it. What happens meanwhile goes to `tell`.
 pub(super) async fn perform(
@@ -121,19 +125,31 @@ async fn local(command: &LocalCommand, vault: &Arc<Vault>, tell: &mpsc::Unbounde
     };
     let group = Group(child.id().and_then(|id| i32::try_from(id).ok()));
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let printing =
-        async { tokio::join!(lines(stdout, Stream::Stdout, &secrets, tell), lines(stderr, Stream::Stderr, &secrets, tell)) };
-    tokio::pin!(printing);
-    let status = tokio::select! {
-        biased;
-        status = child.wait() => {
-            // Something it left behind may keep its output open for ever.
-            let _ = tokio::time::timeout(DRAIN, printing).await;
-            status
+    let said = RefCell::new(String::new());
+    let status = {
+        let printing = async {
+            tokio::join!(
+                lines(stdout, Stream::Stdout, &secrets, tell, &said),
+                lines(stderr, Stream::Stderr, &secrets, tell, &said)
+            )
+        };
+        tokio::pin!(printing);
+        tokio::select! {
+            biased;
+            status = child.wait() => {
+                // Something it left behind may keep its output open for ever.
+                let _ = tokio::time::timeout(DRAIN, printing).await;
+                status
+            }
+            _ = &mut printing => child.wait().await,
         }
-        _ = &mut printing => child.wait().await,
     };
     drop(group);
+    if !status.as_ref().is_ok_and(std::process::ExitStatus::success) {
+        for text in hint::fitting(&command.hints, &said.borrow()) {
+            let _ = tell.send(Body::Hint { text: text.to_owned() });
+        }
+    }
     match status.map(|status| status.code()) {
         Ok(Some(0)) => Answer { status: Status::Ok, exit_code: Some(0), detail: None, events: Vec::new() },
         Ok(Some(code)) => Answer { exit_code: Some(code), ..failed(format!("exit code {code}")) },
@@ -153,11 +169,22 @@ impl Drop for Group {
     }
 }
 
+/// Adds a line to the end of what was said; of what is long ago, nothing is kept.
+fn keep_end(said: &mut String, line: &str) {
+    said.push_str(line);
+    said.push('\n');
+    if said.len() > 2 * SAID {
+        let from = said.ceil_char_boundary(said.len() - SAID);
+        said.drain(..from);
+    }
+}
+
 async fn lines(
     pipe: Option<impl AsyncRead + Unpin>,
     stream: Stream,
     secrets: &[SecretString],
     tell: &mpsc::UnboundedSender<Body>,
+    said: &RefCell<String>,
 ) {
     let Some(pipe) = pipe else { return };
     let mut reader = BufReader::new(pipe);
@@ -166,7 +193,8 @@ async fn lines(
         let whole = line.strip_suffix(b"\n").unwrap_or(&line);
         // Before it is cut: half a secret would not be found.
         let text = replace_all(&String::from_utf8_lossy(whole), secrets);
-        let text = text.chars().take(LINE).collect();
+        let text: String = text.chars().take(LINE).collect();
+        keep_end(&mut said.borrow_mut(), &text);
         let _ = tell.send(Body::Output { stream, text, bytes: None, partial: false });
         line.clear();
     }

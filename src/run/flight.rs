@@ -15,13 +15,14 @@ use super::journal::{Entry, Journal};
 use super::outcome::{HostEnd, exit_code};
 use super::signals::{Signals, Wish};
 use super::stop::Stop;
-use super::{Desk, Ended, Feed, Finished, Options};
+use super::{Desk, Ended, Feed, Finished, NOTHING_DONE, Options};
 use crate::event::{Approved, Body, Event, Status};
 use crate::facts::{Facts, LockHolder};
 use crate::name::{HostName, RunId, StepName};
 use crate::plan::Plan;
 use crate::playbook::{ResolvedHost, ResolvedPlaybook};
 use crate::protocol::{Answer, When};
+use crate::runtime::Departure;
 
 /// News that may wait for the run before a host's reading waits for it.
 const NEWS: usize = 16;
@@ -30,6 +31,8 @@ const NEWS: usize = 16;
 #[expect(clippy::struct_excessive_bools, reason = "facts that do not hang together, each set by an event of its own")]
 struct Seat {
     wanted: mpsc::UnboundedSender<Wanted>,
+    /// The submission's way out of this machine.
+    departure: Departure,
     facts: Option<Facts>,
     /// It has taken its lock.
     locks: bool,
@@ -55,11 +58,11 @@ struct Seat {
 }
 
 impl Seat {
-    fn new(wanted: mpsc::UnboundedSender<Wanted>, let_go: bool) -> Self {
+    fn new(wanted: mpsc::UnboundedSender<Wanted>, departure: Departure, let_go: bool) -> Self {
         let (facts, locked, end) = (None, None, None);
         let (approved, begun, open) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
         let (locks, gone, failed, history, taken_over) = (false, false, false, false, false);
-        Self { wanted, facts, locks, locked, approved, let_go, gone, begun, failed, end, history, taken_over, open }
+        Self { wanted, departure, facts, locks, locked, approved, let_go, gone, begun, failed, end, history, taken_over, open }
     }
 }
 
@@ -177,8 +180,9 @@ impl<'a> Flight<'a> {
 
     fn seat(&mut self, part: Part, start: Start, let_go: bool) {
         let (wanted, orders) = mpsc::unbounded_channel();
-        self.seats.insert(part.host.clone(), Seat::new(wanted, let_go));
+        let host = part.host.clone();
         let run = HostRun::new(Arc::clone(&self.reach), part, self.tell_news.clone(), orders);
+        self.seats.insert(host, Seat::new(wanted, run.departure(), let_go));
         tokio::task::spawn_local(run.play(start));
     }
 
@@ -268,7 +272,7 @@ impl<'a> Flight<'a> {
     /// Ends a run that was not let go yet.
     pub(super) async fn interrupted(&mut self, feed: &mut Feed<'_>) -> Finished {
         let stop = if self.withdraw(feed).await {
-            Stop::new(130, "interrupted: nothing was done")
+            Stop::new(130, NOTHING_DONE)
         } else {
             Stop::new(6, "interrupted, and not everybody has confirmed that nothing was done")
         };
@@ -280,8 +284,12 @@ impl<'a> Flight<'a> {
         // A run that was found is somebody else's.
         let found: Vec<HostName> = self.seats.keys().filter(|host| self.is_found_on(host)).cloned().collect();
         self.seats.retain(|host, _| !found.contains(host));
-        for seat in self.seats.values().filter(|seat| seat.end.is_none()) {
-            let _ = seat.wanted.send(Wanted::Cancel { who: self.options.who.to_string() });
+        for seat in self.seats.values_mut().filter(|seat| seat.end.is_none()) {
+            if seat.departure.call_off() {
+                seat.end = Some(HostEnd::NotBegun);
+            } else {
+                let _ = seat.wanted.send(Wanted::Cancel { who: self.options.who.to_string() });
+            }
         }
         let all = async {
             while self.seats.values().any(|seat| seat.end.is_none()) {
@@ -393,6 +401,10 @@ impl<'a> Flight<'a> {
     }
 
     async fn wished(&mut self, wish: Wish, feed: &mut Feed<'_>) -> Option<Finished> {
+        // As long as no host may have the run, there is nothing to let go of, and nothing to stop.
+        if self.seats.values().all(|seat| seat.end.is_none() && seat.departure.call_off()) {
+            return Some(Finished::stopped(Stop::new(130, NOTHING_DONE)));
+        }
         let run = &self.entry.run;
         match wish {
             Wish::First if !self.options.cancel_on_term => {

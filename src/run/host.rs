@@ -17,7 +17,7 @@ use crate::name::{HostName, RunId, StepName};
 use crate::playbook::Target;
 use crate::protocol::{Answer, Reply, Request, RunState, StateDir};
 use crate::record::Reader;
-use crate::runtime::{Stream, StreamItem};
+use crate::runtime::{Departure, Stream, StreamItem};
 
 /// What is read from a host.
 #[derive(Debug, Clone)]
@@ -118,6 +118,8 @@ pub(super) struct HostRun {
     news: mpsc::Sender<(HostName, News)>,
     wanted: mpsc::UnboundedReceiver<Wanted>,
     unsaid: VecDeque<Wanted>,
+    /// The submission's way out: until it has left, the run can be called off.
+    departure: Departure,
     reader: Reader,
     /// The submission left this machine: whether it arrived is only known once the host says so.
     sent: bool,
@@ -162,7 +164,18 @@ impl HostRun {
     ) -> Self {
         let reader = Reader::new(part.run.clone(), part.host.clone());
         let accepted = matches!(part.source, Source::Run);
-        Self { reach, part, news, wanted, unsaid: VecDeque::new(), reader, sent: false, accepted, heard: false, history: None }
+        let departure = Departure::default();
+        if accepted {
+            // A run that is there is not called off by anybody who only asks for it.
+            let _ = departure.go();
+        }
+        let unsaid = VecDeque::new();
+        Self { reach, part, news, wanted, unsaid, departure, reader, sent: false, accepted, heard: false, history: None }
+    }
+
+    /// The submission's way out of this machine.
+    pub(super) fn departure(&self) -> Departure {
+        self.departure.clone()
     }
 
     /// Plays the part to its end.
@@ -205,13 +218,19 @@ impl HostRun {
     /// Asks for the record: over a contact that stands, or together with what makes it.
     async fn ask(&mut self, start: Start) -> Result<(Contact, Stream), Break> {
         let request = self.request();
+        // What may be there is not called off, whatever becomes of asking for it again.
+        let departure = if self.sent || self.accepted { Departure::default() } else { self.departure.clone() };
         let asked = match start {
-            Start::Open(contact) => match contact.link.stream(request) {
-                Ok(stream) => Ok((contact, stream)),
-                Err(error) => Err(Break::Lost(error.to_string())),
+            Start::Open(contact) => match departure.go().map(|()| contact.link.stream(request)) {
+                Ok(Ok(stream)) => Ok((contact, stream)),
+                Ok(Err(error)) => {
+                    departure.came_back();
+                    Err(Break::Lost(error.to_string()))
+                }
+                Err(called_off) => Err(Break::Ended(HostEnd::NotBegun, Some(Stop::new(130, called_off.to_string())))),
             },
-            Start::Reached(reached) => reached.open_asking(&self.reach, &request).await.map_err(|failure| {
-                let unknown = failure.may_have_begun();
+            Start::Reached(reached) => reached.open_asking(&self.reach, &request, &departure).await.map_err(|failure| {
+                let unknown = departure.has_gone();
                 self.sent |= unknown;
                 if failure.is_lost() && unknown {
                     return Break::Lost(failure.to_string());

@@ -45,6 +45,9 @@ use signals::Signals;
 /// the patience of the next one in line.
 const BLINK: Duration = Duration::from_secs(30);
 
+/// What is said of a run that ended before any host had it, or with everybody's word that it was not begun.
+const NOTHING_DONE: &str = "interrupted: nothing was done";
+
 /// How a run is to be run.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -357,7 +360,7 @@ impl Attempt<'_> {
     }
 
     async fn connect(&self, feed: &mut Feed<'_>, signals: &mut Signals) -> Result<Vec<Start>, Finished> {
-        let interrupted = || Finished::stopped(Stop::new(130, "interrupted: nothing was done"));
+        let interrupted = || Finished::stopped(Stop::new(130, NOTHING_DONE));
         // Of one host nothing has to be known before it is asked, unless sudo may have a question first.
         if let [host] = &self.playbook.hosts[..]
             && !host.target.sudo

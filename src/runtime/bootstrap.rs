@@ -9,6 +9,7 @@ use bytes::Bytes;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
+use super::departure::{CalledOff, Departure};
 use super::payload::{MissingTarget, Programs};
 use super::{ExecError, Host, PipeEvent, PipeReader, PipeWriter};
 use crate::protocol::GREETING;
@@ -69,6 +70,9 @@ pub enum OpenError {
     /// This machine has no randomness.
     #[error("no random number could be had: {0}")]
     Random(String),
+    /// Nobody wants any more what it was to be given.
+    #[error(transparent)]
+    CalledOff(#[from] CalledOff),
 }
 
 /// The last words of a host, where it had any.
@@ -107,7 +111,7 @@ impl OpenError {
                     .into()
             }
             Self::PasswordWrong => "run it again; sudo on the host tells in its log what it refused".into(),
-            Self::Lost(_) | Self::Random(_) => return None,
+            Self::Lost(_) | Self::Random(_) | Self::CalledOff(_) => return None,
         })
     }
 
@@ -115,6 +119,7 @@ impl OpenError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Exec(_) | Self::Lost(_) | Self::Silent(..) => 3,
+            Self::CalledOff(_) => 130,
             _ => 7,
         }
     }
@@ -157,29 +162,19 @@ pub struct Opened<R, W> {
     pub rest: Vec<u8>,
     /// True when it was not there before.
     pub uploaded: bool,
-    /// True when it has what it was to be given first.
-    pub given: bool,
-}
-
-/// Why the host program is not open, and whether it may have begun all the same and have what it was to be given first.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{error}")]
-pub struct Unopened {
-    /// Why.
-    pub error: OpenError,
-    /// Whether it may have begun.
-    pub may_have_begun: bool,
 }
 
 /// Opens the host program. What it is to be given `first` follows the command without waiting for the program to greet; it may be
-/// nothing. (OpenSSH's server takes input only once it has accepted the command: what is saved is the program's start.)
+/// nothing. (OpenSSH's server takes input only once it has accepted the command: what is saved is the program's start.) Whether the
+/// program has or may have it, `departure` tells, however this ends.
 pub async fn open<H: Host>(
     host: &H,
     programs: &Programs,
     login: &Login,
     first: &Bytes,
-) -> Result<Opened<H::Reader, H::Writer>, Unopened> {
-    open_below(host, programs, login, first, "/var").await
+    departure: &Departure,
+) -> Result<Opened<H::Reader, H::Writer>, OpenError> {
+    open_below(host, programs, login, first, departure, "/var").await
 }
 
 /// As [`open`], with another root for the folders that are not in a home.
@@ -188,30 +183,35 @@ pub(super) async fn open_below<H: Host>(
     programs: &Programs,
     login: &Login,
     first: &Bytes,
+    departure: &Departure,
     var: &str,
-) -> Result<Opened<H::Reader, H::Writer>, Unopened> {
-    let mut given = false;
-    attempt(host, programs, login, first, var, &mut given).await.map_err(|error| {
-        let open = matches!(error, OpenError::Lost(_) | OpenError::Silent(..) | OpenError::Noise(_));
-        Unopened { may_have_begun: given && open, error }
-    })
+) -> Result<Opened<H::Reader, H::Writer>, OpenError> {
+    let opened = attempt(host, programs, login, first, departure, var).await;
+    // Of what ended otherwise it is known that no program began.
+    let unknown = |error: &OpenError| matches!(error, OpenError::Lost(_) | OpenError::Silent(..) | OpenError::Noise(_));
+    if opened.as_ref().is_err_and(|error| !unknown(error)) {
+        departure.came_back();
+    }
+    opened
 }
 
-/// `given` tells whether a program that is there has or may get what comes first.
 async fn attempt<H: Host>(
     host: &H,
     programs: &Programs,
     login: &Login,
     first: &Bytes,
+    departure: &Departure,
     var: &str,
-    given: &mut bool,
 ) -> Result<Opened<H::Reader, H::Writer>, OpenError> {
     let nonce = nonce()?;
     // A sudo that asks takes its password from the same input.
     let first = if matches!(login, Login::SudoWith(_)) { &Bytes::new() } else { first };
     let (reader, mut writer) = host.exec(&command(programs, login, &nonce, first.len(), var)).await?;
-    *given = !first.is_empty();
-    let with = if *given { [format!("exit #{nonce}\n").as_bytes(), first].concat() } else { Vec::new() };
+    let mut with = Vec::new();
+    if !first.is_empty() {
+        departure.go()?;
+        with = [format!("exit #{nonce}\n").as_bytes(), first].concat();
+    }
     let mut ear = Ear::new(reader, nonce, matches!(login, Login::Sudo | Login::SudoWith(_)));
     let (mut uploaded, mut asked) = (false, false);
     let mut word = give(&mut ear, &mut writer, &Bytes::from(with)).await?;
@@ -226,11 +226,9 @@ async fn attempt<H: Host>(
                 let _ = writer.write(Bytes::copy_from_slice(line.as_bytes())).await;
                 ear.word().await?
             }
-            Word::Greeting => {
-                return Ok(Opened { rest: ear.rest(), reader: ear.reader, writer, uploaded, given: *given });
-            }
+            Word::Greeting => return Ok(Opened { rest: ear.rest(), reader: ear.reader, writer, uploaded }),
             Word::Absent { raw, machine } if !uploaded => {
-                *given = false;
+                departure.came_back();
                 let payload = programs.for_arch(&machine)?;
                 let bytes = if raw { payload.program() } else { Ok(payload.gz.to_vec()) };
                 let bytes = bytes.map_err(|error| OpenError::Upload(error.to_string()))?;

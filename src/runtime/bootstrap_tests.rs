@@ -69,11 +69,17 @@ impl Place {
     }
 
     async fn open_by(&self, shell: &[&str]) -> Result<Opened<Output, Input>, OpenError> {
-        self.open_giving(shell, &PING).await.map_err(|unopened| unopened.error)
+        self.open_giving(shell, &PING, &Departure::default()).await
     }
 
-    async fn open_giving(&self, shell: &[&str], first: &Bytes) -> Result<Opened<Output, Input>, Unopened> {
-        open_below(&self.host(shell), &self.programs, &Login::User, first, self.at("var").to_str().expect("path")).await
+    async fn open_giving(
+        &self,
+        shell: &[&str],
+        first: &Bytes,
+        departure: &Departure,
+    ) -> Result<Opened<Output, Input>, OpenError> {
+        let var = self.at("var");
+        open_below(&self.host(shell), &self.programs, &Login::User, first, departure, var.to_str().expect("path")).await
     }
 
     /// An interactive shell that starts with these words.
@@ -89,9 +95,15 @@ impl Place {
 
     /// Opens, speaks with the program, and returns where it stands and whether it was uploaded.
     async fn opens_by(&self, shell: &[&str]) -> (PathBuf, bool) {
-        let mut opened = self.open_by(shell).await.unwrap_or_else(|error| panic!("{shell:?}: {error}"));
-        assert_eq!(opened.given, !opened.uploaded, "what came with the command reaches a program that was there, and no other");
-        if !opened.given {
+        let departure = Departure::default();
+        let opened = self.open_giving(shell, &PING, &departure).await;
+        let mut opened = opened.unwrap_or_else(|error| panic!("{shell:?}: {error}"));
+        assert_eq!(
+            departure.has_gone(),
+            !opened.uploaded,
+            "what came with the command reaches a program that was there, and no other"
+        );
+        if !departure.has_gone() {
             opened.writer.write(PING).await.expect("writer");
         }
         drop(opened.writer);
@@ -144,8 +156,9 @@ async fn a_program_that_greets_early_gets_all_that_comes_with_the_command() {
     let place = Place::with(PROGRAM.replace("exec cat", "exec wc -c").as_bytes());
     place.open().await.expect("uploaded");
     let first = Bytes::from(vec![b'x'; 1 << 20]);
-    let opened = place.open_giving(&["sh"], &first).await.expect("open");
-    assert!(opened.given);
+    let departure = Departure::default();
+    let opened = place.open_giving(&["sh"], &first, &departure).await.expect("open");
+    assert!(departure.has_gone());
     drop(opened.writer);
     let (mut reader, mut said) = (opened.reader, opened.rest);
     while let PipeEvent::Out(bytes) = reader.next().await {
@@ -194,10 +207,11 @@ async fn another_shell_that_reads_what_comes_first_runs_nothing_of_it() {
     for (words, told) in [("exec bash", "did not start"), ("read -r line", "took away"), ("read -r line; read -r line", "")] {
         let shell = place.rc(words);
         let shell = shell.each_ref().map(String::as_str);
-        match tokio::time::timeout(Duration::from_secs(2), place.open_giving(&shell, &first)).await {
+        let departure = Departure::default();
+        match tokio::time::timeout(Duration::from_secs(2), place.open_giving(&shell, &first, &departure)).await {
             Ok(opened) => {
-                let unopened = opened.map(drop).expect_err(words);
-                assert!(unopened.to_string().contains(told) && !unopened.may_have_begun, "{words}: {unopened}");
+                let error = opened.map(drop).expect_err(words);
+                assert!(error.to_string().contains(told) && !departure.has_gone(), "{words}: {error}");
             }
             // All was taken away: it waits for more, and runs nothing.
             Err(_) => assert!(told.is_empty(), "{words}"),

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::bootstrap::{self, Login, OpenError, Opened, Said, Unopened};
+use super::bootstrap::{self, Login, OpenError, Opened, Said};
+use super::departure::Departure;
 use super::payload::Programs;
 use super::{Host, PipeEvent, PipeReader, PipeWriter};
 use crate::protocol::{ALIVE, CREDIT, Decoder, Kind, MAX_PAYLOAD, Message, Reply, Request, VERSION, encode};
@@ -125,23 +126,25 @@ enum Item {
 impl Link {
     /// Opens the host program and waits for its first words.
     pub async fn open<H: Host>(host: &H, programs: &Programs, login: &Login) -> Result<Self, OpenFailure> {
-        let opened = bootstrap::open(host, programs, login, &Bytes::new()).await?;
+        let opened = bootstrap::open(host, programs, login, &Bytes::new(), &Departure::default()).await?;
         Ok(Self::over(opened).await?)
     }
 
-    /// Opens the host program with a first request, which is under way before the program has said a word.
+    /// Opens the host program with a first request, which is under way before the program has said a word. Whether the program may
+    /// have it, `departure` tells, however this ends.
     pub async fn open_asking<H: Host>(
         host: &H,
         programs: &Programs,
         login: &Login,
         first: &Request,
+        departure: &Departure,
     ) -> Result<(Self, Stream), OpenFailure> {
         let frame = framed(Kind::Request, FIRST, &payload(first)?);
-        let opened = bootstrap::open(host, programs, login, &frame).await?;
-        let given = opened.given;
+        let opened = bootstrap::open(host, programs, login, &frame, departure).await?;
         let (link, begin) = Self::within(PATIENCE, opened).await?;
         let stream = Stream::of(&link.ends, &mut link.ends.state());
-        if !given {
+        if !departure.has_gone() {
+            departure.go().map_err(OpenError::from)?;
             let _ = link.ends.out.send(frame);
         }
         begin();
@@ -308,7 +311,7 @@ impl Drop for Stream {
 #[error(transparent)]
 pub enum OpenFailure {
     /// The program did not start.
-    Program(#[from] Unopened),
+    Program(#[from] OpenError),
     /// It started, and said nothing that could be understood.
     Link(#[from] LinkError),
 }
@@ -317,28 +320,20 @@ impl OpenFailure {
     /// What mends it, where that can be said.
     pub fn remedy(&self) -> Option<String> {
         match self {
-            Self::Program(unopened) => unopened.error.remedy(),
+            Self::Program(error) => error.remedy(),
             Self::Link(error) => error.remedy().map(str::to_owned),
-        }
-    }
-
-    /// Whether the program may have begun all the same, and taken a request that came with the command.
-    pub fn may_have_begun(&self) -> bool {
-        match self {
-            Self::Program(unopened) => unopened.may_have_begun,
-            Self::Link(error) => !matches!(error, LinkError::TooLong(_)),
         }
     }
 
     /// Whether it is the connection that went away.
     pub fn is_lost(&self) -> bool {
-        matches!(self, Self::Program(Unopened { error: OpenError::Lost(_), .. }) | Self::Link(LinkError::Lost(_)))
+        matches!(self, Self::Program(OpenError::Lost(_)) | Self::Link(LinkError::Lost(_)))
     }
 
     /// The exit code that goes with it.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Program(unopened) => unopened.error.exit_code(),
+            Self::Program(error) => error.exit_code(),
             Self::Link(LinkError::Lost(Lost::Connection(_))) => 3,
             Self::Link(_) => 7,
         }

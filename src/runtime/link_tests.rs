@@ -69,7 +69,7 @@ fn hello() -> Reply {
 fn pipe() -> (Opened<Reader, Writer>, Program) {
     let (out, reader) = mpsc::unbounded_channel();
     let (writer, asked) = mpsc::unbounded_channel();
-    let opened = Opened { reader: Reader(reader), writer: Writer(writer), rest: Vec::new(), uploaded: false, given: false };
+    let opened = Opened { reader: Reader(reader), writer: Writer(writer), rest: Vec::new(), uploaded: false };
     (opened, Program { out, asked, decoder: Decoder::default() })
 }
 
@@ -342,7 +342,10 @@ async fn a_first_request_is_answered_once_whether_it_came_with_the_command_or_af
     let host = Local::new(&["bash"], home.path());
     let programs = Programs::of(vec![Payload::new(std::env::consts::ARCH, text.as_bytes())]);
     for uploaded in [true, false] {
-        let (link, mut stream) = Link::open_asking(&host, &programs, &Login::User, &lock()).await.expect("link");
+        let departure = Departure::default();
+        let opened = Link::open_asking(&host, &programs, &Login::User, &lock(), &departure).await;
+        let (link, mut stream) = opened.expect("link");
+        assert!(departure.has_gone());
         assert_eq!(link.uploaded(), uploaded);
         assert_eq!(stream.next().await, Ok(StreamItem::Reply(Reply::Overtaken)));
         drop((link, stream));

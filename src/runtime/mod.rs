@@ -2,6 +2,7 @@
 //! made of is behind [`Host`], so that all of it can be tried against a local shell. Knows nothing of playbooks or reports.
 
 pub mod bootstrap;
+pub mod departure;
 pub mod link;
 #[cfg(test)]
 mod local;
@@ -12,7 +13,8 @@ use std::future::Future;
 
 use bytes::Bytes;
 
-pub use bootstrap::{Login, OpenError, Opened, Unopened};
+pub use bootstrap::{Login, OpenError, Opened};
+pub use departure::{CalledOff, Departure};
 pub use link::{Hello, Link, LinkError, Lost, OpenFailure, Stream, StreamItem};
 pub use payload::{MissingTarget, Payload, Programs};
 

@@ -10,7 +10,7 @@ mod tree;
 
 pub use diag::{Diag, Diags, Place, Placed, Sink};
 pub use literal::{looks_secret, refuse_literals};
-pub use reader::Reader;
+pub use reader::{REGEX_HELP, Reader};
 pub use scope::{Scope, is_var_name, mentions_var};
 pub use suggest::nearest;
 pub use tree::{Entry, Node, Table, parse};

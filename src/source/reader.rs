@@ -14,6 +14,10 @@ use super::scope::Scope;
 use super::suggest::nearest;
 use super::tree::{Entry, Node, Table};
 
+/// What is said of a regular expression that cannot be read.
+pub const REGEX_HELP: &str = "the syntax is that of the regex-lite crate: no look-around, no back-references, no \\p{…}; \
+                              in TOML write it in single quotes";
+
 /// Reads one table.
 #[derive(Debug)]
 pub struct Reader<'a> {
@@ -254,9 +258,7 @@ impl<'a> Reader<'a> {
         match Regex::new(&text.value) {
             Ok(_) => Some(text),
             Err(error) => {
-                let help = "the syntax is that of the regex-lite crate: no look-around, no back-references, no \\p{…}; \
-                            in TOML write it in single quotes";
-                self.error(&text.place, format!("`{key}` is not a regular expression: {error}"), help);
+                self.error(&text.place, format!("`{key}` is not a regular expression: {error}"), REGEX_HELP);
                 None
             }
         }

@@ -1,13 +1,15 @@
 //! What every step may say, whatever its kind.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use regex_lite::Regex;
 use schemars::JsonSchema;
 
 use crate::action::Retry;
 use crate::name::{ServiceName, StepName};
-use crate::protocol::When;
-use crate::source::{Placed, Reader};
+use crate::protocol::{Hint, When};
+use crate::source::{Placed, REGEX_HELP, Reader};
 
 use super::Kind;
 
@@ -39,6 +41,10 @@ pub struct Common {
     /// Only with a backup of the database that is no older than this: "24h". One that the run makes before counts.
     #[schemars(with = "Option<String>")]
     pub require_backup: Option<Placed<Duration>>,
+    /// What its known failures mean, by a line of its output: `{ 'a regular expression' = "what helps" }`. Said when it fails, before
+    /// what Landfall knows itself.
+    #[schemars(with = "Option<BTreeMap<String, String>>")]
+    pub hints: Vec<Hint>,
     /// Runs it even if the ledger knows that it succeeded before.
     #[schemars(with = "Option<bool>")]
     pub repeat: Option<Placed<bool>>,
@@ -107,6 +113,8 @@ impl Common {
             per_host: reader.flag("per_host"),
             needs: reader.names("needs"),
             require_backup: reader.duration("require_backup"),
+            // A check tells by itself what it found.
+            hints: if kind.check { Vec::new() } else { hints(reader) },
             repeat: reader.flag("repeat"),
             retry: if kind.check { retry(reader) } else { refuse_retry(reader) },
         };
@@ -162,6 +170,17 @@ fn once(reader: &Reader<'_>) -> Option<Placed<Once>> {
         }
     }
     None
+}
+
+fn hints(reader: &Reader<'_>) -> Vec<Hint> {
+    let mut hints = Vec::new();
+    for (regex, text) in reader.text_map("hints") {
+        match Regex::new(&regex.value) {
+            Ok(_) => hints.push(Hint { regex: regex.value, text: text.value }),
+            Err(error) => reader.error(&regex.place, format!("this is not a regular expression: {error}"), REGEX_HELP),
+        }
+    }
+    hints
 }
 
 fn refuse_retry(reader: &Reader<'_>) -> Option<Placed<Retry>> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 
 use crate::action::{Action, Judge, ServiceCommand};
-use crate::migration::common_hints;
+use crate::migration::client_hints;
 use crate::source::Reader;
 
 use super::values::{HostValueWords, Keys, on_host};
@@ -34,5 +34,5 @@ pub(super) fn read(reader: &Reader<'_>, cx: &Cx<'_>) -> Option<Vec<Lowered>> {
     let env = on_host(reader, "env", Keys::Env, cx);
     let service = service(reader, cx)?;
     let command = ServiceCommand { service: service.clone(), via, argv: argv?, env, judge: Judge::default() };
-    Some(vec![Lowered { hints: common_hints(), ..Lowered::host(Action::Service(command), Some(service), cx) }])
+    Some(vec![Lowered { hints: client_hints(), ..Lowered::host(Action::Service(command), Some(service), cx) }])
 }

@@ -55,6 +55,6 @@ pub(super) fn read(reader: &Reader<'_>, cx: &Cx<'_>) -> Option<Vec<Lowered>> {
     };
     let shown = dir.as_ref().map_or(line.clone(), |dir| format!("cd {} && {line}", quoted(&dir.value)));
     let dir = dir.map_or_else(|| cx.root.to_path_buf(), |dir| cx.root.join(dir.value));
-    let body = Body::Driver(DriverWork::Local(LocalCommand { run, dir, env }));
+    let body = Body::Driver(DriverWork::Local(LocalCommand { run, dir, env, hints: Vec::new() }));
     Some(vec![Lowered { suffix: None, shown, ledger: None, service: None, hints: Vec::new(), body }])
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 
 use crate::action::{self, Action};
-use crate::migration::{BY_FILES, CARRIED, Custom, Start, TOOLS, Tool, common_hints};
+use crate::migration::{BY_FILES, CARRIED, Custom, Start, TOOLS, Tool, client_hints};
 use crate::protocol::Hint;
 use crate::source::{Node, Reader};
 
@@ -132,7 +132,7 @@ pub(super) fn action(reader: &Reader<'_>, cx: &Cx<'_>, applies: bool) -> Option<
         None if tool_given => return None,
         None => Custom { status: status?, apply: apply?, preview, ..own },
     };
-    Some((custom.action(start(None, None, None)), common_hints()))
+    Some((custom.action(start(None, None, None)), client_hints()))
 }
 
 fn folder(reader: &Reader<'_>, tool: Option<&Tool>) -> Option<String> {

@@ -212,9 +212,7 @@ pub fn schema(generator: &mut SchemaGenerator) -> Schema {
             let mut schema = (kind.schema)(generator);
             let object = schema.ensure_object();
             let mut properties = common.get("properties").and_then(|own| own.as_object().cloned()).unwrap_or_default();
-            if !kind.check {
-                properties.remove("retry");
-            }
+            properties.remove(if kind.check { "hints" } else { "retry" });
             if let Some(own) = object.get("properties").and_then(|own| own.as_object()) {
                 properties.extend(own.clone());
             }

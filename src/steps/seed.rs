@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 
 use crate::action::{Action, Judge, Pattern, ServiceCommand};
 use crate::command::shell_line;
-use crate::migration::common_hints;
+use crate::migration::client_hints;
 use crate::name::{SeedName, ServiceName};
 use crate::protocol::LedgerKey;
 use crate::source::{Placed, Reader, Scope, nearest};
@@ -94,7 +94,7 @@ pub(super) fn read(reader: &Reader<'_>, cx: &Cx<'_>) -> Option<Vec<Lowered>> {
         Some(Lowered {
             suffix: Some(name.value.to_string()),
             ledger: Some(ledger),
-            hints: common_hints(),
+            hints: client_hints(),
             ..Lowered::host(action, Some(service), cx)
         })
     };

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::action::{HttpProbe, Retry, Script, TcpProbe, Watch};
+use crate::protocol::Hint;
 
 /// What the client does for a step, while the host waits at a barrier.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -27,6 +28,9 @@ pub struct LocalCommand {
     pub dir: PathBuf,
     /// Added to the client's own environment.
     pub env: BTreeMap<String, ClientValue>,
+    /// What its known failures mean.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<Hint>,
 }
 
 /// A look from the client's machine.

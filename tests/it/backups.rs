@@ -93,6 +93,30 @@ fn a_backup_that_cannot_come_back_leaves_the_database_and_its_services_as_they_a
 }
 
 #[test]
+fn a_restore_counts_the_backup_that_its_own_run_takes_before_it() {
+    let droplets = droplet();
+    let droplet = &droplets[0];
+    let project = Project::on(&droplets);
+    released(&project);
+    droplet.sh("rm -rf /var/lib/landfall/etally/backups");
+    let before = rows(droplet);
+    let run = |steps: &[&str]| {
+        project.playbook("both", &steps.concat());
+        project.landfall(&["run", "both", "--yes", "--confirm-restore", "etally"])
+    };
+    let encrypted = &format!("{BACKUP}encrypt_to = \"age1qqqq\"\n");
+    let failed = &format!("{BACKUP}when = \"failure\"\n");
+    run(&[RESTORE, BACKUP]).expect(7, &["there is no backup"]);
+    run(&[failed, RESTORE]).expect(7, &["there is no backup"]);
+    run(&[BACKUP, RESTORE, "from = \"etally-old.dump\"\n"]).expect(7, &["there is no backup", "etally-old.dump"]);
+    run(&[encrypted, RESTORE]).expect(7, &["the backup that the step before takes is encrypted"]);
+    assert_eq!(rows(droplet), before);
+    run(&[BACKUP, RESTORE]).expect(0, &["restored", "etally_before_"]);
+    assert_eq!(rows(droplet), before);
+    forget(droplet);
+}
+
+#[test]
 fn a_gate_asks_for_a_backup_that_is_young_enough() {
     let droplets = droplet();
     let droplet = &droplets[0];

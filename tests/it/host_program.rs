@@ -147,6 +147,7 @@ impl Droplet {
             approve_within_ms: 0,
             lock_wait_ms: 0,
             pull: vec![],
+            pull_hints: vec![],
             retention: Retention::default(),
             steps,
         }

@@ -57,6 +57,18 @@ fn the_operations_of_prisma_8_are_sql_too() {
 }
 
 #[test]
+fn a_path_that_names_a_server_says_whose_sql_it_is() {
+    let project = Project::empty();
+    project.write("migrations/mysql/2026-01-01-000000_a/up.sql", "ALTER TABLE `a` DROP COLUMN `b`;");
+    project.write("db/1_a.mariadb.up.sql", "ALTER TABLE `a` MODIFY `b` TEXT;");
+    project.write("db/1_a.postgres.up.sql", "ALTER TABLE \"a\" DROP COLUMN \"b\";");
+    project.write("db/2_mysql.up.sql", "SELECT 1;");
+    let found = findings(&project, &["."]);
+    assert!(found.iter().all(|(_, rule)| rule != "unparsed"), "{found:?}");
+    project.landfall(&["lint", "."]).expect(7, &["1 file read as PostgreSQL, for nothing says otherwise"]);
+}
+
+#[test]
 fn how_it_ends() {
     let project = Project::empty();
     project.landfall(&["lint"]).expect(2, &["no migrations were found", "landfall lint db/migrations"]);
@@ -78,7 +90,10 @@ fn how_it_ends() {
     project.landfall(&["lint", "a.sql", "--approve", "drop-tabel@a.sql"]).expect(2, &["did you mean `drop-table`?"]);
     project.landfall(&["lint", "b.sql"]).expect(2, &["b.sql cannot be read"]);
     std::fs::write(project.path("c.sql"), b"DROP TABLE a; -- \xff").unwrap();
-    project.landfall(&["lint", "c.sql"]).expect(2, &["not UTF-8"]);
+    project.landfall(&["lint", "c.sql"]).expect(7, &["drop-table", "unparsed", "no UTF-8"]);
+    let wide: Vec<u8> = "\u{feff}DROP TABLE a;\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    std::fs::write(project.path("d.sql"), wide).unwrap();
+    project.landfall(&["lint", "d.sql"]).expect(7, &["drop-table", "unparsed", "no UTF-8"]);
     project.landfall(&["lint", "--rules"]).expect(0, &["drop-table (error)", "convert-charset (error, MySQL)"]);
 }
 

@@ -15,6 +15,8 @@ struct State {
     silent: bool,
     /// So many more bytes go up to the host; then everything is cut.
     allowance: Option<u64>,
+    /// With that many bytes up in all, it falls silent.
+    silent_from: Option<u64>,
     /// Bytes that went up.
     up: u64,
     /// Both ends of each connection that stands.
@@ -85,6 +87,16 @@ impl Proxy {
         self.wire.state.lock().unwrap().up
     }
 
+    /// Falls silent once so many more bytes went to the host.
+    pub(crate) fn silent_after(&self, bytes: u64) {
+        self.change(|state| state.silent_from = Some(state.up + bytes));
+    }
+
+    /// Whether it is silent.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.wire.state.lock().unwrap().silent
+    }
+
     /// Each way takes so long from now on.
     pub(crate) fn delay(&self, delay: Duration) {
         self.change(|state| state.delay = delay);
@@ -149,6 +161,9 @@ impl Wire {
                     state.allowance = (!last).then(|| allowance - length as u64);
                 }
                 state.up += length as u64;
+                if state.silent_from.is_some_and(|from| state.up >= from) {
+                    (state.silent, state.silent_from) = (true, None);
+                }
             }
             drop(state);
             let _ = send.send((due, buffer[..length].to_vec()));

@@ -4,6 +4,7 @@ use rustix::process::Signal;
 
 use crate::droplet::{Droplet, droplet, droplets, eventually};
 use crate::project::Project;
+use crate::proxy::Proxy;
 
 const STUBBORN: &str = "trap '' TERM INT; echo begun; while :; do sleep 1; done";
 
@@ -141,4 +142,52 @@ fn sigterm_lets_go_or_cancels_as_told() {
     client.signal(Signal::TERM);
     client.finish().expect(6, &["goes on without you"]);
     project.landfall(&["cancel", "--yes"]).expect(0, &[]);
+}
+
+const MARK: &str = "[[steps]]\nkind = \"shell\"\nname = \"mark\"\ncommand = \"touch /tmp/it-ended\"\n";
+
+#[test]
+fn ctrl_c_during_the_upload_says_that_nothing_was_done() {
+    let droplets = droplet();
+    let droplet = &droplets[0];
+    // One that goes by itself, one that does not wait for a second word, and one that waits for its plan to be looked at.
+    for args in [&["run", "mark", "--yes"][..], &["run", "mark", "--yes", "--cancel-on-term"], &["run", "release", "--yes"]] {
+        droplet.sh("rm -rf ~/.cache/landfall");
+        let project = Project::on(&droplets);
+        project.playbook("mark", MARK);
+        let proxy = Proxy::before(droplet);
+        project.through(droplet, &proxy);
+        // Far beyond a login, and far below the program's size: nothing of the run has left this machine by then.
+        proxy.silent_after(200_000);
+        let client = project.start(args);
+        eventually("the upload is under way", || proxy.is_silent());
+        client.signal(Signal::INT);
+        let out = client.finish();
+        out.expect(130, &["interrupted: nothing was done"]);
+        assert!(!out.said().contains("goes on"), "{}", out.said());
+    }
+    let project = Project::on(&droplets);
+    assert_eq!(project.landfall(&["runs", "--output", "json"]).stdout, "");
+    project.playbook("mark", MARK);
+    project.landfall(&["run", "mark", "--yes"]).expect(0, &[]);
+    droplet.sh("test -e /tmp/it-ended");
+}
+
+#[test]
+fn ctrl_c_says_no_such_thing_once_the_run_may_have_left() {
+    let droplets = droplet();
+    let project = Project::on(&droplets);
+    project.playbook("mark", MARK);
+    let proxy = Proxy::before(&droplets[0]);
+    project.through(&droplets[0], &proxy);
+    let run = || drop(project.landfall(&["run", "mark", "--yes"]).expect(0, &[]));
+    run();
+    let before = proxy.up();
+    run();
+    // What one such run sends is known by now; the last of it does not arrive.
+    proxy.silent_after(proxy.up() - before - 600);
+    let client = project.start(&["run", "mark", "--yes"]);
+    eventually("it has left", || proxy.is_silent());
+    client.signal(Signal::INT);
+    client.finish().expect(6, &["goes on without you"]);
 }

@@ -131,19 +131,42 @@ fn read(root: &Path, path: &Path, dialect: Option<Dialect>) -> Result<File, Fail
     }
     let bytes = std::fs::read(&full).map_err(unread)?;
     let sha256 = digest(&bytes);
-    let text = String::from_utf8(bytes).map_err(|_| {
-        Failure::usage(format!("{} is not UTF-8: what it says cannot be judged", path.display()))
-            .remedy("write it as UTF-8, without NUL bytes")
-    })?;
-    let slashes = slashed(&full);
-    let text = if ops::is_ops(&slashes) { ops::sql(text.as_bytes()) } else { text };
-    let told = dialect.or_else(|| beside(&full)).or_else(|| ops::is_ops(&slashes).then_some(Dialect::Postgres));
+    let name = full.strip_prefix(root).map_or_else(|_| path.display().to_string(), slashed);
+    let operations = ops::is_ops(&name);
+    let text = decoded(bytes);
+    let text = if operations { ops::sql(text.as_bytes()) } else { text };
+    let told = dialect.or_else(|| beside(&full)).or_else(|| operations.then_some(Dialect::Postgres)).or_else(|| named(&name));
     let dialect = told.unwrap_or(Dialect::Postgres);
     let metadata = full.parent().and_then(|folder| std::fs::read_to_string(folder.join("metadata.toml")).ok());
-    let layout = guess(&slashes, &text, dialect, metadata.as_deref());
-    let name = full.strip_prefix(root).map_or_else(|_| path.display().to_string(), slashed);
+    let layout = guess(&slashed(&full), &text, dialect, metadata.as_deref());
     let program = matches!(layout.tool, Tool::Program { .. });
     Ok(File { name, text, sha256, dialect, layout, guessed: told.is_none() && !program })
+}
+
+/// A file's text as far as it can be read. What is no UTF-8 holds a replacement character, which is a finding.
+fn decoded(bytes: Vec<u8>) -> String {
+    let wide = |order: fn([u8; 2]) -> u16| {
+        let units = bytes[2..].chunks_exact(2).map(|pair| order([pair[0], pair[1]]));
+        let text = char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER));
+        std::iter::once(char::REPLACEMENT_CHARACTER).chain(text).collect()
+    };
+    match bytes.as_slice() {
+        [0xff, 0xfe, ..] => wide(u16::from_le_bytes),
+        [0xfe, 0xff, ..] => wide(u16::from_be_bytes),
+        _ => String::from_utf8(bytes).unwrap_or_else(|odd| String::from_utf8_lossy(odd.as_bytes()).into_owned()),
+    }
+}
+
+/// The dialect that a path names: by a folder, or between the dots of the file's name.
+fn named(path: &str) -> Option<Dialect> {
+    let (folders, file) = path.rsplit_once('/').unwrap_or(("", path));
+    let words: Vec<String> = folders.split('/').chain(file.split('.').skip(1)).map(str::to_lowercase).collect();
+    let has = |names: &[&str]| words.iter().any(|word| names.contains(&word.as_str()));
+    match (has(&["mysql", "mariadb"]), has(&["postgres", "postgresql", "pg"])) {
+        (true, false) => Some(Dialect::Mysql),
+        (false, true) => Some(Dialect::Postgres),
+        _ => None,
+    }
 }
 
 /// The dialect that Prisma's or Drizzle's own files say.

@@ -14,7 +14,7 @@ use super::super::state::State;
 use crate::action::{self, Action};
 use crate::event::{Body, Stream};
 use crate::facts::{DatabaseFacts, Refusal, size};
-use crate::protocol::{Database, Engine, HostStep, Submission};
+use crate::protocol::{Database, Engine, HostStep, Submission, When};
 
 /// Room that is left on the disk whatever the database's size.
 const SPARE: u64 = 64 << 20;
@@ -219,9 +219,10 @@ pub(crate) fn unfit(submission: &Submission, state: Option<&State>, access: Opti
     let (Some(database), Some(state)) = (&submission.database, state) else { return Vec::new() };
     let mask = |text: String| super::super::guard::mask_text(&secrets.needles, &text);
     let backups = Backups::look(state, database);
-    let mut coming = false;
+    // What the run takes itself before it comes to a step.
+    let mut coming = None;
     let mut refusals = Vec::new();
-    for action in submission.steps.iter().flat_map(|step| &step.actions) {
+    for (step, action) in submission.steps.iter().flat_map(|step| step.actions.iter().map(move |action| (step, action))) {
         let needs = matches!(action, Action::Backup(_) | Action::Restore(_) | Action::RequireBackup { .. });
         let Some(access) = access.filter(|_| needs) else {
             if needs {
@@ -232,17 +233,19 @@ pub(crate) fn unfit(submission: &Submission, state: Option<&State>, access: Opti
         };
         match action {
             Action::Backup(backup) => {
-                coming = true;
+                if matches!(step.when, When::Success | When::Always) {
+                    coming = Some(backup);
+                }
                 if backup.encrypt_to.is_some() && is_missing("age") {
                     refusals.push(Refusal::unfit("age, which encrypts backups, is not on the host", "apt-get install age"));
                 }
             }
-            Action::RequireBackup { within_s } if !coming => {
+            Action::RequireBackup { within_s } if coming.is_none() => {
                 let why = backups.too_old(&access.facts, Duration::from_secs(*within_s));
                 refusals.extend(why.map(|why| Refusal::unfit(mask(why), "put a `backup` step before it, or run one first")));
             }
             Action::Restore(restore) => {
-                let unfit = super::restore::chosen(&backups, access, restore).err();
+                let unfit = super::restore::unfit(&backups, access, restore, coming);
                 refusals.extend(unfit.map(|(why, remedy)| Refusal::unfit(mask(why), remedy)));
             }
             _ => {}

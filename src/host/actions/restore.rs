@@ -13,7 +13,7 @@ use super::super::judge::Watcher;
 use super::super::process::Spawn;
 use super::super::stage::{Outcome, Stage};
 use super::backup;
-use crate::action::{Judge, Restore};
+use crate::action::{self, Judge, Restore};
 use crate::event::{Body, Status};
 use crate::name::{RunId, ServiceName};
 use crate::protocol::{Engine, HostStep};
@@ -67,15 +67,22 @@ fn prepared(stage: &Stage<'_>, restore: &Restore) -> Result<(Arc<Access>, Backup
     Ok((access, backups, from))
 }
 
+/// Why no backup can be brought back, and what mends it. `coming` is one that the run takes itself before this step: the newest by
+/// then.
+pub(super) fn unfit(
+    backups: &Backups,
+    access: &Access,
+    restore: &Restore,
+    coming: Option<&action::Backup>,
+) -> Option<(String, &'static str)> {
+    let Some(coming) = coming.filter(|_| restore.from.is_none()) else { return chosen(backups, access, restore).err() };
+    let encrypted = || coming.encrypt_to.as_ref().map(|_| encrypted("the backup that the step before takes"));
+    meant(access, restore).err().or_else(encrypted)
+}
+
 /// The backup that is brought back; or why none can be, and what mends it.
-pub(super) fn chosen(backups: &Backups, access: &Access, restore: &Restore) -> Result<Backup, (String, &'static str)> {
-    let name = &access.facts.name;
-    if *name != restore.database {
-        return Err((
-            format!("the step restores database {:?}, and the one of [database] is {name:?}", restore.database),
-            "correct the one or the other: nothing else is touched",
-        ));
-    }
+fn chosen(backups: &Backups, access: &Access, restore: &Restore) -> Result<Backup, (String, &'static str)> {
+    meant(access, restore)?;
     let found = match &restore.from {
         Some(file) => backups.all().into_iter().find(|backup| backup.file == *file),
         None => backups.newest(&access.facts),
@@ -85,15 +92,31 @@ pub(super) fn chosen(backups: &Backups, access: &Access, restore: &Restore) -> R
         return Err((format!("there is no backup {}", path.display()), "look at the folder's files; `from` names one of them"));
     };
     if from.encrypted {
-        return Err((
-            format!("{} is encrypted, and its private key is not on this host", from.file),
-            "decrypt it with age where the key is, and restore the file by hand",
-        ));
+        return Err(encrypted(&from.file));
     }
     if from.engine != access.engine() {
         return Err((format!("{} is a backup of {}", from.file, from.server), "choose a backup of this kind of server"));
     }
     Ok(from)
+}
+
+/// Whether the step names the database that is there.
+fn meant(access: &Access, restore: &Restore) -> Result<(), (String, &'static str)> {
+    let name = &access.facts.name;
+    if *name == restore.database {
+        return Ok(());
+    }
+    Err((
+        format!("the step restores database {:?}, and the one of [database] is {name:?}", restore.database),
+        "correct the one or the other: nothing else is touched",
+    ))
+}
+
+fn encrypted(what: &str) -> (String, &'static str) {
+    (
+        format!("{what} is encrypted, and its private key is not on this host"),
+        "decrypt it with age where the key is, and restore the file by hand",
+    )
 }
 
 /// The services that run, but the database's own.
@@ -112,7 +135,13 @@ fn stop(stage: &mut Stage<'_>, step: &HostStep, services: &[ServiceName]) -> Out
         Err(error) => Outcome::failed(format!("the services could not be stopped: {error}")),
         Ok(ended) => match ended.stopped {
             Some(stopped) => stage.stopped(stopped, &ended.left, step).ended(&ended),
-            None => super::verdict(&ended, &judge, &watcher),
+            None => {
+                let outcome = super::verdict(&ended, &judge, &watcher);
+                if outcome.status != Status::Ok {
+                    super::hint(stage, step, &watcher);
+                }
+                outcome
+            }
         },
     }
 }

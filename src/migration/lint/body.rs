@@ -7,13 +7,16 @@ use super::Dialect;
 use super::columns::{outside, span_of};
 use super::lex::lex;
 use super::op::Op;
-use super::read::{WINDOW, inside, read, statement};
+use super::read::{OBJECTS, WINDOW, inside, read, statement};
 use super::token::{Cursor, Kind, Token};
 
 /// How deep strings in strings are followed.
 const DEEPEST: usize = 6;
 /// More deeds than that in one statement's bodies are not told one by one; what is told refuses it already.
 const MOST: usize = 4_000;
+
+/// More statements than that are not looked for in one that cannot be read.
+const MOST_TORN: usize = 1_000;
 
 /// Where something is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub(super) enum Within {
     Do,
     /// In a body that runs when somebody calls it.
     Routine,
+    /// Somewhere in what could not be read: a statement of its own, perhaps.
+    Torn,
 }
 
 /// Something that is done, and where it is written.
@@ -66,6 +71,43 @@ pub(super) fn deeds(tokens: &[Token<'_>], dialect: Dialect) -> Vec<Deed> {
     out
 }
 
+/// What a statement may hold that cannot be read: a semicolon that is missing, or a word that does not belong there, hides none of what
+/// stands behind it.
+pub(super) fn torn(tokens: &[Token<'_>], known: &[Deed], dialect: Dialect) -> Vec<Deed> {
+    let begins: Vec<usize> = (1..tokens.len()).filter(|at| begins(tokens, *at)).collect();
+    let ends = begins.iter().skip(1).copied().chain([tokens.len()]);
+    let mut found = Vec::new();
+    for (from, to) in begins.iter().copied().zip(ends).take(MOST_TORN) {
+        found.extend(deeds(&tokens[from..to], dialect));
+    }
+    let same = |deed: &Deed, other: &Deed| {
+        deed.span.start == other.span.start && std::mem::discriminant(&deed.op) == std::mem::discriminant(&other.op)
+    };
+    found.retain(|deed| !matches!(deed.op, Op::Other { .. }) && !known.iter().any(|other| same(deed, other)));
+    for deed in found.iter_mut().filter(|deed| deed.within == Within::Statement) {
+        deed.within = Within::Torn;
+    }
+    found
+}
+
+/// Whether a statement may begin at this word, whatever stands before it.
+fn begins(tokens: &[Token<'_>], at: usize) -> bool {
+    let next = tokens.get(at + 1);
+    let token = &tokens[at];
+    if token.is_any(&["ALTER", "RENAME"]) {
+        return next.is_some_and(|next| next.is_any(&OBJECTS));
+    }
+    if token.is("CREATE") {
+        let more = ["OR", "UNIQUE", "FULLTEXT", "SPATIAL", "TEMP", "UNLOGGED", "GLOBAL", "LOCAL", "DEFINER", "CONSTRAINT"];
+        return next.is_some_and(|next| next.is_any(&OBJECTS) || next.is_any(&more));
+    }
+    if token.is("DO") {
+        return next.is_some_and(|next| next.kind == Kind::Text || next.is("LANGUAGE"));
+    }
+    let tables = ["TABLE", "TABLES", "INDEX", "SCHEMA", "DATABASE", "SYSTEM", "MATERIALIZED", "FULL"];
+    token.is_any(&["REINDEX", "REFRESH", "VACUUM", "LOCK", "OPTIMIZE"]) && next.is_some_and(|next| next.is_any(&tables))
+}
+
 struct Look {
     dialect: Dialect,
     within: Within,
@@ -98,7 +140,8 @@ impl Look {
         for at in 0..tokens.len() {
             let before = at.checked_sub(1).map(|at| &tokens[at]);
             let after = |words: &[&str]| before.is_some_and(|token| token.is_any(words));
-            let several = before.is_some_and(|token| token.kind == Kind::Text);
+            let language = |at: usize| at.checked_sub(1).is_some_and(|at| tokens[at].is("LANGUAGE"));
+            let several = at > 0 && before.is_some_and(|token| token.kind == Kind::Text) && !language(at - 1);
             let body = after(&["AS", "DO"]) || several || (anywhere && !after(&["LANGUAGE"]));
             if tokens[at].kind == Kind::Text && body {
                 if several {

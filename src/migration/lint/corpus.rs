@@ -106,6 +106,34 @@ fn a_syntax_error_hides_nothing_before_or_behind_it() {
 }
 
 #[test]
+fn a_word_too_many_hides_nothing_behind_it() {
+    let named = [
+        "drop-",
+        "rename-",
+        "truncate",
+        "delete-",
+        "update-",
+        "change-",
+        "index-without",
+        "foreign-",
+        "check-",
+        "unique-",
+        "set-",
+    ];
+    for case in cases().iter().filter(|case| !case.text.starts_with('\u{feff}')) {
+        let text = format!("go {}", case.text);
+        let all: BTreeSet<&str> = found(&text, case.dialect, true).iter().map(|finding| finding.rule).collect();
+        for rule in case
+            .rules
+            .iter()
+            .filter(|rule| named.iter().any(|name| rule.starts_with(name)) && *rule != "foreign-key-without-index")
+        {
+            assert!(all.contains(rule.as_str()), "line {}: {rule} misses {text:?}: {all:?}", case.line);
+        }
+    }
+}
+
+#[test]
 fn depth_and_length_are_bounded() {
     let many = 60_000;
     let deep = [

@@ -54,6 +54,8 @@ pub fn guess(path: &str, text: &str, dialect: Dialect, metadata: Option<&str>) -
         Tool::Sqlx => !text.starts_with("-- no-transaction") && !none,
         Tool::Diesel => !metadata.is_some_and(|text| text.replace(' ', "").contains("run_in_transaction=false")),
         Tool::Drizzle | Tool::Prisma8 => true,
+        // What takes such files sends each whole, as Prisma does.
+        Tool::Unknown if name.ends_with(".up.sql") => !none && !is_single(text),
         Tool::Sql | Tool::Unknown | Tool::Printed | Tool::Program { .. } => !none,
     };
     Layout { tool, in_transaction }
@@ -168,7 +170,8 @@ mod tests {
         assert_eq!(of("migrations/2024-01-01-000000_a/up.sql", "SELECT 1;"), (Tool::Diesel, true));
         assert_eq!(of("migrations/001_a.sql", "SELECT 1;"), (Tool::Sql, true));
         assert_eq!(of("migrations/001_a.sql", "-- 2026-01-02\n-- landfall: no-transaction\nSELECT 1;"), (Tool::Sql, false));
-        assert_eq!(of("migrations/1_a.up.sql", "SELECT 1;"), (Tool::Unknown, true));
+        assert_eq!(of("migrations/1_a.up.sql", "SELECT 1; SELECT 2;"), (Tool::Unknown, true));
+        assert_eq!(of("migrations/1_a.up.sql", "CREATE INDEX CONCURRENTLY i ON a (b);"), (Tool::Unknown, false));
         assert_eq!(of("a.sql", "SELECT 1;"), (Tool::Unknown, true));
         assert_eq!(of("migrations/app/20240101T0000_a/ops.json", "SELECT 1;"), (Tool::Prisma8, true));
         let diesel = guess("migrations/1_a/up.sql", "", Dialect::Postgres, Some("run_in_transaction = false"));

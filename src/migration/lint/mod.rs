@@ -38,7 +38,7 @@ pub use rules::{Rule, rule, rules};
 pub use script::obstacles;
 
 use crate::history::ops;
-use body::{Within, deeds};
+use body::{Within, deeds, torn};
 use columns::span_of;
 use rules::{Check, Hits, Look};
 use token::{Kind, Token};
@@ -271,6 +271,9 @@ impl<'f, 's> File<'f, 's> {
         if let Some((at, c)) = self.source.text.char_indices().find(|(_, c)| hidden(*c)) {
             self.report("hidden-characters", &(at..at + c.len_utf8()), "characters that cannot be seen, or turn text around");
         }
+        if let Some(at) = self.source.text.find(char::REPLACEMENT_CHARACTER) {
+            self.report("unparsed", &(at..at + 3), "what stands here is no UTF-8: what it says depends on who reads it");
+        }
         if let Some(at) = self.source.text.find('\0') {
             self.report("unparsed", &(at..at + 1), "a NUL byte: for some programs the file ends here");
         }
@@ -284,17 +287,19 @@ impl<'f, 's> File<'f, 's> {
         if first.kind == Kind::Meta {
             return self.meta(first, world);
         }
-        let deeds = deeds(tokens, source.dialect);
+        let mut deeds = deeds(tokens, source.dialect);
         let text = &source.text[span.clone()];
         if let Some(objection) = witness::objection(text, tokens, &deeds, source.dialect) {
             self.report("unparsed", &span, &objection);
+            deeds.extend(torn(tokens, &deeds, source.dialect));
         }
         let rows = first.is("COPY") && lex::reads_rows(tokens);
         if rows && !matches!(source.tool, Tool::Sql | Tool::Unknown) {
             self.report("dynamic-sql", &span, "only psql takes what follows for rows; to this tool it is SQL");
         }
         for deed in &deeds {
-            let look = Look { op: &deed.op, span: &deed.span, within: deed.within, dialect: source.dialect, world };
+            let Source { dialect, tool, .. } = *source;
+            let look = Look { op: &deed.op, span: &deed.span, within: deed.within, dialect, tool, world };
             for rule in rules().filter(|rule| rule.dialects.contains(&source.dialect)) {
                 if let Check::Each(each) = &rule.check {
                     let mut hits = Hits::default();
@@ -324,6 +329,10 @@ impl<'f, 's> File<'f, 's> {
 
     /// A command to psql: most of them only say something, or change how psql behaves; the others run what stands elsewhere.
     fn meta(&mut self, token: &Token<'_>, world: &mut World) {
+        // What mariadb-dump begins with: it only takes commands away from the client.
+        if self.source.dialect == Dialect::Mysql && token.raw.trim_end() == r"\- enable the sandbox mode */" {
+            return;
+        }
         let name = token.raw.trim_start_matches('\\').split_whitespace().next().unwrap_or("");
         let harmless = [
             "echo",

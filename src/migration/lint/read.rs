@@ -10,7 +10,7 @@ use super::op::{Filter, Index, Op, Table};
 use super::token::{Cursor, Kind, Name, Token};
 
 /// What can be dropped, by its first word.
-const OBJECTS: [&str; 38] = [
+pub(super) const OBJECTS: [&str; 38] = [
     "TABLE",
     "VIEW",
     "MATERIALIZED",
@@ -118,6 +118,8 @@ pub(super) fn inside(tokens: &[Token<'_>], from: usize, dialect: Dialect) -> Vec
         let op = match token.upper().as_str() {
             "DELETE" | "UPDATE" if !grants(&first) => row_change(&mut cursor, before, dialect),
             "TRUNCATE" if !grants(&first) && first != "ALTER" && truncates(before, next) => statement(&mut cursor),
+            // What an ALTER TABLE drops is told by that.
+            "DROP" if cursor.sees(&["DROP", "FOREIGN", "KEY"]) => None,
             "DROP" if (first != "ALTER" || event) && !grants(&first) && next.is_some_and(|next| next.is_any(&OBJECTS)) => {
                 statement(&mut cursor)
             }
@@ -430,7 +432,8 @@ fn create(cursor: &mut Cursor<'_, '_>) -> Op {
         table.derived |= outside(cursor.rest()).iter().any(|token| token.is_any(&["AS", "SELECT", "LIKE", "OF", "INHERITS"]));
         return Op::CreateTable(Box::new(table));
     }
-    Op::Other { known: cursor.sees(&["DATABASE"]) || cursor.sees(&["SCHEMA"]) }
+    let account = cursor.dialect == Dialect::Mysql && (cursor.sees(&["USER"]) || cursor.sees(&["ROLE"]));
+    Op::Other { known: account || cursor.sees(&["DATABASE"]) || cursor.sees(&["SCHEMA"]) }
 }
 
 fn index(cursor: &mut Cursor<'_, '_>, unique: bool) -> Op {

@@ -13,6 +13,9 @@ use super::token::Name;
 #[derive(Debug, Default)]
 pub(super) struct World {
     new: BTreeSet<String>,
+    /// Made by `IF NOT EXISTS`, or gone with the transaction: as good as new to who asks how long something takes, and not to who asks
+    /// what is lost.
+    likely: BTreeSet<String>,
     /// Something may exchange tables, or skip statements, unseen: nothing counts as new any more.
     distrust: bool,
     temporary: BTreeSet<String>,
@@ -57,6 +60,11 @@ impl World {
         }
     }
 
+    /// Whether a table is new, or would be, were it not there already.
+    pub(super) fn is_likely_new(&self, table: &Name) -> bool {
+        self.is_new(table) || (!self.distrust && self.likely.contains(&table.key()))
+    }
+
     /// Whether an index begins with these columns, in any order.
     pub(super) fn has_index(&self, table: &Name, columns: &[String]) -> bool {
         let wanted: BTreeSet<&String> = columns.iter().collect();
@@ -90,6 +98,9 @@ impl World {
             // What runs only under a condition, or fails unseen, makes nothing certain.
             _ if deed.within != Within::Statement => {}
             Op::CreateTable(table) => {
+                if table.uncertain && !table.or_replace {
+                    self.likely.insert(table.name.key());
+                }
                 if table.temporary {
                     if !table.uncertain {
                         self.temporary.insert(table.name.last().to_owned());
@@ -121,6 +132,7 @@ impl World {
             }
             Op::Drop { names, .. } => {
                 for name in names {
+                    self.likely.remove(&name.key());
                     if !self.temporary.remove(name.last()) {
                         self.new.remove(&name.key());
                     }
@@ -192,6 +204,10 @@ impl World {
         if let Some(indexes) = self.indexes.remove(&from.key()) {
             self.indexes.insert(to.key(), indexes);
         }
+        self.likely.remove(&to.key());
+        if self.likely.remove(&from.key()) {
+            self.likely.insert(to.key());
+        }
         let was_temporary = from.parts.len() == 1 && self.temporary.remove(from.last());
         if was_temporary {
             self.temporary.insert(to.last().to_owned());
@@ -221,6 +237,7 @@ impl World {
     /// From here names may mean other tables.
     fn forget(&mut self) {
         self.new.clear();
+        self.likely.clear();
         self.temporary.clear();
     }
 
@@ -228,6 +245,7 @@ impl World {
         self.in_transaction = open;
         // Temporary tables may go with their transaction.
         self.temporary.clear();
+        self.likely.clear();
         self.unchecked.clear();
         self.altered.clear();
     }
@@ -238,7 +256,7 @@ impl World {
         }
         let waits = match &deed.op {
             Op::AlterTable { table, .. } => !self.is_new(table),
-            Op::CreateIndex(index) => !index.concurrently && !self.is_new(&index.table),
+            Op::CreateIndex(index) => !index.concurrently && !self.is_likely_new(&index.table),
             Op::Drop { what, names, .. } => {
                 matches!(what.as_str(), "TABLE" | "INDEX" | "VIEW" | "TRIGGER" | "POLICY")
                     && !names.iter().all(|name| self.is_new(name))

@@ -178,7 +178,7 @@ pub(super) const RULES: [Rule; 11] = [
         check: Each(|look, hits| {
             if let Op::CreateIndex(index) = look.op
                 && index.unique
-                && !look.world.is_new(&index.table)
+                && !look.world.is_likely_new(&index.table)
             {
                 hits.add(look.span, format!("a unique index on {}, which has rows", called(&index.table)));
             }

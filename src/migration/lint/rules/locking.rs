@@ -16,7 +16,7 @@ pub(super) const RULES: [Rule; 12] = [
         check: Each(|look, hits| {
             if let Op::CreateIndex(index) = look.op
                 && !index.concurrently
-                && !look.world.is_new(&index.table)
+                && !look.world.is_likely_new(&index.table)
             {
                 hits.add(look.span, format!("builds an index on {} while writers wait", called(&index.table)));
             }
@@ -25,7 +25,11 @@ pub(super) const RULES: [Rule; 12] = [
             "CREATE INDEX i ON users (name);",
             "CREATE UNIQUE INDEX IF NOT EXISTS i ON ONLY public.users USING btree (lower(name));",
         ],
-        good: &["CREATE TABLE a (id int primary key); CREATE INDEX i ON a (id);", "CREATE INDEX CONCURRENTLY i ON a (b);"],
+        good: &[
+            "CREATE TABLE a (id int primary key); CREATE INDEX i ON a (id);",
+            "CREATE TABLE IF NOT EXISTS a (id int primary key); CREATE INDEX IF NOT EXISTS i ON a (id);",
+            "CREATE INDEX CONCURRENTLY i ON a (b);",
+        ],
     },
     Rule {
         id: "drop-index-without-concurrently",
@@ -50,7 +54,7 @@ pub(super) const RULES: [Rule; 12] = [
         why: "PostgreSQL refuses it inside a transaction",
         safe: "put it into a file of its own that runs without a transaction (how, depends on the migration tool)",
         check: Each(|look, hits| {
-            let inside = look.world.in_transaction || look.within != Within::Statement;
+            let inside = look.world.in_transaction || matches!(look.within, Within::Do | Within::Routine);
             let concurrently = match look.op {
                 Op::CreateIndex(index) => index.concurrently,
                 Op::Drop { what, concurrently, .. } => what == "INDEX" && *concurrently,

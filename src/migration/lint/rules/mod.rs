@@ -21,7 +21,7 @@ use super::body::Within;
 use super::op::{Action, Op};
 use super::token::Name;
 use super::world::World;
-use super::{Dialect, Severity, Source};
+use super::{Dialect, Severity, Source, Tool};
 
 /// A rule.
 #[derive(Debug)]
@@ -64,6 +64,7 @@ pub(super) struct Look<'l> {
     pub(super) span: &'l Range<usize>,
     pub(super) within: Within,
     pub(super) dialect: Dialect,
+    pub(super) tool: Tool,
     pub(super) world: &'l World,
 }
 

@@ -2,9 +2,9 @@
 
 use super::Check::Each;
 use super::{BOTH, Look, Rule};
-use crate::migration::lint::Dialect;
 use crate::migration::lint::Severity::{Error, Warning};
 use crate::migration::lint::op::{Action, Op};
+use crate::migration::lint::{Dialect, Tool};
 
 /// The names that a statement gives to tables, columns and indexes; with `all`, to constraints too.
 fn given(look: &Look<'_>, all: bool) -> Vec<String> {
@@ -55,7 +55,11 @@ pub(super) const RULES: [Rule; 2] = [
         why: "such a name must be quoted wherever it is written, or means another on another system",
         safe: "use small letters, digits and underscores",
         check: Each(|look, hits| {
-            let odd: Vec<String> = given(look, false).into_iter().filter(|name| !name.is_empty() && !is_snake(name)).collect();
+            // Prisma gives its models' own names, and quotes them wherever it writes them.
+            let given_by_tool =
+                |name: &str| look.tool == Tool::Prisma && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            let is_odd = |name: &String| !name.is_empty() && !is_snake(name) && !given_by_tool(name);
+            let odd: Vec<String> = given(look, false).into_iter().filter(is_odd).collect();
             if !odd.is_empty() {
                 hits.add(look.span, format!("{} is not in snake_case", quoted(&odd)));
             }

@@ -22,6 +22,7 @@ fn changes_reading(dialect: Dialect, name: &str, value: &str) -> bool {
         Dialect::Mysql if name == "names" || name.starts_with("character") => {
             !value.contains("utf8") && !value.contains('@') && !value.contains("latin1") && plain != "default"
         }
+        Dialect::Mysql if takes_a_mode_away(value) => false,
         Dialect::Mysql => {
             let mode = name.contains("sql_mode") || value.contains("sql_mode");
             let built = ["concat", "select", "replace", "0x"].iter().any(|word| value.contains(word));
@@ -31,6 +32,19 @@ fn changes_reading(dialect: Dialect, name: &str, value: &str) -> bool {
                 || (name == "sql_mode" && value.contains('@') && !value.contains("old"))
         }
     }
+}
+
+/// `(SELECT REPLACE(@@sql_mode, 'A_MODE', ''))`: whatever the modes are, there is one less, and none of those that change the reading.
+fn takes_a_mode_away(value: &str) -> bool {
+    let compact: String = value.chars().filter(|c| !c.is_whitespace()).collect();
+    let inner = compact.trim_start_matches('(').trim_end_matches(')');
+    let inner = inner.strip_prefix("select").unwrap_or(inner).trim_start_matches('(');
+    let rest = ["replace(@@sql_mode,", "replace(@@session.sql_mode,", "replace(@@global.sql_mode,"]
+        .iter()
+        .find_map(|begin| inner.strip_prefix(begin));
+    let Some(mode) = rest.and_then(|rest| rest.strip_suffix(",''")?.strip_prefix('\'')?.strip_suffix('\'')) else { return false };
+    let plain = mode.len() > 3 && mode.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte == b',');
+    plain && !["ansi", "backslash"].iter().any(|part| mode.contains(part))
 }
 
 pub(super) const RULES: [Rule; 10] = [
@@ -118,11 +132,14 @@ pub(super) const RULES: [Rule; 10] = [
             "SET client_encoding TO 'SJIS';",
             "-- mysql\nSET sql_mode = 'ANSI_QUOTES';",
             "-- mysql\nSET NAMES gbk;",
+            "-- mysql\nSET sql_mode = (SELECT REPLACE(@@sql_mode, 'NO_BACKSLASH_ESCAPES', ''));",
+            "-- mysql\nSET sql_mode = REPLACE(@@sql_mode, 'PAD_', 'X');",
         ],
         good: &[
             "SET standard_conforming_strings = on;",
             "-- mysql\nSET NAMES utf8mb4;",
             "-- mysql\nSET SQL_MODE='NO_AUTO_VALUE_ON_ZERO';",
+            "-- mysql\nSET sql_mode = (SELECT REPLACE(@@sql_mode, 'ONLY_FULL_GROUP_BY', ''));",
         ],
     },
     Rule {

@@ -41,7 +41,7 @@ pub fn sql(bytes: &[u8]) -> String {
     let Ok(operations) = serde_json::from_str::<Vec<&RawValue>>(&whole) else { return whole.into_owned() };
     let place = |part: &RawValue| {
         let at = part.get().as_ptr().addr() - whole.as_ptr().addr();
-        1 + whole.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count()
+        1 + whole[..at].matches('\n').count()
     };
     let mut out = Vec::new();
     for raw in operations {
@@ -75,10 +75,11 @@ fn statements(operation: &Operation<'_>, place: &impl Fn(&RawValue) -> usize) ->
             continue;
         }
         let label = if check { format!("a check of: {}", operation.label) } else { operation.label.clone() };
-        let mut about = format!("{} {label} ({})", mark(place(step.sql)), operation.class);
-        if !step.params.is_empty() {
-            about += &format!(", with {}", serde_json::Value::from(step.params.clone()));
-        }
+        let given = match step.params.as_slice() {
+            [] => String::new(),
+            params => format!(", with {}", serde_json::Value::from(params)),
+        };
+        let about = format!("{} {label} ({}){given}", mark(place(step.sql)), operation.class);
         let about: String = about.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         let sql = sql.trim();
         // A comment may stand at the end.

@@ -57,7 +57,7 @@ diff -qr "$keep/etally" /opt/etally >/dev/null || { cp -a "$keep/etally/." /opt/
 
 if [ -e "$keep/database.sql" ]; then
   [ "$(docker inspect --format '{{.State.Status}}' deployment-postgres-1)" = running ] || compose up --detach --wait postgres
-  { echo 'DROP SCHEMA IF EXISTS drizzle, landfall CASCADE; DROP SCHEMA public CASCADE; CREATE SCHEMA public;' && cat "$keep/database.sql"; } | database >/dev/null 2>&1
+  { echo 'DROP SCHEMA IF EXISTS drizzle, landfall, prisma_contract CASCADE; DROP SCHEMA public CASCADE; CREATE SCHEMA public;' && cat "$keep/database.sql"; } | database >/dev/null 2>&1
 fi
 image=$(cat "$keep/image")
 docker tag "$image" localhost:5000/etally/api:stable

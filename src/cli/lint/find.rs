@@ -148,7 +148,7 @@ fn decoded(bytes: Vec<u8>) -> String {
     let wide = |order: fn([u8; 2]) -> u16| {
         let units = bytes[2..].chunks_exact(2).map(|pair| order([pair[0], pair[1]]));
         let text = char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER));
-        std::iter::once(char::REPLACEMENT_CHARACTER).chain(text).collect()
+        text.chain([char::REPLACEMENT_CHARACTER]).collect()
     };
     match bytes.as_slice() {
         [0xff, 0xfe, ..] => wide(u16::from_le_bytes),

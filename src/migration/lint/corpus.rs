@@ -120,7 +120,9 @@ fn a_word_too_many_hides_nothing_behind_it() {
         "unique-",
         "set-",
     ];
-    for case in cases().iter().filter(|case| !case.text.starts_with('\u{feff}')) {
+    // What is no COPY any more has no lines of data: a quote in them opens a string, which is told as such.
+    let whole = |case: &&Case| !case.text.starts_with('\u{feff}') && !case.text.contains("FROM stdin");
+    for case in cases().iter().filter(whole) {
         let text = format!("go {}", case.text);
         let all: BTreeSet<&str> = found(&text, case.dialect, true).iter().map(|finding| finding.rule).collect();
         for rule in case

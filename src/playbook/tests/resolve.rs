@@ -95,9 +95,14 @@ fn a_host_step_carries_all_that_the_host_needs() {
         "files": [
           "prisma/seeds/configurations.seed.ts"
         ],
-        "seen": "skip"
+        "seen": "skip",
+        "in_database": true
       },
       "hints": [
+        {
+          "regex": "No command registered for `migrate`",
+          "text": "the image holds Prisma 8, whose migrations are another tool's: say `tool = \"prisma-8\"` in the step"
+        },
         {
           "regex": "\\bP1001\\b",
           "text": "the database cannot be reached from the container: is its service up and in the same network, and is the host in DATABASE_URL the service's name?"

@@ -84,7 +84,7 @@ kind = "pull"
     15 | window = "02:00"
        | ^^^^^^
        |
-       = help: its keys are apply, env, failed, failure, hints, hosts, kind, lock_timeout, migrations, mode, name, needs, once, pending, pending_code, pending_name, per_host, repeat, require_backup, retry, service, status, success, timeout, tool, up_to_date, via, when
+       = help: its keys are apply, env, failed, failure, hints, hosts, kind, lock_timeout, migrations, mode, name, needs, once, pending, pending_code, pending_name, per_host, preview, repeat, require_backup, retry, service, status, success, timeout, tool, up_to_date, via, when
 
     error: unknown key `step` in a playbook
       --> playbooks/release.toml:16:3

@@ -6,7 +6,7 @@ mod layout;
 pub mod own;
 
 pub use compare::{Began, Recorded, compare};
-pub use layout::{Known, known, number, of_app};
+pub use layout::{Known, is_of_app, known, number};
 
 /// A file below a model's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]

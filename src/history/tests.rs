@@ -14,6 +14,8 @@ pub(super) fn model(layout: Layout) -> Model {
         late: Late::Applies,
         done: "say done {name}".into(),
         undone: "say undone {name}".into(),
+        back: None,
+        lock: None,
     }
 }
 

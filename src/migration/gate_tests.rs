@@ -11,6 +11,7 @@ const WARNS: &str = "ALTER TABLE a ADD COLUMN \"Odd Name\" text;\n";
 fn migration(name: &str, state: MigrationState, text: &str) -> Migration {
     Migration {
         name: name.into(),
+        key: None,
         state,
         late: false,
         sha256: Some(lint::digest(text.as_bytes())),
@@ -23,7 +24,7 @@ fn migration(name: &str, state: MigrationState, text: &str) -> Migration {
 }
 
 fn history(migrations: Vec<Migration>) -> History {
-    History { not_known: None, folder: "/app/prisma/migrations".into(), migrations }
+    History { not_known: None, folder: "/app/prisma/migrations".into(), migrations, ..History::default() }
 }
 
 fn pending(history: &History) -> Migrations {

@@ -12,7 +12,7 @@ use crate::name::ServiceName;
 use crate::secret::Value;
 
 pub use look::{ContainerProbe, DatabaseProbe, DiskProbe, LogsProbe, Percentile, Since, TcpProbe, Watch};
-pub use model::{Carried, CarriedFile, Client, Digest, HistoryTable, Late, Layout, Model, Reading};
+pub use model::{Carried, CarriedFile, Client, Digest, HistoryTable, Late, Layout, LockTable, Model, Reading};
 
 /// One thing a host does. A step is a list of them, ended by the first that does not succeed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

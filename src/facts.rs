@@ -139,6 +139,9 @@ pub struct History {
     /// The folder of the files, in the image.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub folder: String,
+    /// Which of the tool's models they are laid out by.
+    #[serde(skip)]
+    pub model: usize,
     /// In the order of the tool.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub migrations: Vec<Migration>,
@@ -199,6 +202,9 @@ impl Migration {
 pub struct Migration {
     /// As the tool calls it.
     pub name: String,
+    /// What the history calls it, where that is another word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// What is with it.
     pub state: MigrationState,
     /// It waits, and is older than the newest that is applied.
@@ -232,7 +238,7 @@ pub enum MigrationState {
     Applied,
     /// It waits.
     Pending,
-    /// It began and did not finish.
+    /// It began and did not finish, as the history says or what is in the database.
     Failed,
     /// It is applied, and its file is not the one that was.
     Edited,

@@ -134,7 +134,8 @@ impl Probe {
     pub fn asks_database(&self) -> bool {
         match self {
             Self::Database(_) => true,
-            Self::Migrations(migrate) => migrate.carried.is_some(),
+            // Files and history are looked at beside what the tool says.
+            Self::Migrations(migrate) => !migrate.models.is_empty(),
             Self::Watch { of, .. } => of.asks_database(),
             _ => false,
         }

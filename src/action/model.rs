@@ -23,6 +23,12 @@ pub struct Model {
     pub done: String,
     /// The same to say that nothing of it is left.
     pub undone: String,
+    /// A regular expression: where in a file the part begins that takes the migration back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub back: Option<String>,
+    /// The tool's own lock, where it is a row of a table: one that was killed may leave it behind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<LockTable>,
 }
 
 /// How files are laid out.
@@ -107,6 +113,24 @@ pub struct HistoryTable {
     pub postgres: String,
     /// The same in MySQL and MariaDB.
     pub mysql: String,
+}
+
+impl HistoryTable {
+    /// Whether there is a row of one that began and did not finish, so that nobody has to guess.
+    pub fn tells_unfinished(&self) -> bool {
+        self.mysql.contains("'unfinished'")
+    }
+}
+
+/// The table of a tool's own lock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockTable {
+    /// Its name.
+    pub table: String,
+    /// A condition that holds of its row while the lock is held.
+    pub held: String,
+    /// The tool's own way to free it.
+    pub free: String,
 }
 
 /// How the rows of a history are meant.

@@ -162,6 +162,7 @@ pub(super) fn migration(file: &Known, state: State, row: Option<&Recorded>) -> M
     let shown = matches!(state, State::Pending | State::Failed | State::Edited | State::Skipped);
     Migration {
         name: file.name.clone(),
+        key: (file.key != file.name).then(|| file.key.clone()),
         state,
         late: false,
         sha256: Some(file.sha256.clone()),
@@ -177,6 +178,7 @@ fn without_file(row: &Recorded) -> Migration {
     let state = if row.state == Began::Unfinished { State::Failed } else { State::Missing };
     Migration {
         name: row.key.clone(),
+        key: None,
         state,
         late: false,
         sha256: None,

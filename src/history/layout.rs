@@ -1,10 +1,14 @@
 //! From files to migrations: keys, names, digests and order, by the layout that a model says. Pure.
 
+mod apps;
+
 use regex_lite::Regex;
 use sha2::{Digest as _, Sha256, Sha384};
 
 use super::{File, contracts, hex, ops};
 use crate::action::{Digest, Layout, Model};
+
+pub use apps::is_of_app;
 
 /// A migration that has a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,13 +69,7 @@ pub fn known(model: &Model, files: &[File]) -> Result<Vec<Known>, String> {
         Layout::Journal => journal(model, files)?,
         Layout::Revisions => revisions(model, files),
         Layout::Contracts => contracts::packages(files)?,
-        Layout::Apps => {
-            let each = files.iter().filter_map(|file| {
-                let key = of_app(&file.path)?;
-                Some(Known { replaces: replaces(&file.bytes), ..of(model, key.clone(), &key, file) })
-            });
-            each.collect()
-        }
+        Layout::Apps => apps::apps(model, files)?,
     };
     if !matches!(model.layout, Layout::Journal) {
         found.sort_by(|a: &Known, b| order_in(&model.layout, &a.key, &b.key));
@@ -89,22 +87,6 @@ pub fn known(model: &Model, files: &[File]) -> Result<Vec<Known>, String> {
         return Err(format!("two files are the migration {key}: {} and {}", twice[0].name, twice[1].name));
     }
     Ok(found)
-}
-
-/// The key `APP.NAME` of a file `APP/migrations/NAME.py`.
-pub fn of_app(path: &str) -> Option<String> {
-    let (folder, file) = path.rsplit_once("/migrations/")?;
-    let name = file.strip_suffix(".py").filter(|name| !name.contains('/') && !name.starts_with('_'))?;
-    Some(format!("{}.{name}", folder.rsplit('/').next()?))
-}
-
-/// The keys in `replaces = [("APP", "NAME"), …]`.
-fn replaces(text: &[u8]) -> Vec<String> {
-    let text = String::from_utf8_lossy(text);
-    let list =
-        Regex::new(r"(?m)^\s*replaces\s*=\s*\[([^\]]*)\]").ok().and_then(|regex| Some(regex.captures(&text)?[1].to_owned()));
-    let (Some(list), Ok(pair)) = (list, Regex::new(r#"["']([^"']+)["']\s*,\s*["']([^"']+)["']"#)) else { return Vec::new() };
-    pair.captures_iter(&list).map(|found| format!("{}.{}", &found[1], &found[2])).collect()
 }
 
 /// Numbers by their value, other keys as texts.

@@ -14,6 +14,8 @@ pub(super) fn model(layout: Layout) -> Model {
         late: Late::Applies,
         done: "say done {name}".into(),
         undone: "say undone {name}".into(),
+        back: None,
+        lock: None,
     }
 }
 
@@ -115,6 +117,8 @@ fn applications_of_the_framework_are_not_missing() {
     ];
     let rows = [row("shop.0001_initial"), row("shop.0002_gone"), row("auth.0001_initial")];
     assert_eq!(told(&states(&model, &files, &rows)), "a.0001_x pending, shop.0001_initial applied, shop.0002_gone missing");
+    let labelled = [file("src/a/apps.py", "class A(AppConfig):\n    label = 'b'\n"), files[2].clone()];
+    assert_eq!(told(&states(&model, &labelled, &[row("b.0001_x")])), "b.0001_x applied");
 }
 
 #[test]

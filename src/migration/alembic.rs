@@ -31,6 +31,8 @@ pub(super) const ALEMBIC: Tool = Tool {
         late: Late::Applies,
         done: "alembic stamp {name}",
         undone: "take back what is left of it, then run again",
+        back: r"(?m)^def downgrade\b",
+        lock: None,
     }],
     hints: &[
         (

@@ -24,8 +24,10 @@ pub(super) const DBMATE: Tool = Tool {
         mysql: "SELECT version, NULL, 'applied', NULL, NULL FROM {table} ORDER BY version",
         reading: Reading::Each,
         late: Late::Applies,
-        done: "finish its work by hand, then add its row to the history",
+        done: "add its row to the history: INSERT INTO schema_migrations (version) VALUES ('{key}')",
         undone: "take back what is left of it, then run again",
+        back: r"(?m)^--\s*migrate:down",
+        lock: None,
     }],
     hints: &[
         (r"^Error: dial tcp", "the database cannot be reached from the container: look at DATABASE_URL"),

@@ -24,8 +24,10 @@ pub(super) const DIESEL: Tool = Tool {
         mysql: "SELECT version, NULL, 'applied', run_on, NULL FROM {table} ORDER BY version",
         reading: Reading::Each,
         late: Late::Applies,
-        done: "finish its work by hand, then add its row to the history",
+        done: "add its row to the history: INSERT INTO __diesel_schema_migrations (version) VALUES ('{key}')",
         undone: "take back what is left of it, then run again",
+        back: "",
+        lock: None,
     }],
     hints: &[(r"^Failed to run migrations", "the SQL of a migration failed: where it is one transaction nothing of it is left")],
 };

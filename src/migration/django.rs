@@ -44,8 +44,10 @@ pub(super) const DJANGO: Tool = Tool {
         mysql: "SELECT CONCAT(app, '.', name), NULL, 'applied', applied, NULL FROM {table} ORDER BY id",
         reading: Reading::Each,
         late: Late::Applies,
-        done: "python manage.py migrate --fake APP NAME",
+        done: "python manage.py migrate --fake {words}",
         undone: "take back what is left of it, then run again",
+        back: "",
+        lock: None,
     }],
     hints: &[
         (

@@ -26,8 +26,10 @@ pub(super) const DRIZZLE: Tool = Tool {
             mysql: "SELECT created_at, hash, 'applied', NULL, NULL FROM {table} ORDER BY id",
             reading: Reading::Newest,
             late: Late::Skips,
-            done: "finish its work by hand, then add its row to the history",
+            done: "add its row to the history: INSERT INTO __drizzle_migrations (hash, created_at) VALUES ('{sha256}', {key})",
             undone: "take back what is left of it, then run again",
+            back: "",
+            lock: None,
         },
         Kept {
             folders: &["drizzle"],
@@ -38,8 +40,10 @@ pub(super) const DRIZZLE: Tool = Tool {
             mysql: "SELECT name, hash, 'applied', applied_at, NULL FROM {table} ORDER BY id",
             reading: Reading::Each,
             late: Late::Applies,
-            done: "finish its work by hand, then add its row to the history",
+            done: "add its row to the history: INSERT INTO __drizzle_migrations (hash, created_at, name) VALUES ('{sha256}', UNIX_TIMESTAMP() * 1000, '{name}')",
             undone: "take back what is left of it, then run again",
+            back: "",
+            lock: None,
         },
     ],
     hints: &[

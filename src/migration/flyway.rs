@@ -26,6 +26,8 @@ pub(super) const FLYWAY: Tool = Tool {
         late: Late::Refuses,
         done: "flyway repair, then add its row",
         undone: "flyway repair",
+        back: "",
+        lock: None,
     }],
     hints: &[(
         r"Migration checksum mismatch",

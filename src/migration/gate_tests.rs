@@ -11,6 +11,7 @@ const WARNS: &str = "ALTER TABLE a ADD COLUMN \"Odd Name\" text;\n";
 fn migration(name: &str, state: MigrationState, text: &str) -> Migration {
     Migration {
         name: name.into(),
+        key: None,
         state,
         late: false,
         sha256: Some(lint::digest(text.as_bytes())),

@@ -27,6 +27,8 @@ pub(super) const GOLANG: Tool = Tool {
         late: Late::Skips,
         done: "migrate force VERSION, with the version of {name}",
         undone: "migrate force VERSION, with the version before {name}",
+        back: "",
+        lock: None,
     }],
     hints: &[(r"^error: Dirty database version", "a migration failed: look at what it left, then `migrate force VERSION`")],
 };

@@ -1,6 +1,6 @@
 //! How a tool keeps its files and its history, as data that a tool's file spells out.
 
-use crate::action::{Digest, HistoryTable, Late, Layout, Model, Reading};
+use crate::action::{Digest, HistoryTable, Late, Layout, LockTable, Model, Reading};
 
 /// How a tool keeps its files and its history.
 #[derive(Debug)]
@@ -21,10 +21,26 @@ pub struct Kept {
     pub reading: Reading,
     /// What becomes of a migration that is older than the newest applied one.
     pub late: Late,
-    /// How the tool is told that an unfinished one is done.
+    /// How the tool is told that an unfinished one is done; of `{name}`, `{words}` (the name with a blank in it where its first dot is),
+    /// `{key}` and `{sha256}`.
     pub done: &'static str,
     /// How it is told that nothing of it is left.
     pub undone: &'static str,
+    /// Where in a file the part begins that takes it back, as a regular expression; empty: there is none.
+    pub back: &'static str,
+    /// Its own lock, where that is a row of a table.
+    pub lock: Option<Lock>,
+}
+
+/// A tool's own lock: its table, what holds of the row while it is held, and what frees it.
+#[derive(Debug)]
+pub struct Lock {
+    /// The table's name.
+    pub table: &'static str,
+    /// A condition in SQL.
+    pub held: &'static str,
+    /// The tool's own way to free it.
+    pub free: &'static str,
 }
 
 /// How files are laid out; a pattern's group `key` is what the history calls one, `name` what people do.
@@ -67,6 +83,12 @@ impl Kept {
             late: self.late,
             done: text(self.done),
             undone: text(self.undone),
+            back: (!self.back.is_empty()).then(|| text(self.back)),
+            lock: self.lock.as_ref().map(|lock| LockTable {
+                table: text(lock.table),
+                held: text(lock.held),
+                free: text(lock.free),
+            }),
         }
     }
 }
@@ -87,6 +109,7 @@ mod tests {
                 assert!(Regex::new(regex).is_ok(), "{}: {regex}", tool.name);
             }
             for kept in tool.kept {
+                assert!(Regex::new(kept.back).is_ok(), "{}: {}", tool.name, kept.back);
                 if let Layout::Files { pattern, .. } = kept.model(None).layout {
                     let regex = Regex::new(&pattern).expect("regex");
                     assert!(regex.capture_names().flatten().any(|name| name == "key"), "{}", tool.name);
@@ -95,6 +118,21 @@ mod tests {
                     assert!(query.starts_with("SELECT ") && query.contains("FROM {table}"), "{}: {query}", tool.name);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn what_takes_a_migration_back_is_told_from_what_makes_it() {
+        for (tool, up, down) in [
+            ("dbmate", "-- migrate:up\nCREATE TABLE a (id int);\n", "-- migrate:down\nDROP TABLE a;\n"),
+            ("knex", "exports.up = (knex) => knex.raw('x');\nexports.", "down = (knex) => knex.raw('y');\n"),
+            ("knex", "export async function up(knex) {}\nexport async function ", "down(knex) {}\n"),
+            ("alembic", "def upgrade() -> None:\n    op.execute('x')\n\n\n", "def downgrade() -> None:\n    op.execute('y')\n"),
+        ] {
+            let known = TOOLS.iter().find(|known| known.name == tool).expect("tool");
+            let back = Regex::new(known.kept[0].back).expect("regex");
+            let text = format!("{up}{down}");
+            assert_eq!(back.find(&text).map(|found| &text[found.start()..]), Some(down), "{tool}");
         }
     }
 }

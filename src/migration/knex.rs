@@ -1,5 +1,6 @@
 //! Knex. `migrate:status` ends with 0 whatever is pending; its lines tell. On MySQL a killed run leaves its lock behind.
 
+use super::kept::Lock;
 use super::{Kept, Shape, Tool};
 use crate::action::{Late, Reading};
 
@@ -24,8 +25,10 @@ pub(super) const KNEX: Tool = Tool {
         mysql: "SELECT name, NULL, 'applied', migration_time, NULL FROM {table} ORDER BY id",
         reading: Reading::Each,
         late: Late::Applies,
-        done: "finish its work by hand, then add its row to the history",
+        done: "add its row to the history: INSERT INTO knex_migrations (name, batch, migration_time) SELECT '{name}', COALESCE(MAX(batch), 0) + 1, NOW() FROM knex_migrations",
         undone: "take back what is left of it, then run again",
+        back: r"\bdown\s*[=:(]",
+        lock: Some(Lock { table: "knex_migrations_lock", held: "is_locked = 1", free: "npx knex migrate:unlock" }),
     }],
     hints: &[
         (

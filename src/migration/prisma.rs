@@ -36,6 +36,8 @@ pub const PRISMA: Tool = Tool {
         late: Late::Applies,
         done: "npx prisma migrate resolve --applied {name}",
         undone: "npx prisma migrate resolve --rolled-back {name}",
+        back: "",
+        lock: None,
     }],
     hints: &[
         (

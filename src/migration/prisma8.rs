@@ -41,6 +41,8 @@ pub(super) const PRISMA_8: Tool = Tool {
         late: Late::Aside,
         done: "finish its work by hand, then `npx prisma db sign`",
         undone: "take back what is left of it, then run again",
+        back: "",
+        lock: None,
     }],
     hints: &[
         (

@@ -26,6 +26,8 @@ pub(super) const RAILS: Tool = Tool {
         late: Late::Applies,
         done: "finish its work by hand, then add its row to the history",
         undone: "take back what is left of it, then run again",
+        back: "",
+        lock: None,
     }],
     hints: &[(r"ConcurrentMigrationError", "another process migrates this database: wait for it")],
 };

@@ -37,6 +37,8 @@ pub const SQL: Tool = Tool {
         late: Late::Refuses,
         done: "UPDATE landfall_migrations SET applied_at = now() WHERE name = '{name}'",
         undone: "DELETE FROM landfall_migrations WHERE name = '{name}', then run again",
+        back: "",
+        lock: None,
     }],
     hints: &[
         (

@@ -26,6 +26,8 @@ pub(super) const SQLX: Tool = Tool {
         late: Late::Applies,
         done: "UPDATE _sqlx_migrations SET success = true WHERE version = {name}",
         undone: "DELETE FROM _sqlx_migrations WHERE version = {name}",
+        back: "",
+        lock: None,
     }],
     hints: &[
         (

@@ -208,6 +208,9 @@ fn look(project: Option<&ComposeProject>, probe: &Probe) -> String {
         Probe::Migrations(of) if of.carried.is_some() => {
             "the history in the database, beside the files here  # expects nothing pending".to_owned()
         }
+        Probe::Migrations(of) if of.status.is_empty() => {
+            "the history in the database, beside the files of the image  # expects nothing pending".to_owned()
+        }
         Probe::Migrations(of) => {
             format!("{}  # expects nothing pending", in_service(project, &of.service, of.via, &of.env, &of.status))
         }

@@ -158,6 +158,8 @@ mod tests {
             late,
             done: String::new(),
             undone: String::new(),
+            back: None,
+            lock: None,
         }
     }
 
@@ -179,6 +181,7 @@ mod tests {
     fn there(name: &str, state: State, recorded: Option<&str>) -> Migration {
         Migration {
             name: name.into(),
+            key: None,
             state,
             late: false,
             sha256: (state != State::Missing).then(|| format!("digest of {name}")),

@@ -21,13 +21,17 @@ pub(super) fn look(stage: &Stage<'_>, migrate: &Migrate) -> Result<Sight, String
     Ok(Sight::of(seen, hint.map(str::to_owned)))
 }
 
-/// What the tool says, and what files and history say where the database can be asked. Files that came with the plan have no tool.
+/// What the tool says, and what files and history say where the database can be asked. Files that came with the plan have no tool, and
+/// some tools have no status.
 fn found(stage: &Stage<'_>, migrate: &Migrate) -> Result<Migrations, String> {
     let Some(project) = &stage.submission.compose else { return Err("the plan names no compose project".to_owned()) };
     let (mut image, mut told) = (String::new(), None);
     if migrate.carried.is_none() {
-        let env = stage.values(&migrate.env)?.into_iter().collect();
         image = super::image(stage, &migrate.service)?;
+    }
+    // Without a command the container would start what the service is for.
+    if !migrate.status.is_empty() {
+        let env = stage.values(&migrate.env)?.into_iter().collect();
         let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         told = Some(actions::look_at_migrations(project, &stage.config, &stage.dir.run, migrate, &image, &env));
     }

@@ -89,7 +89,7 @@ fn overlaid(mut files: Vec<File>, mounts: &[Mount], folder: &str, layout: &Layou
         files.retain(|file| !Path::new(&file.path).starts_with(&below));
         let Some(source) = mount.source.as_deref().filter(|_| mount.kind == "bind").map(Path::new) else { continue };
         // The folder may be that of the whole application.
-        let wanted = |path: &Path| *layout != Layout::Apps || history::of_app(&path.display().to_string()).is_some();
+        let wanted = |path: &Path| *layout != Layout::Apps || history::is_of_app(&path.display().to_string());
         if source.is_file() {
             if wanted(&below) {
                 let bytes = std::fs::read(source).map_err(|error| format!("{} cannot be read: {error}", source.display()))?;

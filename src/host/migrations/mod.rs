@@ -68,12 +68,16 @@ fn seen(sight: Sight<'_>) -> Result<(History, Vec<String>), String> {
         Ok(rows) => (rows, None),
         Err(why) => (Vec::new(), Some(why)),
     };
-    let (migrations, not_known) = match history::compare(model, &known, &rows) {
+    let (mut migrations, not_known) = match history::compare(model, &known, &rows) {
         Ok(migrations) => (migrations, not_known),
         Err(why) => (history::compare(model, &known, &[]).unwrap_or_default(), not_known.or(Some(why))),
     };
+    if let (Ok(access), None) = (access, &not_known) {
+        evidence::mark_begun(access, model, &mut migrations);
+    }
     let applied = rows.into_iter().filter(|row| row.state == Began::Applied).map(|row| row.key).collect();
-    Ok((History { not_known, folder, migrations, ..History::default() }, applied))
+    let model = migrate.models.iter().position(|one| std::ptr::eq(one, model)).unwrap_or_default();
+    Ok((History { not_known, folder, model, migrations, ..History::default() }, applied))
 }
 
 /// The files that would run, with what they are to be read as and their folder: those that the plan carries, or the image's.
@@ -147,6 +151,19 @@ fn recorded(row: Row) -> Result<Recorded, String> {
     Ok(Recorded { key: key.ok_or("its history has a row without a name")?, digest, state, at, told })
 }
 
+/// That the tool's own lock is held, and what frees it. On MySQL one that was killed leaves it behind; elsewhere its server takes it back.
+fn locked(sight: Sight<'_>, own: &History) -> Option<(String, String)> {
+    let (lock, access) = (sight.migrate.models.get(own.model)?.lock.as_ref()?, sight.access.ok()?);
+    let table = ident(access.engine(), &lock.table);
+    // Where there is no such table nobody has ever migrated.
+    let held = access.query(&format!("SELECT COUNT(*) FROM {table} WHERE {}", lock.held)).ok()?;
+    if held.first()?.first()?.as_deref()? == "0" {
+        return None;
+    }
+    let why = format!("its own lock is held (table {}): another run of it migrates, or one was killed", lock.table);
+    Some((why, format!("when nobody migrates any more, free it: {}", lock.free)))
+}
+
 /// What files, history and the tool's own word come to. Both witnesses must say the same, and neither that something is wrong.
 pub(super) fn verdict(sight: Sight<'_>, own: &History, told: Option<Migrations>) -> Migrations {
     if let Some(why) = &own.not_known {
@@ -167,6 +184,11 @@ pub(super) fn verdict(sight: Sight<'_>, own: &History, told: Option<Migrations>)
         return unknown;
     }
     let pending: Vec<String> = of(own, State::Pending).map(|migration| migration.name.clone()).collect();
+    if !pending.is_empty()
+        && let Some((why, remedy)) = locked(sight, own)
+    {
+        return Migrations::Failed { why, remedy: Some(remedy) };
+    }
     let disagree = |said: String| Migrations::Failed {
         why: format!(
             "the tool says that {said}, but by files and history {}",
@@ -222,15 +244,22 @@ fn of(own: &History, state: State) -> impl Iterator<Item = &Migration> {
 /// What is wrong with files and history, whatever the tool says.
 fn wrong(sight: Sight<'_>, own: &History, told: Option<&Migrations>) -> Option<Migrations> {
     let names = |state| of(own, state).map(|migration| migration.name.as_str()).collect::<Vec<_>>().join(", ");
-    let model = sight.migrate.models.first()?;
+    let model = sight.migrate.models.get(own.model)?;
     if let Some(failed) = of(own, State::Failed).next() {
         let what = failed.told.as_ref().map(|told| format!(" ({told})")).unwrap_or_default();
         let own_words = match told {
             Some(Migrations::Failed { why, .. }) => format!("{why}; "),
             _ => String::new(),
         };
-        let why = format!("{own_words}{} began and did not finish{what}", failed.name);
-        return Some(Migrations::Failed { why, remedy: Some(evidence::remedy(sight.access.ok(), model, failed)) });
+        let began =
+            if model.history.tells_unfinished() { "began and did not finish" } else { "seems to have begun and not finished" };
+        let mut why = format!("{own_words}{} {began}{what}", failed.name);
+        let mut remedy = evidence::remedy(sight.access.ok(), model, failed);
+        if let Some((locked, free)) = locked(sight, own) {
+            why = format!("{why}, and {locked}");
+            remedy = format!("{remedy}; {free}");
+        }
+        return Some(Migrations::Failed { why, remedy: Some(remedy) });
     }
     let edited = names(State::Edited);
     if !edited.is_empty() {

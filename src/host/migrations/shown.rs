@@ -16,6 +16,7 @@ pub(in crate::host) fn history(found: &History, all: bool, mask: &dyn Fn(&str) -
     History {
         not_known: found.not_known.as_deref().map(mask),
         folder: mask(&found.folder),
+        model: found.model,
         migrations: each.map(|migration| one(migration, mask, &mut left)).collect(),
         previews,
         no_preview: found.no_preview.as_deref().map(|why| plain(&mask(why))),
@@ -77,6 +78,7 @@ mod tests {
         let secret = "pw-of-the-test";
         let of = |name: &str, text: String, state| Migration {
             name: name.into(),
+            key: None,
             state,
             late: false,
             sha256: None,

@@ -110,6 +110,7 @@ mod tests {
     fn each_state_is_told() {
         let of = |name: &str, state, text: Option<&str>| Migration {
             name: name.into(),
+            key: None,
             state,
             late: name == "2_late",
             sha256: None,

@@ -20,7 +20,7 @@ pub(super) struct New {
 
 /// A tool's folder of migrations in the repository.
 fn folder(tool: &Tool) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/testbed/images/tools").join(tool.project).join(tool.folder)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/testbed/images").join(tool.image).join(tool.project).join(tool.folder)
 }
 
 /// The files of the image.
@@ -51,6 +51,11 @@ pub(super) fn drizzle(files: &mut Files, new: &New, sql: &str) {
     files.insert(JOURNAL.to_owned(), format!("{journal:#}\n"));
 }
 
+/// Each by itself: most drivers of MySQL take one at a time.
+fn statements(sql: &str) -> impl Iterator<Item = &str> {
+    sql.split("; ")
+}
+
 fn in_pieces(sql: &str) -> String {
     format!("{};\n", sql.replace("; ", ";\n--> statement-breakpoint\n"))
 }
@@ -68,8 +73,10 @@ pub(super) fn drizzle_next(files: &mut Files, new: &New, sql: &str) {
 
 pub(super) fn alembic(files: &mut Files, new: &New, sql: &str) {
     let New { name, after } = new;
+    let each: String = statements(sql).map(|one| format!("    op.execute(\"{one}\")\n")).collect();
     let text = format!(
-        "from alembic import op\n\nrevision = '{name}'\ndown_revision = '{after}'\n\n\ndef upgrade():\n    op.execute(\"{sql}\")\n"
+        "from alembic import op\n\nrevision = '{name}'\ndown_revision = '{after}'\n\n\ndef upgrade():\n{each}\n\n\
+         def downgrade():\n    op.execute(\"DROP TABLE half\")\n"
     );
     files.insert(format!("{name}_more.py"), text);
 }
@@ -84,11 +91,13 @@ pub(super) fn django(files: &mut Files, new: &New, sql: &str) {
 }
 
 pub(super) fn knex(files: &mut Files, new: &New, sql: &str) {
-    files.insert(new.name.to_owned(), format!("exports.up = (knex) => knex.raw(`{sql}`);\nexports.down = () => {{}};\n"));
+    let each: String = statements(sql).map(|one| format!("  await knex.raw(`{one}`);\n")).collect();
+    let text = format!("exports.up = async (knex) => {{\n{each}}};\nexports.down = (knex) => knex.raw('DROP TABLE half');\n");
+    files.insert(new.name.to_owned(), text);
 }
 
 pub(super) fn dbmate(files: &mut Files, new: &New, sql: &str) {
-    files.insert(new.name.to_owned(), format!("-- migrate:up\n{sql};\n\n-- migrate:down\n"));
+    files.insert(new.name.to_owned(), format!("-- migrate:up\n{sql};\n\n-- migrate:down\nDROP TABLE half;\n"));
 }
 
 /// A folder each: what leads from one contract to another, and the contract that it leads to, which becomes that of the image.
@@ -119,19 +128,25 @@ fn text_of(value: &Value) -> String {
     value.as_str().expect("text").to_owned()
 }
 
-/// The file of a migration.
-fn file_of(files: &Files, name: &str) -> String {
-    let bare = name.strip_prefix("roll.").unwrap_or(name);
-    let operations = format!("app/{name}/ops.json");
-    if files.contains_key(&operations) {
-        return operations;
-    }
-    files.keys().find(|path| path.starts_with(bare)).unwrap_or_else(|| panic!("no file of {name}")).clone()
+pub(super) fn sqlx(files: &mut Files, new: &New, sql: &str) {
+    files.insert(format!("{}_more.sql", new.name), format!("{sql};\n"));
+}
+
+/// A folder each.
+pub(super) fn diesel(files: &mut Files, new: &New, sql: &str) {
+    files.insert(format!("{}/up.sql", new.name), format!("{sql};\n"));
+    files.insert(format!("{}/down.sql", new.name), "DROP TABLE half;\n".to_owned());
+}
+
+/// Whether a file is one of a migration's.
+fn is_of(path: &str, name: &str) -> bool {
+    path.strip_prefix("app/").unwrap_or(path).starts_with(name.strip_prefix("roll.").unwrap_or(name))
 }
 
 /// A remark in a migration's file.
 pub(super) fn edit(files: &mut Files, name: &str) {
-    let path = file_of(files, name);
+    let its = |path: &&String| is_of(path, name) && !path.ends_with("/down.sql") && !path.ends_with("/migration.json");
+    let path = files.keys().find(its).unwrap_or_else(|| panic!("no file of {name}")).clone();
     if path.ends_with("/ops.json") {
         let text = files.get_mut(&path).expect("file");
         *text = text.replacen("\"label\": \"", "\"label\": \"Do: ", 1);
@@ -147,11 +162,7 @@ pub(super) fn edit(files: &mut Files, name: &str) {
 
 /// A migration's file, gone; and what else names it.
 pub(super) fn delete(files: &mut Files, name: &str) {
-    let path = file_of(files, name);
-    files.remove(&path);
-    if let Some(folder) = path.strip_suffix("ops.json") {
-        files.remove(&format!("{folder}migration.json"));
-    }
+    files.retain(|path, _| !is_of(path, name));
     if files.contains_key(JOURNAL) {
         let mut journal = journal(files);
         journal["entries"].as_array_mut().expect("entries").retain(|entry| entry["tag"] != name);

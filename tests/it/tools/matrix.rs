@@ -2,41 +2,64 @@
 
 use std::fmt::Write as _;
 
+use super::database::Database;
 use super::files::{self, Files};
 use super::{Late, Tool};
 use crate::droplet::{Droplet, droplet, eventually};
+use crate::program::Output;
 use crate::project::Project;
 
 const BROKEN: &str = "CREATE TABLE half (id int PRIMARY KEY); ALTER TABLE nope ADD COLUMN x int";
-const SLOW: &str = "CREATE TABLE half (id int PRIMARY KEY); SELECT pg_sleep(600)";
+/// In the droplet's own project.
+const COMPOSE: &str = "cd /opt/etally/deployment && \
+     docker compose --env-file ../.env --file docker-compose.prod.yml --file /tmp/it-tools/compose.yml";
 const WHOLE: &str = "CREATE TABLE third (id int PRIMARY KEY)";
 
 /// A tool on a droplet, and the client's folder beside it.
 pub(super) struct Bench<'d> {
     tool: &'static Tool,
     pub(super) droplet: &'d Droplet,
+    pub(super) database: Database<'d>,
     pub(super) project: Project,
     image: String,
+    /// The tool runs in the container of its service, which is there all the time.
+    exec: bool,
 }
 
-/// Puts a tool into every state.
+/// Puts a tool into every state on PostgreSQL.
 pub(super) fn of(tool: &'static Tool) {
     let droplets = droplet();
-    let bench = Bench::new(tool, &droplets[0], Project::on(&droplets));
+    Bench::new(tool, &droplets[0], Database::postgres(&droplets)).in_every_state();
+}
+
+/// The same on MariaDB.
+pub(super) fn of_maria(tool: &'static Tool) {
+    let droplets = droplet();
+    Bench::new(tool, &droplets[0], Database::maria(&droplets)).in_every_state();
+}
+
+/// A tool in the running container of its service, in the states that this makes different.
+pub(super) fn in_its_container(tool: &'static Tool) {
+    let droplets = droplet();
+    let mut bench = Bench::new(tool, &droplets[0], Database::postgres(&droplets));
+    bench.exec = true;
+    for playbook in ["tool", "status"] {
+        let service = "service = \"tools\"\n";
+        bench.project.edit(&format!("playbooks/{playbook}.toml"), service, &format!("{service}via = \"exec\"\n"));
+    }
+    bench.compose("");
     bench.pending();
     bench.applied();
     bench.failed();
     bench.killed();
-    bench.edited();
-    bench.deleted();
-    bench.late();
     bench.unreachable();
+    bench.droplet.sh(&format!("{COMPOSE} rm --stop --force tools </dev/null"));
 }
 
 /// The two migrations of the image, applied, and then one in their place.
 pub(super) fn made_into_one(tool: &'static Tool) {
     let droplets = droplet();
-    let bench = Bench::new(tool, &droplets[0], Project::on(&droplets));
+    let bench = Bench::new(tool, &droplets[0], Database::postgres(&droplets));
     bench.applied();
     let mut files = files::of_image(tool);
     files::into_one(&mut files);
@@ -52,7 +75,7 @@ pub(super) fn made_into_one(tool: &'static Tool) {
 /// One that the way to the image's contract does not lead through, and then one that drops something.
 pub(super) fn aside_and_dropped(tool: &'static Tool) {
     let droplets = droplet();
-    let bench = Bench::new(tool, &droplets[0], Project::on(&droplets));
+    let bench = Bench::new(tool, &droplets[0], Database::postgres(&droplets));
     bench.applied();
     let mut files = files::of_image(tool);
     let contract = files["contract.json"].clone();
@@ -69,7 +92,7 @@ pub(super) fn aside_and_dropped(tool: &'static Tool) {
     let waiver = format!("drop-table@app/{}/ops.json", tool.third.name);
     let run = bench.project.landfall(&["run", "tool", "--yes", "--approve", &waiver, "--note", "nobody reads it"]);
     run.expect(0, &["1 migration applied, nothing pending"]);
-    assert!(bench.there("third"));
+    assert!(bench.database.has("third"));
 
     // Changed after it was made: it waits, and nobody knows what it was.
     let mut files = files::of_image(tool);
@@ -82,26 +105,41 @@ pub(super) fn aside_and_dropped(tool: &'static Tool) {
 }
 
 impl<'d> Bench<'d> {
-    pub(super) fn new(tool: &'static Tool, droplet: &'d Droplet, project: Project) -> Self {
-        let files = r#"files = ["docker-compose.prod.yml"]"#;
-        project.edit("landfall.toml", files, r#"files = ["docker-compose.prod.yml", "/tmp/it-tools/compose.yml"]"#);
+    pub(super) fn new(tool: &'static Tool, droplet: &'d Droplet, (database, project): (Database<'d>, Project)) -> Self {
+        let files = database.files();
+        project.edit("landfall.toml", files, &format!("{files}, \"/tmp/it-tools/compose.yml\""));
         let name = tool.name;
         let step = format!(
             "[[steps]]\nkind = \"migrate\"\nname = \"{name}\"\ntool = \"{name}\"\nservice = \"tools\"\nper_host = true\n"
         );
         project.playbook("tool", &step);
-        let bench = Self { tool, droplet, project, image: droplet.extra_image("tools") };
+        project.playbook("status", &step.replace("per_host = true\n", "mode = \"status\"\n"));
+        let bench = Self { tool, droplet, database, project, image: droplet.extra_image(tool.image), exec: false };
         bench.compose("");
         bench.keep(&files::of_image(tool));
         bench
     }
 
+    fn in_every_state(&self) {
+        self.pending();
+        self.applied();
+        self.failed();
+        self.killed();
+        self.edited();
+        self.deleted();
+        self.late();
+        self.unreachable();
+    }
+
     /// The service, as the image is or with something mounted.
     fn compose(&self, more: &str) {
         let Self { tool: Tool { project, .. }, image, .. } = self;
-        let text =
-            format!("services:\n  tools:\n    image: {image}\n    working_dir: /app/{project}\n    env_file: ../.env\n{more}");
+        let env = self.database.environment();
+        let text = format!("services:\n  tools:\n    image: {image}\n    working_dir: /app/{project}\n    {env}\n{more}");
         self.droplet.sh(&format!("mkdir -p /tmp/it-tools && cat >/tmp/it-tools/compose.yml <<'EOF'\n{text}EOF"));
+        if self.exec {
+            self.droplet.sh(&format!("{COMPOSE} up --detach --no-deps --force-recreate --wait tools </dev/null"));
+        }
     }
 
     /// These are the files in the client's folder.
@@ -136,76 +174,125 @@ impl<'d> Bench<'d> {
 
     /// So many are applied, by the tool's own history.
     fn count(&self) -> String {
-        self.droplet.sql(self.tool.count)
+        self.database.sql(self.tool.count)
     }
 
-    pub(super) fn there(&self, relation: &str) -> bool {
-        !self.droplet.sql(&format!("SELECT to_regclass('{relation}')")).is_empty()
+    fn run(&self) -> Output {
+        self.project.landfall(&["run", "tool", "--yes"])
     }
 
-    fn sleeps(&self) -> bool {
-        self.droplet.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == "1"
-    }
-
-    /// Ends what sleeps in the server, as an administrator or a restart would.
-    fn wake(&self) {
-        self.droplet.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'");
+    fn verify(&self) -> Output {
+        self.project.landfall(&["verify", "tool"])
     }
 
     fn pending(&self) {
         let [one, two] = self.tool.first;
         self.project.landfall(&["plan", "tool"]).expect(0, &[one, two]);
-        self.project.landfall(&["verify", "tool"]).expect(0, &["0 applied", one, two, "pending", "READY TO MERGE"]);
-        assert!(!self.there("voters"), "a look makes nothing");
+        self.verify().expect(0, &["0 applied", one, two, "pending", "READY TO MERGE"]);
+        self.project.landfall(&["validate", "status"]).expect(4, &[one, two]);
+        assert!(!self.database.has("voters"), "a look makes nothing");
     }
 
     fn applied(&self) {
         let done = format!("{} migrations applied, nothing pending", 2 + self.tool.framework);
-        self.project.landfall(&["run", "tool", "--yes"]).expect(0, &[&done]);
-        assert!(self.there("voters"));
+        self.run().expect(0, &[&done]);
+        assert!(self.database.has("voters"));
         assert_eq!(self.count(), "2");
         self.project.landfall(&["plan", "tool"]).expect(0, &["nothing is pending"]);
+        self.project.landfall(&["validate", "status"]).expect(0, &["nothing pending"]);
         self.up_to_date(2);
     }
 
     /// Nothing waits, by everybody's word.
     fn up_to_date(&self, applied: usize) {
-        self.project.landfall(&["run", "tool", "--yes"]).expect(0, &["nothing pending"]);
-        self.project.landfall(&["verify", "tool"]).expect(0, &[&format!("{applied} applied, "), "READY TO MERGE"]);
+        self.run().expect(0, &["nothing pending"]);
+        self.verify().expect(0, &[&format!("{applied} applied, "), "READY TO MERGE"]);
     }
 
-    /// A run saw that the third waits, and it alone; it still does, and nothing of it is there.
-    fn is_left_pending(&self, run: &crate::program::Output, more: &[&str]) {
+    /// A run saw that the third waits, and it alone, and it broke off: where the server takes back what came before, it still waits,
+    /// and else what is left is told, and nothing is applied until somebody has settled it.
+    fn breaks_off(&self, run: &Output, more: &[&str]) {
         let third = self.tool.third.name;
-        let told = [format!("1 migration pending ({third})"), format!("still pending: {third}")];
-        run.expect(1, &[&told[0], &told[1]]).expect(1, more);
+        run.expect(1, &[&format!("1 migration pending ({third})")]).expect(1, more);
         assert_eq!(self.count(), "2");
-        assert!(!self.there("half"));
+        let whole = self.database.has("whole");
+        if self.database.takes_back() {
+            run.expect(1, &[&format!("still pending: {third}")]);
+            assert!(!self.database.has("half") && !whole);
+            return;
+        }
+        let left = match self.tool.settles {
+            Some(_) => format!("{third} began and did not finish"),
+            None => format!("{third} seems to have begun and not finished (by the history it waits, but table half"),
+        };
+        let half = if whole {
+            ["all that it makes is in the database (table half, table whole)", "so it seems done"]
+        } else {
+            ["half-way: table half is in the database", "take back what is there"]
+        };
+        run.expect(1, &[&left]).expect(1, &half);
+        self.run().expect(7, &[&left]).expect(7, &half);
+        self.project.landfall(&["plan", "tool"]).expect(7, &[&left]).expect(7, &half);
+        self.verify().expect(7, &[third, "failed", "NOT READY"]);
+        assert_eq!(self.count(), "2");
+        self.database.sql("DROP TABLE IF EXISTS half, whole");
+        if let Some(settles) = self.tool.settles {
+            self.database.sql(settles);
+        }
+        self.locked();
     }
 
     fn failed(&self) {
         self.put(&self.with_third(BROKEN));
-        self.is_left_pending(&self.project.landfall(&["run", "tool", "--yes"]), &[self.tool.reason]);
+        self.breaks_off(&self.run(), &[self.tool.reason]);
     }
 
     fn killed(&self) {
-        self.put(&self.with_third(SLOW));
+        let sleep = self.database.sleep();
+        self.put(
+            &self
+                .with_third(&format!("CREATE TABLE half (id int PRIMARY KEY); {sleep}; CREATE TABLE whole (id int PRIMARY KEY)")),
+        );
         let running = self.project.start(&["run", "tool", "--yes"]);
-        eventually("it sleeps", || self.sleeps());
-        self.wake();
-        self.is_left_pending(&running.finish(), &[]);
+        eventually("it sleeps", || self.database.sleeps());
+        self.database.wake();
+        self.breaks_off(&running.finish(), &[]);
 
         let running = self.project.start(&["run", "tool", "--yes"]);
-        eventually("it sleeps", || self.sleeps());
-        self.droplet.sh("docker kill $(docker ps --quiet --filter label=landfall.run)");
-        running.until("the database still works on it");
-        self.wake();
-        self.is_left_pending(&running.finish(), &[]);
+        eventually("it sleeps", || self.database.sleeps());
+        self.kill();
+        // MariaDB ends what sleeps for a client that is gone; and then goes on with what it was given in one piece with it.
+        if self.database.takes_back() {
+            running.until("the database still works on it");
+            self.database.wake();
+        }
+        self.breaks_off(&running.finish(), &[]);
 
         self.put(&self.with_third(WHOLE));
-        self.project.landfall(&["run", "tool", "--yes"]).expect(0, &["1 migration applied, nothing pending"]);
+        self.run().expect(0, &["1 migration applied, nothing pending"]);
         assert_eq!(self.count(), "3");
-        assert!(self.there("third"));
+        assert!(self.database.has("third"));
+    }
+
+    /// Kills the tool's process: with the container that is its own, or alone.
+    fn kill(&self) {
+        self.droplet.sh(if self.exec {
+            "for p in $(grep -lsz '^LANDFALL_RUN=' /proc/[0-9]*/environ); do
+               case $(readlink ${p%/environ}/exe) in /usr/local/bin/dbmate) kill -9 ${p//[!0-9]/} ;; esac
+             done"
+        } else {
+            "docker kill $(docker ps --quiet --filter label=landfall.run)"
+        });
+    }
+
+    /// A lock of the tool's own that outlived it: it is told, with what frees it.
+    fn locked(&self) {
+        let Some(lock) = self.tool.lock.as_ref().filter(|lock| self.database.sql(lock.held) == "1") else { return };
+        self.run().expect(7, &[lock.told, lock.remedy]);
+        self.droplet.sh(&format!(
+            "cd /tmp/it-maria && docker compose -f compose.yml -f /tmp/it-tools/compose.yml run --rm -T tools {} </dev/null",
+            lock.remedy
+        ));
     }
 
     fn edited(&self) {
@@ -213,12 +300,12 @@ impl<'d> Bench<'d> {
         files::edit(&mut files, self.tool.first[0]);
         self.put(&files);
         if self.tool.digests {
-            self.project.landfall(&["run", "tool", "--yes"]).expect(7, &["drift", self.tool.first[0]]);
-            self.project.landfall(&["verify", "tool"]).expect(7, &[self.tool.first[0], "edited", "NOT READY"]);
+            self.run().expect(7, &["drift", self.tool.first[0]]);
+            self.verify().expect(7, &[self.tool.first[0], "edited", "NOT READY"]);
         } else {
-            self.project.landfall(&["run", "tool", "--yes"]).expect(0, &["nothing pending"]);
+            self.run().expect(0, &["nothing pending"]);
             let told = ["3 applied, as in the image; whether one was edited since cannot be known", "READY TO MERGE"];
-            self.project.landfall(&["verify", "tool"]).expect(0, &told);
+            self.verify().expect(0, &told);
         }
     }
 
@@ -227,14 +314,14 @@ impl<'d> Bench<'d> {
             let mut files = self.with_third(WHOLE);
             files::delete(&mut files, gone);
             self.put(&files);
-            self.project.landfall(&["run", "tool", "--yes"]).expect(7, &["not among the files", recorded]);
+            self.run().expect(7, &["not among the files", recorded]);
         }
-        self.project.landfall(&["verify", "tool"]).expect(7, &[self.tool.recorded[1], "missing", "NOT READY"]);
+        self.verify().expect(7, &[self.tool.recorded[1], "missing", "NOT READY"]);
         // The journal may still name it, and then the tool itself cannot go on.
         let mut files = self.with_third(WHOLE);
         if files.remove("0002_third.sql").is_some() {
             self.put(&files);
-            self.project.landfall(&["run", "tool", "--yes"]).expect(1, &["0002_third.sql is not there"]);
+            self.run().expect(1, &["0002_third.sql is not there"]);
         }
         assert_eq!(self.count(), "3");
     }
@@ -243,31 +330,30 @@ impl<'d> Bench<'d> {
         let mut files = self.with_third(WHOLE);
         (self.tool.write)(&mut files, &self.tool.late, "CREATE TABLE late (id int PRIMARY KEY)");
         self.put(&files);
-        let run = self.project.landfall(&["run", "tool", "--yes"]);
+        let run = self.run();
         match self.tool.when_late {
             Late::Applied => {
                 let waits = format!("1 migration pending ({})", self.tool.late.name);
                 run.expect(0, &[&waits, "1 migration applied, nothing pending"]);
-                assert_eq!((self.count(), self.there("late")), ("4".to_owned(), true));
+                assert_eq!((self.count(), self.database.has("late")), ("4".to_owned(), true));
             }
             Late::Refused(code, why) => {
                 run.expect(code, &[why]);
-                assert_eq!((self.count(), self.there("late")), ("3".to_owned(), false));
+                assert_eq!((self.count(), self.database.has("late")), ("3".to_owned(), false));
             }
         }
     }
 
     fn unreachable(&self) {
         self.put(&self.with_third(WHOLE));
-        self.droplet.sh("docker stop --time 3 deployment-postgres-1");
-        for (words, code) in [(&["plan", "tool"][..], 0), (&["verify", "tool"], 7), (&["run", "tool", "--yes"], 1)] {
-            let told = self.project.landfall(words);
-            told.expect(code, &["not known"]);
-            for good in ["nothing is pending", "nothing pending", "READY TO MERGE"] {
-                assert!(!told.said().contains(good), "{words:?} {}", told.said());
+        self.database.without(|| {
+            for (words, code) in [(&["plan", "tool"][..], 0), (&["verify", "tool"], 7), (&["run", "tool", "--yes"], 1)] {
+                let told = self.project.landfall(words);
+                told.expect(code, &["not known"]);
+                for good in ["nothing is pending", "nothing pending", "READY TO MERGE"] {
+                    assert!(!told.said().contains(good), "{words:?} {}", told.said());
+                }
             }
-        }
-        self.droplet.sh("docker start deployment-postgres-1");
-        eventually("the database is back", || self.droplet.try_sh("docker exec deployment-postgres-1 pg_isready").0 == 0);
+        });
     }
 }

@@ -1,17 +1,21 @@
-//! Real migration tools on a real PostgreSQL, each put into every state that a release can find it in: what is told of it must be true.
-//! The tools are in an image of the testbed (`tests/testbed/tools`), a project of two migrations each; what a state needs is mounted
-//! over their files. PostgreSQL is asked, not Landfall.
+//! Real migration tools on a real PostgreSQL and a real MariaDB, each put into every state that a release can find it in: what is told
+//! of it must be true. The tools are in an image of the testbed (`tests/testbed/tools`), a project of two migrations each; what a state
+//! needs is mounted over their files. The database is asked, not Landfall.
 
+mod database;
 mod files;
 mod matrix;
 mod programs;
 
+use crate::chance::is_long;
 use files::{Files, New};
 
 /// What a tool says and does in the states in which tools differ.
 struct Tool {
     /// As a step names it.
     name: &'static str,
+    /// The script of the testbed that makes its image.
+    image: &'static str,
     /// Its project below the image's working folder, and …
     project: &'static str,
     /// … the folder in there that is mounted over.
@@ -36,6 +40,20 @@ struct Tool {
     digests: bool,
     /// What becomes of the late one.
     when_late: Late,
+    /// What settles one that broke off, in SQL, where its history has a row of it.
+    settles: Option<&'static str>,
+    /// A lock of its own that outlives it where the server does not take it back.
+    lock: Option<Lock>,
+}
+
+/// A tool's own lock.
+struct Lock {
+    /// Whether it is held: a number.
+    held: &'static str,
+    /// What is said of one that is held.
+    told: &'static str,
+    /// What frees it, in the tool's container.
+    remedy: &'static str,
 }
 
 /// What becomes of a migration that was merged late.
@@ -48,6 +66,7 @@ enum Late {
 
 const DRIZZLE: Tool = Tool {
     name: "drizzle",
+    image: "tools",
     project: "drizzle",
     folder: "drizzle",
     first: ["0000_voters", "0001_born"],
@@ -61,6 +80,8 @@ const DRIZZLE: Tool = Tool {
     reason: "Drizzle Kit up to 0.31 does not say why it failed",
     digests: true,
     when_late: Late::Refused(7, "pass it over in silence: 0003_late"),
+    settles: None,
+    lock: None,
 };
 
 const DRIZZLE_NEXT: Tool = Tool {
@@ -77,6 +98,7 @@ const DRIZZLE_NEXT: Tool = Tool {
 
 const ALEMBIC: Tool = Tool {
     name: "alembic",
+    image: "tools",
     project: "alembic",
     folder: "migrations/versions",
     first: ["1111aaaa", "2222bbbb"],
@@ -85,17 +107,20 @@ const ALEMBIC: Tool = Tool {
     recorded: ["1111aaaa", "3333cccc"],
     write: files::alembic,
     // Heads stand for all before them.
-    count: "SELECT max(left(version_num, 1)::int) FROM alembic_version",
+    count: "SELECT left(max(version_num), 1) FROM alembic_version",
     framework: 0,
     reason: "relation \"nope\" does not exist",
     digests: false,
     when_late: Late::Applied,
+    settles: None,
+    lock: None,
 };
 
 const DJANGO: Tool = Tool {
     name: "django",
+    image: "tools",
     project: "django",
-    folder: "roll/migrations",
+    folder: "register/migrations",
     first: ["roll.0001_initial", "roll.0002_born"],
     third: New { name: "roll.0003_third", after: "0002_born" },
     late: New { name: "roll.0002_late", after: "0001_initial" },
@@ -106,10 +131,13 @@ const DJANGO: Tool = Tool {
     reason: "relation \"nope\" does not exist",
     digests: false,
     when_late: Late::Refused(1, "multiple leaf nodes"),
+    settles: None,
+    lock: None,
 };
 
 const KNEX: Tool = Tool {
     name: "knex",
+    image: "tools",
     project: "knex",
     folder: "migrations",
     first: ["20260105090000_voters.js", "20260212101500_born.js"],
@@ -122,10 +150,17 @@ const KNEX: Tool = Tool {
     reason: "relation \"nope\" does not exist",
     digests: false,
     when_late: Late::Applied,
+    settles: None,
+    lock: Some(Lock {
+        held: "SELECT COUNT(*) FROM knex_migrations_lock WHERE is_locked = 1",
+        told: "its own lock is held",
+        remedy: "npx knex migrate:unlock",
+    }),
 };
 
 const DBMATE: Tool = Tool {
     name: "dbmate",
+    image: "tools",
     project: "dbmate",
     folder: "db/migrations",
     first: ["20260105090000_voters.sql", "20260212101500_born.sql"],
@@ -138,6 +173,8 @@ const DBMATE: Tool = Tool {
     reason: "relation \"nope\" does not exist",
     digests: false,
     when_late: Late::Applied,
+    settles: None,
+    lock: None,
 };
 
 const PRISMA_8: Tool = Tool {
@@ -155,6 +192,7 @@ const PRISMA_8: Tool = Tool {
     digests: true,
     // The contract of the image is the late one's: nothing leads there from where the database stands.
     when_late: Late::Refused(7, "no migration leads from where the database stands to the contract of the image"),
+    ..DBMATE
 };
 
 #[test]
@@ -165,6 +203,63 @@ fn prisma_8_in_every_state() {
 #[test]
 fn prisma_8_leaves_aside_what_no_way_leads_through_and_drops_what_was_approved() {
     matrix::aside_and_dropped(&PRISMA_8);
+}
+
+const SQLX: Tool = Tool {
+    name: "sqlx",
+    image: "rust-tools",
+    project: "sqlx",
+    folder: "migrations",
+    first: ["20260105090000", "20260212101500"],
+    third: New { name: "20260318142000", after: "" },
+    late: New { name: "20260120080000", after: "" },
+    recorded: ["20260105090000", "20260318142000"],
+    write: files::sqlx,
+    count: "SELECT count(*) FROM _sqlx_migrations WHERE success",
+    framework: 0,
+    reason: "relation \"nope\" does not exist",
+    digests: true,
+    when_late: Late::Applied,
+    settles: None,
+    lock: None,
+};
+
+const DIESEL: Tool = Tool {
+    name: "diesel",
+    project: "diesel",
+    first: ["2026-01-05-090000_voters", "2026-02-12-101500_born"],
+    third: New { name: "2026-03-18-142000_third", after: "" },
+    late: New { name: "2026-01-20-080000_late", after: "" },
+    write: files::diesel,
+    count: "SELECT count(*) FROM __diesel_schema_migrations",
+    digests: false,
+    ..SQLX
+};
+
+const DRIZZLE_MARIA: Tool = Tool { project: "drizzle/mysql", count: "SELECT COUNT(*) FROM __drizzle_migrations", ..DRIZZLE };
+
+const DRIZZLE_NEXT_MARIA: Tool =
+    Tool { project: "drizzle-next/mysql", count: "SELECT COUNT(*) FROM __drizzle_migrations", reason: NO_TABLE, ..DRIZZLE_NEXT };
+
+const ALEMBIC_MARIA: Tool = Tool { reason: NO_TABLE, ..ALEMBIC };
+
+const DJANGO_MARIA: Tool = Tool { reason: NO_TABLE, ..DJANGO };
+
+const KNEX_MARIA: Tool = Tool { reason: NO_TABLE, ..KNEX };
+
+const DBMATE_MARIA: Tool = Tool { reason: NO_TABLE, ..DBMATE };
+
+const SQLX_MARIA: Tool =
+    Tool { reason: NO_TABLE, settles: Some("DELETE FROM _sqlx_migrations WHERE version = 20260318142000"), ..SQLX };
+
+/// What MariaDB says of a table that it does not have.
+const NO_TABLE: &str = "Table 'shop.nope' doesn't exist";
+
+/// Those that only the long suite tries.
+fn long(test: fn(&'static Tool), tool: &'static Tool) {
+    if is_long() {
+        test(tool);
+    }
 }
 
 #[test]
@@ -200,4 +295,54 @@ fn dbmate_in_every_state() {
 #[test]
 fn migrations_of_django_that_were_made_into_one_are_applied_where_all_of_them_are() {
     matrix::made_into_one(&DJANGO);
+}
+
+#[test]
+fn drizzle_on_mariadb_in_every_state() {
+    matrix::of_maria(&DRIZZLE_MARIA);
+}
+
+#[test]
+fn drizzle_1_0_on_mariadb_in_every_state() {
+    long(matrix::of_maria, &DRIZZLE_NEXT_MARIA);
+}
+
+#[test]
+fn alembic_on_mariadb_in_every_state() {
+    long(matrix::of_maria, &ALEMBIC_MARIA);
+}
+
+#[test]
+fn django_on_mariadb_in_every_state() {
+    long(matrix::of_maria, &DJANGO_MARIA);
+}
+
+#[test]
+fn knex_on_mariadb_in_every_state() {
+    long(matrix::of_maria, &KNEX_MARIA);
+}
+
+#[test]
+fn dbmate_on_mariadb_in_every_state() {
+    long(matrix::of_maria, &DBMATE_MARIA);
+}
+
+#[test]
+fn sqlx_in_every_state() {
+    long(matrix::of, &SQLX);
+}
+
+#[test]
+fn sqlx_on_mariadb_in_every_state() {
+    long(matrix::of_maria, &SQLX_MARIA);
+}
+
+#[test]
+fn diesel_in_every_state() {
+    long(matrix::of, &DIESEL);
+}
+
+#[test]
+fn dbmate_in_its_running_container() {
+    matrix::in_its_container(&DBMATE);
 }

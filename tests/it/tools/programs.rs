@@ -1,12 +1,12 @@
 //! Migrations that are programs, before a production group: of Alembic and Django the SQL is shown and judged, and what they do beside it
 //! needs approval, as all of Knex does.
 
+use super::database::Database;
 use super::files::{self, Files};
 use super::matrix::Bench;
 use super::{ALEMBIC, DJANGO, KNEX, Tool};
 use crate::droplet::droplet;
 use crate::program::Output;
-use crate::project::Project;
 
 /// The files of the image, and one more with this text.
 fn with(tool: &Tool, more: &[(&str, &str)]) -> Files {
@@ -33,7 +33,7 @@ fn approve_as_told(bench: &Bench<'_>, refused: &Output) {
 /// is, too.
 fn is_seen(tool: &'static Tool, drops: (&str, &str), asks: (&str, &str)) {
     let droplets = droplet();
-    let bench = Bench::new(tool, &droplets[0], Project::on(&droplets));
+    let bench = Bench::new(tool, &droplets[0], Database::postgres(&droplets));
     bench.project.edit("landfall.toml", "production = false\n", "");
     let sql = "CREATE TABLE voters (id bigint PRIMARY KEY, name text NOT NULL)";
     bench.project.landfall(&["plan", "tool"]).expect(0, &[sql, "ADD COLUMN born integer"]);
@@ -93,18 +93,18 @@ fn what_django_prints_is_judged() {
 #[test]
 fn programs_of_which_nothing_is_printed_need_approval() {
     let droplets = droplet();
-    let bench = Bench::new(&KNEX, &droplets[0], Project::on(&droplets));
+    let bench = Bench::new(&KNEX, &droplets[0], Database::postgres(&droplets));
     bench.project.edit("landfall.toml", "production = false\n", "");
     let [one, two] = KNEX.first;
     let local = bench.project.landfall(&["lint"]);
     local.expect(7, &["not-sql", one, two]);
     let refused = bench.project.landfall(&["run", "tool", "--yes"]);
     refused.expect(7, &[&format!("migrations/{one}:1: not-sql: "), two]);
-    assert!(!bench.there("voters"));
+    assert!(!bench.database.has("voters"));
     approve_as_told(&bench, &refused);
     bench.project.landfall(&["lint"]).expect(0, &["2 approved"]);
     bench.project.landfall(&["run", "tool", "--yes"]).expect(0, &["not-sql in ", "2 migrations applied, nothing pending"]);
-    assert!(bench.there("voters"));
+    assert!(bench.database.has("voters"));
     // Another text is another migration.
     bench.put(&with(&KNEX, &[(KNEX.third.name, "exports.up = (knex) => knex.raw('SELECT 1');\nexports.down = () => {};\n")]));
     bench.project.landfall(&["run", "tool", "--yes"]).expect(7, &[KNEX.third.name, "not-sql"]);

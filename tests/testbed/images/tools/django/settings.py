@@ -1,10 +1,14 @@
 import os
 from urllib.parse import urlsplit
 
+import pymysql
+
+# In the place of the driver that Django asks for, which is not there.
+pymysql.install_as_MySQLdb()
 url = urlsplit(os.environ["DATABASE_URL"])
 DATABASES = {
     "default": {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": f"django.db.backends.{url.scheme}",
         "HOST": url.hostname,
         "PORT": url.port,
         "USER": url.username,
@@ -13,6 +17,6 @@ DATABASES = {
     }
 }
 # Those of the framework have migrations of their own, whose files are not in this folder.
-INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "roll"]
+INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "register"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True

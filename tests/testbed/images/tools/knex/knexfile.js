@@ -1,1 +1,2 @@
-module.exports = { client: 'pg', connection: process.env.DATABASE_URL };
+const url = process.env.DATABASE_URL;
+module.exports = { client: url.startsWith('mysql:') ? 'mysql2' : 'pg', connection: url };

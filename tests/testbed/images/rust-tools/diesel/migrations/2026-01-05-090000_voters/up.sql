@@ -1,0 +1,1 @@
+CREATE TABLE voters (id bigint PRIMARY KEY, name text NOT NULL);

@@ -23,7 +23,7 @@ pub enum Action {
     /// A script by `sh -c` on the host itself.
     Shell(HostScript),
     /// Status, apply, status again: a migration that is proven, not believed.
-    Migrate(Migrate),
+    Migrate(Box<Migrate>),
     /// Brings the images that the compose file names to the host.
     Pull {
         /// Whose images.

@@ -34,7 +34,7 @@ pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<u8, Failure> {
                 Action::Migrate(migrate) => Some(migrate),
                 _ => None,
             });
-            steps.extend(migrations.map(|migrate| (host.name.clone(), step.step.name.clone(), migrate.clone())));
+            steps.extend(migrations.map(|migrate| (host.name.clone(), step.step.name.clone(), Migrate::clone(migrate))));
         }
     }
     if steps.is_empty() {

@@ -141,11 +141,11 @@ pub(super) fn of_host(state: &State, key: &str) -> Vec<Entry> {
 
 /// The newest story of a step, from what this host knows and from the rows of the database; none when it never ran. `database` is the
 /// identity of the one that the host points to now, none where that is not known; `rows` are none where it holds no ledger.
-pub(super) fn recall(own: &[Entry], database: Option<&str>, rows: Option<Vec<Story>>) -> Option<Story> {
+pub(super) fn recall(own: &[Entry], database: Option<&str>, rows: Option<&[Story]>) -> Option<Story> {
     let of_it = |entry: &&Entry| entry.database.is_none() || database.is_none() || entry.database.as_deref() == database;
     let by_row = |entry: &&Entry| entry.within && entry.database.is_some() && database.is_some() && rows.is_some();
     let own_only = own.iter().filter(of_it).filter(|entry| !by_row(entry)).map(|entry| entry.story.clone());
-    let known = own_only.chain(rows.iter().flatten().map(|row| match own.iter().find(|entry| entry.story.run == row.run) {
+    let known = own_only.chain(rows.into_iter().flatten().map(|row| match own.iter().find(|entry| entry.story.run == row.run) {
         // How a run of its own ended this host knows best: a person may have said so to it.
         Some(entry) => Story { host: None, ok: row.ok.or(entry.story.ok), ..row.clone() },
         None => row.clone(),
@@ -218,7 +218,7 @@ mod tests {
         let text = r#"{"name":"configurations","who":"ann@laptop","when":"2026-01-01T00:00:00Z","image":"sha256:1"}"#;
         fs::write(path(&state, "k", &run(1), "begun"), text).expect("write");
         end(&state, "k", &run(1), true);
-        let told = recall(&of_host(&state, "k"), Some("whatever the host points to"), Some(vec![])).expect("a story");
+        let told = recall(&of_host(&state, "k"), Some("whatever the host points to"), Some(&[])).expect("a story");
         assert_eq!((told.who.as_str(), told.ok, told.host), ("ann@laptop", Some(true), None));
     }
 
@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn what_host_and_database_know_is_put_together() {
         let told = |own: &[Entry], database: Option<&str>, rows: Option<Vec<Story>>| {
-            let story = recall(own, database, rows)?;
+            let story = recall(own, database, rows.as_deref())?;
             Some(format!(
                 "{} {:?}{}",
                 &story.when[8..10],

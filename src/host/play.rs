@@ -107,7 +107,7 @@ fn remembered(stage: &mut Stage<'_>, step: &HostStep, key: &LedgerKey, index: u3
         return outcome;
     }
     let outcome = match within(stage, step, key) {
-        Ok(within) => told_or_run(stage, step, key, index, &entry, &image, within),
+        Ok(within) => told_or_run(stage, step, key, index, &entry, &image, &within),
         Err(outcome) => outcome,
     };
     stage.held = None;
@@ -153,11 +153,11 @@ fn told_or_run(
     index: u32,
     entry: &str,
     image: &str,
-    within: Within,
+    within: &Within,
 ) -> Outcome {
     let own = ledger::of_host(stage.state, entry);
-    let database =
-        within.as_ref().map(|(access, _)| access).cloned().or_else(|| stage.held.as_ref().and_then(|_| stage.database().ok()));
+    // What is held is the run's own.
+    let database = stage.held.as_ref().and_then(|_| stage.database().ok());
     let database = database.and_then(|access| access.facts.identity.clone());
     let rows = match within.as_ref().filter(|(_, place)| *place == Place::There) {
         None => None,
@@ -167,12 +167,12 @@ fn told_or_run(
         },
     };
     let (run, host) = (stage.dir.run.clone(), stage.submission.host.clone());
-    if let (Some((access, _)), Some(rows)) = (&within, &rows) {
+    if let (Some((access, _)), Some(rows)) = (within, &rows) {
         for (run, ok) in ledger::unwritten(&own, rows, &host) {
             let _ = ledger::within::end(access, Row { key: entry, run: &run, host: &host }, ok);
         }
     }
-    if let Some(story) = ledger::recall(&own, database.as_deref(), rows).filter(|_| key.seen != Seen::Repeat)
+    if let Some(story) = ledger::recall(&own, database.as_deref(), rows.as_deref()).filter(|_| key.seen != Seen::Repeat)
         && let Some(outcome) = told(stage, key, &story)
     {
         return outcome;
@@ -189,7 +189,7 @@ fn told_or_run(
         return Outcome::failed(format!("the ledger cannot be written, so nothing was run: {error}"));
     }
     let row = Row { key: entry, run: &run, host: &host };
-    if let Some((access, place)) = &within
+    if let Some((access, place)) = within
         && let Err(trouble) = ledger::within::begin(access, *place, row, &begun)
     {
         ledger::end(stage.state, entry, &run, false);
@@ -203,7 +203,7 @@ fn told_or_run(
         Status::Unknown | Status::Skipped => return outcome,
     };
     ledger::end(stage.state, entry, &run, ok);
-    if let Some((access, _)) = &within
+    if let Some((access, _)) = within
         && let Err(trouble) = ledger::within::end(access, row, ok)
     {
         let why = stage.masked(&trouble.to_string());

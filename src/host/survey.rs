@@ -371,7 +371,7 @@ fn look_up(
     };
     let own = state.map(|state| ledger::of_host(state, &entry)).unwrap_or_default();
     let database = if key.in_database { survey.facts.database.as_ref().and_then(|facts| facts.identity.clone()) } else { None };
-    let Some(story) = ledger::recall(&own, database.as_deref(), rows) else { return };
+    let Some(story) = ledger::recall(&own, database.as_deref(), rows.as_deref()) else { return };
     let story = Story { who: mask(&story.who), image: story.image.as_deref().map(mask), ..story };
     let on = story.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
     let told = format!("{} ran in {} at {} by {}{on}", key.name, story.run, story.when, story.who);

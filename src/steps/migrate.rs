@@ -77,7 +77,7 @@ enum Named<'a> {
 pub(super) fn read(reader: &Reader<'_>, cx: &Cx<'_>) -> Option<Vec<Lowered>> {
     let (migrate, hints) = action(reader, cx, true)?;
     let service = migrate.service.clone();
-    Some(vec![Lowered { hints, ..Lowered::host(Action::Migrate(migrate), Some(service), cx) }])
+    Some(vec![Lowered { hints, ..Lowered::host(Action::Migrate(Box::new(migrate)), Some(service), cx) }])
 }
 
 /// What a step says of a tool, or of commands in place of one. Not everybody applies what is pending.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::action::{
-    Action, Carried, Client, Compare, HostScript, HttpExpect, HttpProbe, Migrate, Probe, Script, Since, TcpProbe, Via, Watch,
+    Action, Carried, Client, Compare, HostScript, HttpExpect, HttpProbe, Probe, Script, Since, TcpProbe, Via, Watch,
 };
 use crate::check::{json_path::sign, statuses};
 use crate::command::{quoted, shell_line};
@@ -16,8 +16,10 @@ use crate::secret::Value;
 pub fn shown(action: &Action, project: Option<&ComposeProject>) -> String {
     match action {
         Action::Service(command) => in_service(project, &command.service, command.via, &command.env, &command.argv),
-        Action::Migrate(Migrate { carried: Some(carried), .. }) => files(carried),
-        Action::Migrate(migrate) => in_service(project, &migrate.service, migrate.via, &migrate.env, &migrate.apply),
+        Action::Migrate(migrate) => match &migrate.carried {
+            Some(carried) => files(carried),
+            None => in_service(project, &migrate.service, migrate.via, &migrate.env, &migrate.apply),
+        },
         Action::Shell(script) => script_line(project, script),
         Action::Pull { services } => compose(project, &with_services(&["pull"], services)),
         Action::Start { services } => {

@@ -19,13 +19,16 @@ use std::time::{Duration, Instant};
 
 const ROUNDS: usize = 7;
 
+/// What is measured together.
+type Part = fn(&Bench);
+
 fn main() {
     let bench = Bench::start();
     // `cargo test --benches` and the like only want to know that it starts.
     if std::env::args().any(|arg| arg == "--test") {
         return;
     }
-    let parts: [(&str, fn(&Bench)); 5] = [
+    let parts: [(&str, Part); 5] = [
         ("peers", beside_its_peers),
         ("step", a_step_more),
         ("line", how_late_a_line_is),

@@ -105,7 +105,7 @@ fn a_restore_counts_the_backup_that_its_own_run_takes_before_it() {
         project.landfall(&["run", "both", "--yes", "--confirm-restore", "etally"])
     };
     let encrypted = &format!("{BACKUP}encrypt_to = \"age1qqqq\"\n");
-    let failed = &format!("{BACKUP}when = \"failure\"\n");
+    let failed = &format!("[[steps]]\nkind = \"shell\"\ncommand = \"true\"\n{BACKUP}when = \"failure\"\n");
     run(&[RESTORE, BACKUP]).expect(7, &["there is no backup"]);
     run(&[failed, RESTORE]).expect(7, &["there is no backup"]);
     run(&[BACKUP, RESTORE, "from = \"etally-old.dump\"\n"]).expect(7, &["there is no backup", "etally-old.dump"]);

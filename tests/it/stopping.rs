@@ -180,7 +180,9 @@ fn ctrl_c_says_no_such_thing_once_the_run_may_have_left() {
     project.playbook("mark", MARK);
     let proxy = Proxy::before(&droplets[0]);
     project.through(&droplets[0], &proxy);
-    let run = || drop(project.landfall(&["run", "mark", "--yes"]).expect(0, &[]));
+    let run = || {
+        project.landfall(&["run", "mark", "--yes"]).expect(0, &[]);
+    };
     run();
     let before = proxy.up();
     run();

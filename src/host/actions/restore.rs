@@ -133,16 +133,16 @@ fn stop(stage: &mut Stage<'_>, step: &HostStep, services: &[ServiceName]) -> Out
     let mut watcher = Watcher::new(&judge, &step.hints);
     match stage.stream(&compose::command(&project, &words), &mut watcher) {
         Err(error) => Outcome::failed(format!("the services could not be stopped: {error}")),
-        Ok(ended) => match ended.stopped {
-            Some(stopped) => stage.stopped(stopped, &ended.left, step).ended(&ended),
-            None => {
-                let outcome = super::verdict(&ended, &judge, &watcher);
-                if outcome.status != Status::Ok {
-                    super::hint(stage, step, &watcher);
-                }
-                outcome
+        Ok(ended) => {
+            if let Some(stopped) = ended.stopped {
+                return stage.stopped(stopped, &ended.left, step).ended(&ended);
             }
-        },
+            let outcome = super::verdict(&ended, &judge, &watcher);
+            if outcome.status != Status::Ok {
+                super::hint(stage, step, &watcher);
+            }
+            outcome
+        }
     }
 }
 

@@ -165,20 +165,22 @@ fn postgres(claim: &Claim<'_>, wait: Duration) -> String {
     let own = literal(Engine::Postgres, &format!("landfall {} on %", claim.run));
     let name = literal(Engine::Postgres, &named(claim));
     // An open transaction that waits for its client is not to be ended for that.
-    let mut out = format!(
+    let begin = format!(
         "SET application_name = {name};\nBEGIN;\n\
          SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN \
          ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout') \\g /dev/null\n"
     );
-    if !wait.is_zero() {
-        out += &format!(
+    let turn = if wait.is_zero() {
+        String::new()
+    } else {
+        format!(
             "SET LOCAL lock_timeout = {};\nDO $landfall$ BEGIN PERFORM pg_advisory_xact_lock({CLASS}, {OBJECT}); \
              EXCEPTION WHEN lock_not_available THEN NULL; END $landfall$;\n",
             wait.as_millis().max(1)
-        );
-    }
-    out + &format!(
-        "SELECT CASE WHEN pg_try_advisory_xact_lock({CLASS}, {OBJECT}) THEN 'held' ELSE 'busy ' || coalesce((\
+        )
+    };
+    format!(
+        "{begin}{turn}SELECT CASE WHEN pg_try_advisory_xact_lock({CLASS}, {OBJECT}) THEN 'held' ELSE 'busy ' || coalesce((\
          SELECT CASE WHEN bool_or(a.application_name LIKE {own}) THEN 'own ' ELSE '' END \
          || string_agg(a.application_name || ' (backend ' || a.pid || coalesce(', since ' || date_trunc('second', a.backend_start), '') || ')', ', ') \
          FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE {LOCK}), 'somebody') END;\n"

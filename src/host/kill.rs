@@ -1,6 +1,7 @@
 //! Finds and ends everything that a run started: its containers by label, its processes by descent and by two marks that also cross into
 //! `docker exec`: one in their environment, and one in a limit.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -16,8 +17,12 @@ pub(super) const MARK: &str = "LANDFALL_RUN";
 /// The label on a run's containers.
 pub(super) const LABEL: &str = "landfall.run";
 
-/// How long the daemon may take to start what a client asked for before it was killed.
+/// How long the daemon may take to begin what a client asked for before it was killed, …
 const SETTLED: Duration = Duration::from_secs(2);
+/// … and what it has begun, to become what was asked for. On a host that has hardly a processor left that takes its time.
+const MADE: Duration = Duration::from_secs(30);
+/// What a process in a container is called until it becomes the command: it has no mark yet that tells whose it is.
+const MAKING: &str = "runc:[";
 
 fn pids() -> impl Iterator<Item = i32> {
     fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok())
@@ -53,6 +58,12 @@ fn marked(run: &RunId) -> Vec<i32> {
                 .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|entry| entry == mark))
     };
     pids().filter(carries).filter(|pid| is_alive(*pid)).collect()
+}
+
+/// Processes that are being made in containers, by pid and start.
+fn in_the_making() -> BTreeSet<(i32, u64)> {
+    let is_made = |pid: &i32| !fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with(MAKING));
+    pids().filter(|pid| !is_made(pid)).filter_map(|pid| Some((pid, stat(pid)?.start))).collect()
 }
 
 /// Every living descendant of some processes.
@@ -182,11 +193,20 @@ impl Prey<'_> {
 
     /// Ends everything, and says what could not be ended. Repeats until nothing is found, for something may be in the making: what a
     /// docker client asked for before it was killed, the daemon still starts. So where Docker is involved nothing must be found for
-    /// a while.
+    /// a while, and what is being made meanwhile is waited for.
     pub(super) fn exterminate(&self) -> Vec<String> {
         let calm = if self.docker { SETTLED } else { Duration::ZERO };
+        let (began, mut making) = (Instant::now(), BTreeSet::new());
         let (mut rounds, mut quiet_since, mut left) = (0, None, Vec::new());
         while rounds < 50 {
+            if self.docker {
+                let now = in_the_making();
+                making.retain(|one| now.contains(one));
+                // Later ones are not what a client that is gone asked for.
+                if began.elapsed() < SETTLED {
+                    making.extend(now);
+                }
+            }
             let processes = self.processes();
             for pid in &processes {
                 signal(*pid, Signal::KILL);
@@ -199,7 +219,13 @@ impl Prey<'_> {
             }
             left = describe(&containers, &processes);
             left.extend(self.exterminate_inside(&processes));
-            if left.is_empty() {
+            if left.is_empty() && !making.is_empty() {
+                quiet_since = None;
+                if began.elapsed() >= MADE {
+                    left.push("perhaps a process that Docker is still making".to_owned());
+                    break;
+                }
+            } else if left.is_empty() {
                 if quiet_since.get_or_insert_with(Instant::now).elapsed() >= calm {
                     break;
                 }
@@ -256,4 +282,27 @@ pub(super) fn clean_up(run: &RunId, supervisor: Option<&Owner>) -> Vec<String> {
         return vec!["its supervisor".to_owned()];
     }
     Prey { run, root: None, docker: true, guest: None }.exterminate()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn a_process_in_a_container_is_in_the_making_until_it_is_called_otherwise() {
+        let script = "echo 'runc:[2:INIT]' >/proc/self/comm; echo; read -r _; echo 'made' >/proc/self/comm; echo; read -r _";
+        let mut child = Command::new("sh").args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("sh");
+        let pid = i32::try_from(child.id()).expect("pid");
+        let (mut stdin, mut stdout) = (child.stdin.take().expect("stdin"), child.stdout.take().expect("stdout"));
+        let mut said = || std::io::Read::read_exact(&mut stdout, &mut [0]).expect("a line");
+        let is_in = || in_the_making().iter().any(|(making, _)| *making == pid);
+        said();
+        assert!(is_in());
+        std::io::Write::write_all(&mut stdin, b"\n").expect("write");
+        said();
+        assert!(!is_in());
+        drop(stdin);
+        child.wait().expect("wait");
+    }
 }

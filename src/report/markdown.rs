@@ -91,7 +91,8 @@ fn approvals(story: &Story, text: &mut String) {
         .flat_map(|(part, step)| step.approved.iter().map(move |of| (part, step, of)))
         .map(|(part, step, of)| {
             let place = code(&format!("{}:{}", of.file, of.line));
-            vec![plain(part.name()), code(step.name.as_str()), code(&of.rule), place, plain(&of.by), plain(&of.reason)]
+            let by = of.came.as_ref().map_or_else(|| of.by.clone(), |came| format!("{} ({came})", of.by));
+            vec![plain(part.name()), code(step.name.as_str()), code(&of.rule), place, plain(&by), plain(&of.reason)]
         })
         .collect();
     if !rows.is_empty() {

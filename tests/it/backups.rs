@@ -111,7 +111,7 @@ fn a_restore_counts_the_backup_that_its_own_run_takes_before_it() {
     run(&[BACKUP, RESTORE, "from = \"etally-old.dump\"\n"]).expect(7, &["there is no backup", "etally-old.dump"]);
     run(&[encrypted, RESTORE]).expect(7, &["the backup that the step before takes is encrypted"]);
     assert_eq!(rows(droplet), before);
-    run(&[BACKUP, RESTORE]).expect(0, &["restored", "etally_before_"]);
+    run(&[BACKUP, RESTORE]).expect(0, &["what it replaced is database etally_before_"]);
     assert_eq!(rows(droplet), before);
     forget(droplet);
 }

@@ -1,5 +1,7 @@
 //! A real MariaDB on a droplet: a compose project of its own, with passwords of its own, gone with its test.
 
+use std::cell::RefCell;
+
 use crate::droplet::{Droplet, Droplets};
 use crate::project::Project;
 
@@ -10,12 +12,14 @@ const DIR: &str = "/tmp/it-maria";
 pub(crate) struct Maria<'a> {
     droplet: &'a Droplet,
     image: String,
+    /// Others that were given its image and files, and may have used them.
+    lent: RefCell<Vec<&'a Droplet>>,
 }
 
 impl<'a> Maria<'a> {
     /// Starts one that has an empty database `shop`, whose owner is `shop`.
     pub(crate) fn on(droplet: &'a Droplet) -> Self {
-        let maria = Self { droplet, image: droplet.extra_image("mariadb") };
+        let maria = Self { droplet, image: droplet.extra_image("mariadb"), lent: RefCell::default() };
         maria.remove();
         droplet.sh(&format!(
             "set -e
@@ -75,7 +79,8 @@ END
     }
 
     /// Another droplet gets its image and its files, but no server.
-    pub(crate) fn lend(&self, to: &Droplet) {
+    pub(crate) fn lend(&self, to: &'a Droplet) {
+        self.lent.borrow_mut().push(to);
         to.load(&self.image);
         let read = |file: &str| self.droplet.sh(&format!("cat {DIR}/{file}"));
         let (env, compose) = (read(".env"), read("compose.yml"));
@@ -119,13 +124,15 @@ END
     }
 
     fn remove(&self) {
-        // What the last of these lists is left; the others may have nothing to remove.
-        let left = self.droplet.sh(
-            "own() { docker $1 ls ${2:-} --quiet --filter label=com.docker.compose.project=it-maria; }
-             { docker rm --force --volumes $(own container --all); docker network rm $(own network); docker volume rm $(own volume); } >/dev/null 2>&1
-             own container --all; own network; own volume",
-        );
-        assert!(left.is_empty() || std::thread::panicking(), "left: {left}");
+        for droplet in std::iter::once(self.droplet).chain(self.lent.borrow().iter().copied()) {
+            // What the last of these lists is left; the others may have nothing to remove.
+            let left = droplet.sh(
+                "own() { docker $1 ls ${2:-} --quiet --filter label=com.docker.compose.project=it-maria; }
+                 { docker rm --force --volumes $(own container --all); docker network rm $(own network); docker volume rm $(own volume); } >/dev/null 2>&1
+                 own container --all; own network; own volume",
+            );
+            assert!(left.is_empty() || std::thread::panicking(), "left: {left}");
+        }
     }
 }
 

@@ -116,7 +116,7 @@ fn what_was_lost_on_one_host_is_not_begun_on_another() {
     project.landfall(&["run", "seeds", "--on", two, "--yes"]).expect(7, &[unknown[1]]);
     assert_eq!(seeded(&droplets[0]), "1");
 
-    project.landfall(&["resolve", &run, "--as", "done", "--note", "the row is there", "--on", one]).expect(0, &[]);
+    project.landfall(&["resolve", &run, "--as", "done", "--note", "the row is there", "--on", one, "--yes"]).expect(0, &[]);
     assert_eq!(droplets[0].sql("SELECT outcome FROM landfall.ledger"), "ok");
     project.landfall(&["seed", "rows", "--on", two, "--yes"]).expect(7, &[&format!("on {one}, and succeeded")]);
     assert_eq!(seeded(&droplets[0]), "1");

@@ -40,6 +40,13 @@ pub(super) fn of_image(tool: &Tool) -> Files {
     found
 }
 
+/// What tells of an application beside its folder of migrations, where a tool has that.
+pub(super) fn beside(tool: &Tool) -> Option<(String, String)> {
+    let text = std::fs::read_to_string(folder(tool).with_file_name("apps.py")).ok()?;
+    let (above, _) = tool.folder.rsplit_once('/')?;
+    Some((format!("{above}/apps.py"), text))
+}
+
 /// A journal, and beside it a file for each of its entries.
 pub(super) fn drizzle(files: &mut Files, new: &New, sql: &str) {
     files.insert(format!("{}.sql", new.name), in_pieces(sql));

@@ -150,6 +150,9 @@ impl<'d> Bench<'d> {
         for (path, text) in files {
             self.project.write(&format!("{folder}/{path}"), text);
         }
+        if let Some((path, text)) = files::beside(self.tool) {
+            self.project.write(&path, &text);
+        }
     }
 
     /// These are, and take the place of the image's.

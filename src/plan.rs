@@ -15,7 +15,7 @@ use crate::migration::gate::{self, Consent, Verdict, Waiting};
 use crate::migration::lint::Dialect;
 use crate::name::{GroupName, HostName, PlaybookName, ProjectName, RunId, ServiceName, StepName};
 use crate::playbook::{LocalStep, ResolvedHost, ResolvedPlaybook, ResolvedStep, Serial, Work, hex};
-use crate::protocol::{Approval, Seen, Submission, VERSION, When, Who};
+use crate::protocol::{Approval, Engine, Seen, Submission, VERSION, When, Who};
 
 /// What a run would do, host by host.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -359,7 +359,7 @@ fn host_plan(host: &ResolvedHost, facts: Option<Facts>, production: bool, consen
     }
     let mut steps: Vec<PlannedStep> = host.steps.iter().map(|step| planned(step, &facts, asked)).collect();
     for (step, planned) in host.steps.iter().zip(&mut steps) {
-        let Some(verdict) = judged(step, &facts, production, consent) else { continue };
+        let Some(verdict) = judged(step, dialect(host, &facts), &facts, production, consent) else { continue };
         refusals.extend(verdict.refusals);
         warnings.extend(verdict.warnings);
         planned.approved = verdict.approved;
@@ -404,17 +404,23 @@ fn look_behind(step: &ResolvedStep, facts: &Facts, refusals: &mut Vec<Refusal>, 
     }
 }
 
+/// Whose SQL the migrations of a host are: its server says so, and the inventory where that does not answer.
+fn dialect(host: &ResolvedHost, facts: &Facts) -> Dialect {
+    let declared = host.database.as_ref().and_then(|database| database.engine);
+    let is_mysql = facts.database.as_ref().map_or(declared == Some(Engine::Mysql), |database| {
+        ["MySQL", "MariaDB"].iter().any(|name| database.server.starts_with(name))
+    });
+    if is_mysql { Dialect::Mysql } else { Dialect::Postgres }
+}
+
 /// What the rules say of the migrations that wait for a step, where it is this host that applies them.
-fn judged(step: &ResolvedStep, facts: &Facts, production: bool, consent: &Consent) -> Option<Verdict> {
+fn judged(step: &ResolvedStep, dialect: Dialect, facts: &Facts, production: bool, consent: &Consent) -> Option<Verdict> {
     let name = &step.step.name;
     let migrate = step.step.actions.iter().find_map(|action| match action {
         Action::Migrate(migrate) => Some(migrate),
         _ => None,
     });
     let (migrate, found) = migrate.zip(facts.migrations.get(name)).filter(|_| matches!(step.work, Work::Host))?;
-    let server = facts.database.as_ref().map_or("", |database| database.server.as_str());
-    let dialect =
-        if ["MySQL", "MariaDB"].iter().any(|name| server.starts_with(name)) { Dialect::Mysql } else { Dialect::Postgres };
     let unknown = History { not_known: Some("its files were not looked at".to_owned()), ..History::default() };
     let history = facts.histories.get(name).unwrap_or(&unknown);
     let (tool, limited) = (migrate.tool.as_str(), migrate.lock_timeout_ms.is_some());

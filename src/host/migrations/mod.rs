@@ -72,7 +72,9 @@ fn seen(sight: Sight<'_>) -> Result<(History, Vec<String>), String> {
         Ok(migrations) => (migrations, not_known),
         Err(why) => (history::compare(model, &known, &[]).unwrap_or_default(), not_known.or(Some(why))),
     };
-    if let (Ok(access), None) = (access, &not_known) {
+    // Where files are gone, what waits may well have been applied: that they have parted is what must be told.
+    let parted = migrations.iter().any(|migration| matches!(migration.state, State::Missing | State::Edited));
+    if let (Ok(access), None, false) = (access, &not_known, parted) {
         evidence::mark_begun(access, model, &mut migrations);
     }
     let applied = rows.into_iter().filter(|row| row.state == Began::Applied).map(|row| row.key).collect();

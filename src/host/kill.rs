@@ -62,8 +62,8 @@ fn marked(run: &RunId) -> Vec<i32> {
 
 /// Processes that are being made in containers, by pid and start.
 fn in_the_making() -> BTreeSet<(i32, u64)> {
-    let is_made = |pid: &i32| !fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with(MAKING));
-    pids().filter(|pid| !is_made(pid)).filter_map(|pid| Some((pid, stat(pid)?.start))).collect()
+    let is_being_made = |pid: &i32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with(MAKING));
+    pids().filter(is_being_made).filter_map(|pid| Some((pid, stat(pid)?.start))).collect()
 }
 
 /// Every living descendant of some processes.

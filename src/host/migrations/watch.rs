@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::host::database::Access;
+use crate::host::database::{Access, Row};
 use crate::protocol::Engine;
 
 /// How often it is looked.
@@ -101,21 +101,28 @@ pub(in crate::host) fn now(access: &Access) -> Option<String> {
     access.query(query).ok()?.into_iter().next()?.into_iter().next()?
 }
 
-/// The same for a moment by this host's clock (RFC 3339). MySQL does not tell when a session began: what counts is the statement, and
-/// one that began this very second may be anybody's.
+/// The same for a moment by this host's clock (RFC 3339). MySQL does not tell when a session began: what counts is the statement. One that
+/// began this very second may be anybody's, so where there are any, those count that are there a second later.
 pub(in crate::host) fn at_work_since(access: &Access, time: &str) -> Option<Vec<String>> {
     if access.engine() == Engine::Postgres {
         return at_work(access, time);
     }
-    let age = humantime::parse_rfc3339(time).ok()?.elapsed().unwrap_or_default().as_secs();
-    working(access, &format!("time BETWEEN 1 AND {age}"))
+    let began = humantime::parse_rfc3339(time).ok()?;
+    if working(access, "TRUE", None)?.is_empty() {
+        return Some(Vec::new());
+    }
+    let left = working(access, "time >= 1", Some("SELECT SLEEP(1)"))?;
+    // By our clock after the answer: both are whole seconds, and what began with the step is not to be missed for the time of the asking.
+    let age = began.elapsed().unwrap_or_default().as_secs();
+    Some(left.into_iter().filter(|work| work.seconds <= age).map(|work| work.told).collect())
 }
 
 /// Sessions that began since then and still do something: a statement goes on in the server when its client is gone.
 pub(in crate::host) fn at_work(access: &Access, since: &str) -> Option<Vec<String>> {
     let since = since.replace('\'', "");
     if access.engine() == Engine::Mysql {
-        return working(access, &format!("id > {since}"));
+        let left = working(access, &format!("id > {since}"), None)?;
+        return Some(left.into_iter().map(|work| work.told).collect());
     }
     let query = format!(
         "SELECT 'backend ' || pid || ' (' || state || '): ' || left(query, 120) FROM pg_stat_activity \
@@ -127,11 +134,24 @@ pub(in crate::host) fn at_work(access: &Access, since: &str) -> Option<Vec<Strin
     Some(rows.into_iter().flatten().flatten().collect())
 }
 
-/// Connections to a MySQL that do something, and of which this holds.
-fn working(access: &Access, holds: &str) -> Option<Vec<String>> {
-    let rows = access.query(&format!(
-        "SELECT CONCAT('connection ', id, ' (for ', time, ' s): ', LEFT(info, 120)) FROM information_schema.processlist \
+/// What a connection to a MySQL does.
+struct Work {
+    /// For so long.
+    seconds: u64,
+    told: String,
+}
+
+/// What its connections do of which this holds, after another query.
+fn working(access: &Access, holds: &str, after: Option<&str>) -> Option<Vec<Work>> {
+    let asked = format!(
+        "SELECT time, CONCAT('connection ', id, ' (for ', time, ' s): ', LEFT(info, 120)) FROM information_schema.processlist \
          WHERE db = DATABASE() AND {holds} AND id <> CONNECTION_ID() AND command NOT IN ('Sleep', 'Daemon') AND COALESCE(state, '') <> 'User lock' AND info IS NOT NULL"
-    ));
-    Some(rows.ok()?.into_iter().flatten().flatten().collect())
+    );
+    let queries: Vec<&str> = after.into_iter().chain([asked.as_str()]).collect();
+    let rows = access.queries(&queries).ok()?.pop()?;
+    let work = |row: Row| {
+        let [seconds, told] = row.try_into().ok()?;
+        Some(Work { seconds: seconds?.parse().ok()?, told: told? })
+    };
+    rows.into_iter().map(work).collect()
 }

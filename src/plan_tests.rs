@@ -60,7 +60,10 @@ fn step(name: &str) -> StepName {
 #[test]
 fn says_what_will_happen() {
     let mut first = facts("aaaaaaaaaaaaaaaa");
-    first.migrations.insert(step("migrate"), Migrations::Pending { names: vec!["20240101000000_init".to_owned()] });
+    let init = "20240101000000_init";
+    first.migrations.insert(step("migrate"), Migrations::Pending { names: vec![init.to_owned()] });
+    let waits = json!({"name": init, "state": "pending", "file": format!("{init}/migration.sql"), "text": "SELECT 1;"});
+    first.histories.insert(step("migrate"), serde_json::from_value(json!({ "migrations": [waits] })).expect("a history"));
     first.ledger.insert(step("seed configurations"), story(Some(true)));
     let plan = Plan::new(&playbook(), hosts(first, facts("aaaaaaaaaaaaaaaa")));
     assert_eq!(plan.refusal_code(), None);

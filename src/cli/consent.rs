@@ -6,7 +6,7 @@ use crate::migration::gate::Consent;
 use crate::migration::lint::APPROVALS_FILE;
 use crate::playbook::Inventory;
 
-/// Of the file alone: what a plan, or a run that says no more, goes by.
+/// Of the file alone: what a plan goes by.
 pub(super) fn of_file(inventory: &Inventory) -> Result<Consent, Failure> {
     let mut approvals = lint::approvals(&inventory.root.join(APPROVALS_FILE))?;
     git::tell(&inventory.root, &mut approvals);
@@ -20,5 +20,5 @@ pub(super) fn of_run(inventory: &Inventory, args: &ConsentArgs, start: &Start) -
         return Err(Failure::usage("an approval needs a reason").remedy("give it with --note TEXT"));
     }
     let (waivers, expected) = (args.approve.clone(), args.expect_pending.clone());
-    Ok(Consent { waivers, reason, unseen: start.yes, expected, ..of_file(inventory)? })
+    Ok(Consent { waivers, reason, begun: true, unseen: start.yes, expected, ..of_file(inventory)? })
 }

@@ -172,7 +172,8 @@ pub(super) fn whole(submission: &Submission, state: Option<&State>, secrets: &mu
                     told => migrations::verdict(sight, &own, told),
                 };
                 if matches!(found, Migrations::Pending { .. } | Migrations::NotKnown { .. }) {
-                    let asked = printed(project, secrets, sight, &own, &applied, begun);
+                    let waiting = programs(migrate, &own, &found);
+                    let asked = printed(project, secrets, sight, &waiting, &applied, begun);
                     (own.previews, own.no_preview) = asked.unwrap_or_else(|why| (Vec::new(), Some(why)));
                 }
                 let mask = |text: &str| mask_text(&secrets.needles, text);
@@ -239,22 +240,32 @@ fn told_by_tool(
     })
 }
 
+/// The migrations that wait and are programs: those of the files, and those that the tool alone names, where it prints each by its name.
+fn programs(migrate: &Migrate, own: &History, found: &Migrations) -> Vec<String> {
+    let files = own.waiting().filter(|migration| !migration.is_sql()).map(|migration| migration.name.clone());
+    let by_name = migrate.preview.as_ref().is_some_and(|printing| printing.named);
+    let foreign = match found {
+        Migrations::Pending { names } if by_name => names.as_slice(),
+        _ => &[],
+    };
+    let known = |name: &&String| own.migrations.iter().any(|migration| migration.name == **name);
+    files.chain(foreign.iter().filter(|name| !known(name)).cloned()).collect()
+}
+
 /// What the tool prints of the SQL of programs that wait, and why that is not all.
 fn printed(
     project: &ComposeProject,
     secrets: &Loaded,
     sight: Sight<'_>,
-    own: &History,
+    waiting: &[String],
     applied: &[String],
     begun: bool,
 ) -> Result<(Vec<Preview>, Option<String>), String> {
     let Sight { access, config, run, migrate, image, .. } = sight;
-    let waiting: Vec<String> =
-        own.waiting().filter(|migration| !migration.is_sql()).map(|migration| migration.name.clone()).collect();
     // A plan executes nothing that comes from the repository.
     let printing = migrate.preview.as_ref().filter(|printing| begun || !printing.own);
     let Some(printing) = printing.filter(|printing| printing.own || !waiting.is_empty()) else { return Ok((Vec::new(), None)) };
-    let argv = migrations::preview::command(printing, applied, &waiting)?;
+    let argv = migrations::preview::command(printing, applied, waiting)?;
     let mut env = resolved(&migrate.env, secrets)?;
     if access.is_ok_and(|access| access.engine() == Engine::Postgres) && migrate.lock_timeout_ms.is_some() {
         // Whatever it does beside printing, it changes nothing.
@@ -271,7 +282,7 @@ fn printed(
     if kept.stdout.len() >= process::CAPTURE {
         return Err("its tool printed more than is read".to_owned());
     }
-    Ok(migrations::preview::read(printing, &waiting, ended.code, &kept))
+    Ok(migrations::preview::read(printing, waiting, ended.code, &kept))
 }
 
 /// Whether the database answers, and who it is: told before anything is stopped or changed.

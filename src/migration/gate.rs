@@ -22,6 +22,8 @@ pub struct Consent {
     pub by: String,
     /// … and why.
     pub reason: String,
+    /// A run asks, which goes on with what was found; not a plan that may never become one.
+    pub begun: bool,
     /// Nobody looks at the plan: it was agreed to beforehand.
     pub unseen: bool,
     /// Migrations that may come with a pulled image all the same, though the rules warn of them.
@@ -65,8 +67,10 @@ pub fn judge(waiting: Waiting<'_>, consent: &Consent) -> Verdict {
     let Waiting { step, tool, dialect, found, history, pulled, production, limited } = waiting;
     let mut pending = pending::look(tool, history, found, dialect);
     pending.findings.retain(|finding| !(limited && finding.rule == "missing-lock-timeout"));
-    // Where nothing is lost that matters, it is enough to know that a program does what no rule sees.
-    for finding in pending.findings.iter_mut().filter(|finding| finding.rule == lint::NOT_SQL && !production) {
+    // Where nothing is lost that matters, it is enough to know that a program does what no rule sees; and for a plan not everything is
+    // asked that a run asks.
+    let told_only = !production || (!consent.begun && matches!(found, Migrations::NotKnown { .. }) && pending.files.is_empty());
+    for finding in pending.findings.iter_mut().filter(|finding| finding.rule == lint::NOT_SQL && told_only) {
         finding.severity = Severity::Warning;
     }
     let files: Vec<&str> = pending.files.iter().map(|(_, file)| file.as_str()).collect();
@@ -76,7 +80,8 @@ pub fn judge(waiting: Waiting<'_>, consent: &Consent) -> Verdict {
         ..Verdict::default()
     };
     for finding in &judged.open {
-        let unlooked_at = consent.unseen && pulled && !is_expected(&meant(finding, &pending, found), consent);
+        let unlooked_at =
+            consent.unseen && pulled && finding.rule != lint::NOT_SQL && !is_expected(&meant(finding, &pending, found), consent);
         let told = told(step, finding);
         match finding.severity {
             Severity::Error => {
@@ -101,7 +106,6 @@ pub fn judge(waiting: Waiting<'_>, consent: &Consent) -> Verdict {
         let message = format!("{step}: and {more} more findings in the migrations that wait");
         verdict.refusals.push(Refusal::unfit(message, "landfall lint tells all of them"));
     }
-    verdict.warnings.extend(unlooked(step, &pending, found, history));
     verdict
 }
 
@@ -162,38 +166,17 @@ fn remedy(finding: &Finding, pending: &Pending<'_>) -> String {
 /// The migrations that a finding may be of, by name: what a tool prints of all together tells none apart.
 fn meant<'p>(finding: &Finding, pending: &'p Pending<'_>, found: &'p Migrations) -> Vec<&'p str> {
     let of = pending.files.iter().find(|(_, file)| *file == finding.file).map(|(migration, _)| migration.name.as_str());
-    match (of, found) {
-        (Some(name), _) => vec![name],
-        (None, Migrations::Pending { names }) if !names.is_empty() => names.iter().map(String::as_str).collect(),
-        _ => vec![&pending.together],
+    let named: &[String] = if let Migrations::Pending { names } = found { names } else { &[] };
+    let itself = || named.iter().find(|name| **name == finding.file).map(String::as_str);
+    match of.or_else(itself) {
+        Some(name) => vec![name],
+        None if named.is_empty() => vec![&pending.together],
+        None => named.iter().map(String::as_str).collect(),
     }
 }
 
 fn is_expected(names: &[&str], consent: &Consent) -> bool {
     names.iter().all(|name| consent.expected.iter().any(|expected| expected == name))
-}
-
-/// What no rule has looked at.
-fn unlooked(step: &StepName, pending: &Pending<'_>, found: &Migrations, history: &History) -> Option<String> {
-    let why = match &history.not_known {
-        Some(why) => format!(": {why}"),
-        None => ", for their files are not among those of the project".to_owned(),
-    };
-    match found {
-        // The tool printed what it would do, or it is a finding that it did not.
-        _ if pending.files.is_empty() && (history.no_preview.is_some() || !history.previews.is_empty()) => None,
-        Migrations::Pending { names } if names.is_empty() && pending.files.is_empty() => {
-            Some(format!("{step}: what is pending is not looked at by the rules for migrations{why}"))
-        }
-        Migrations::NotKnown { .. } if pending.files.is_empty() => {
-            Some(format!("{step}: what it will apply is not looked at by the rules for migrations{why}"))
-        }
-        _ if !pending.unseen.is_empty() => {
-            let names = pending.unseen.join(", ");
-            Some(format!("{step}: not looked at by the rules for migrations{why}: {names}"))
-        }
-        _ => None,
-    }
 }
 
 #[cfg(test)]

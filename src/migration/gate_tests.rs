@@ -77,7 +77,7 @@ fn operations_of_a_file_are_told_by_the_lines_of_that_file() {
     };
     let found = History { not_known: None, folder: "/app/migrations".into(), migrations: vec![third], ..History::default() };
     let open = pending::look("prisma-8", &found, &pending(&found), Dialect::Postgres);
-    assert!(open.unseen.is_empty());
+    assert!(open.findings.iter().all(|finding| finding.rule != lint::NOT_SQL));
     let finding = open.findings.iter().find(|finding| finding.severity == Severity::Error).unwrap();
     assert_eq!(
         (finding.file.as_str(), finding.line, finding.rule, finding.statement.as_str()),
@@ -152,7 +152,8 @@ fn without_a_history_the_tool_tells_what_waits_and_without_that_all_do() {
     let consent = Consent::default();
     let found = Migrations::Pending { names: vec!["2_b".into(), "3_c".into()] };
     let told = told(&judged(&history, &found, false, &consent));
-    assert!(told.contains("landfall.toml names no [database]: 3_c") && !told.contains("drop-table"), "{told}");
+    assert!(!told.contains("drop-table"), "{told}");
+    assert!(told.contains("3_c:1: not-sql: no SQL of it is seen: landfall.toml names no [database]"), "{told}");
     let unknown = Migrations::NotKnown { why: "network missing".into() };
     assert_eq!(judged(&history, &unknown, false, &consent).refusals.len(), 1);
     assert!(judged(&history, &Migrations::UpToDate, false, &consent).refusals.is_empty());
@@ -169,12 +170,67 @@ fn what_cannot_be_looked_at_is_not_taken_for_clean() {
     refused: migrate: /app/prisma/migrations/2_b/migration.sql:1: unparsed: from here on it is too long to be looked at: what cannot be read cannot be judged
        help: the safe way: correct it; if the database takes it, read it with care and approve this. To take it upon yourself, for one run: --approve unparsed@2_b/migration.sql --note TEXT
     refused: migrate: /app/prisma/migrations/3_c.py:1: not-sql: a program, of which no SQL is seen: what it does to the database stands in no SQL that could be judged
-       help: the safe way: write it in SQL, where the tool takes that; or read it with care and approve this. To take it upon yourself: landfall lint --write-approval not-sql@3_c.py --by NAME --reason TEXT; for one run: --approve not-sql@3_c.py --note TEXT
+       help: the safe way: write it in SQL or let the tool print its SQL, where it can; or read it with care and approve this. To take it upon yourself: landfall lint --write-approval not-sql@3_c.py --by NAME --reason TEXT; for one run: --approve not-sql@3_c.py --note TEXT
     ");
+}
+
+#[test]
+fn what_nothing_is_known_of_needs_approval_where_it_would_be_applied() {
     let none = History { not_known: Some("Landfall does not know how this tool keeps its history".into()), ..History::default() };
-    insta::assert_snapshot!(told(&judged(&none, &Migrations::Pending { names: vec![] }, false, &Consent::default())), @"
-    warning: migrate: what is pending is not looked at by the rules for migrations: Landfall does not know how this tool keeps its history
+    let nameless = Migrations::Pending { names: vec![] };
+    insta::assert_snapshot!(told(&judged(&none, &nameless, false, &Consent::default())), @"
+    refused: migrate: prisma:1: not-sql: no SQL of what waits is seen: Landfall does not know how this tool keeps its history: what it does to the database stands in no SQL that could be judged
+       help: the safe way: write it in SQL or let the tool print its SQL, where it can; or read it with care and approve this. To take it upon yourself, for one run: --approve not-sql@prisma --note TEXT
     ");
+    let named = Migrations::Pending { names: vec!["1_a".into(), "2_b".into()] };
+    let said = told(&judged(&none, &named, false, &Consent::default()));
+    assert!(said.contains("1_a:1: not-sql: ") && said.contains("--approve not-sql@2_b --note TEXT"), "{said}");
+    let waivers = vec!["not-sql@1_a".parse().unwrap(), "not-sql@2_b".parse().unwrap()];
+    let approved = judged(&none, &named, false, &Consent { waivers, ..Consent::default() });
+    assert_eq!((approved.refusals.len(), approved.approved.len()), (0, 2), "{}", told(&approved));
+    // A plan does not ask all that a run asks.
+    let unknown = Migrations::NotKnown { why: "only run in a run".into() };
+    let plan = judged(&none, &unknown, false, &Consent::default());
+    assert_eq!((plan.refusals.len(), plan.warnings.len()), (0, 1), "{}", told(&plan));
+    let run = judged(&none, &unknown, false, &Consent { begun: true, ..Consent::default() });
+    assert!(told(&run).contains("no SQL of what waits is seen: only run in a run"), "{}", told(&run));
+    assert_eq!((run.refusals.len(), run.warnings.len()), (1, 0), "{}", told(&run));
+}
+
+#[test]
+fn of_what_only_the_tool_names_its_preview_is_judged() {
+    let mut program = migration("roll.0001_voters", MigrationState::Pending, "class Migration(migrations.Migration): pass");
+    program.file = Some("roll/migrations/0001_voters.py".into());
+    let preview = |of: &str, sql: &str| Preview { of: Some(of.into()), sql: sql.into(), ..Preview::default() };
+    let lacking =
+        Preview { lacks: Some("an operation of it is Python, not SQL".into()), ..preview("auth.0002_b", "SELECT 1;\n") };
+    let previews = vec![
+        preview("roll.0001_voters", "ALTER TABLE auth_user DROP COLUMN old;\n"),
+        preview("auth.0001_a", "CREATE TABLE auth_user (id int PRIMARY KEY, old int);\n"),
+        lacking,
+    ];
+    let history = History { previews, ..history(vec![program]) };
+    let names = ["auth.0001_a", "auth.0002_b", "roll.0001_voters"].map(str::to_owned);
+    let said = told(&judged(&history, &Migrations::Pending { names: names.to_vec() }, false, &Consent::default()));
+    insta::assert_snapshot!(said, @"
+    refused: migrate: auth.0002_b:1: not-sql: an operation of it is Python, not SQL: what it does to the database stands in no SQL that could be judged
+       help: the safe way: write it in SQL or let the tool print its SQL, where it can; or read it with care and approve this. To take it upon yourself, for one run: --approve not-sql@auth.0002_b --note TEXT
+    ");
+    let [a, b, voters] = names;
+    let said = told(&judged(&history, &Migrations::Pending { names: vec![voters, a, b] }, false, &Consent::default()));
+    assert!(said.contains("drop-column"), "the column is dropped before its table is new: {said}");
+}
+
+#[test]
+fn a_statement_that_ends_the_transaction_of_a_program_is_told() {
+    let warned = |sql: &str| {
+        let history = printed(ALEMBIC, Preview { sql: sql.into(), ..Preview::default() });
+        told(&judged(&history, &pending(&history), false, &Consent::default()))
+    };
+    assert_eq!(warned("BEGIN;\nSELECT 1;\nCOMMIT;\n"), "");
+    let said = warned("BEGIN;\nSELECT 1;\nCOMMIT;\nSELECT 2;\nCOMMIT;\n");
+    assert!(said.contains("transaction-control: ends a transaction that a statement above has ended"), "{said}");
+    assert!(warned("BEGIN;\nROLLBACK;\nCOMMIT;\n").contains("transaction-control: rolls back"));
 }
 
 /// A program that waits, and what its tool prints of it.

@@ -1,7 +1,5 @@
 //! What the rules for migrations say of those that wait on a host, by the texts that its survey brought along. Pure.
 
-use std::collections::BTreeSet;
-
 use super::lint::{self, Dialect, Finding, Source, Tool};
 use crate::facts::{History, Migration, MigrationState, Migrations, Preview};
 
@@ -14,8 +12,6 @@ pub(super) struct Pending<'h> {
     pub(super) findings: Vec<Finding>,
     /// What findings in what a tool prints of all of them together name as their file.
     pub(super) together: String,
-    /// Those that the tool names, and of which no file is known.
-    pub(super) unseen: Vec<String>,
 }
 
 /// Looks at what waits. `tool` is the name that a `migrate` step gives, and `found` is what waits by all witnesses.
@@ -40,49 +36,49 @@ pub(super) fn look<'h>(tool: &str, history: &'h History, found: &Migrations, dia
             && (history.not_known.is_none() || named.is_empty() || named.contains(&migration.name))
     };
     let waiting: Vec<&Migration> = history.migrations.iter().filter(waits).collect();
-    let known = |name: &&String| waiting.iter().any(|migration| migration.name == **name);
     let together = history.previews.iter().find(|preview| preview.of.is_none());
-    let own = |migration: &Migration| history.previews.iter().find(|preview| preview.of.as_ref() == Some(&migration.name));
-    pending.unseen = named.iter().filter(|name| !known(name) && together.is_none()).cloned().collect();
+    let own = |name: &str| history.previews.iter().find(|preview| preview.of.as_deref() == Some(name));
     pending.together = format!("preview of {tool}");
     for migration in waiting {
         let below = migration.file.as_deref().unwrap_or(&migration.name);
         pending.files.push((migration, format!("{}/{below}", history.folder)));
     }
+    // Those that the tool names and of which no file is known: of a framework's own applications, say.
+    let known = |name: &String| pending.files.iter().any(|(migration, _)| migration.name == *name);
+    let asked = together.is_some() || (pending.files.is_empty() && history.no_preview.is_some());
+    let foreign: Vec<&String> = named.iter().filter(|name| !asked && !known(name)).collect();
+
+    let source = |name, text, tool, in_transaction| Source { name, text, dialect, tool, in_transaction };
+    let printed = |name, preview: &'h Preview| source(name, &preview.sql, Tool::Printed, preview.in_transaction);
     let mut sources = Vec::new();
-    for (migration, name) in &pending.files {
+    for (migration, file) in &pending.files {
         let text = migration.text.as_deref().unwrap_or_default();
-        let source = |text, tool, in_transaction| Source { name, text, dialect, tool, in_transaction };
-        sources.extend(match (by_name(tool), own(migration)) {
-            (_, Some(printed)) if !migration.is_sql() => Some(source(&printed.sql, Tool::Printed, printed.in_transaction)),
+        let read = match (by_name(tool), own(&migration.name)) {
+            (_, Some(preview)) if !migration.is_sql() => Some(printed(file, preview)),
             _ if !migration.is_sql() => None,
-            (Tool::Sql, _) if dialect == Dialect::Postgres => Some(source(text, Tool::Sql, lint::in_transaction(text))),
-            (tool, _) => Some(source(text, tool, lint::guess(name, text, dialect, None).in_transaction)),
-        });
+            (Tool::Sql, _) if dialect == Dialect::Postgres => Some(source(file, text, Tool::Sql, lint::in_transaction(text))),
+            (tool, _) => Some(source(file, text, tool, lint::guess(file, text, dialect, None).in_transaction)),
+        };
+        sources.extend(read.map(|source| (&migration.name, source)));
     }
-    let source = |printed: &'h Preview| (printed.sql.as_str(), printed.in_transaction);
-    sources.extend(together.map(source).map(|(text, in_transaction)| Source {
-        name: &pending.together,
-        text,
-        dialect,
-        tool: Tool::Printed,
-        in_transaction,
-    }));
+    sources.extend(foreign.iter().filter_map(|name| Some((*name, printed(name, own(name)?)))));
+    if !foreign.is_empty() {
+        // What one makes is new to the next: the tool names them in its own order.
+        sources.sort_by_key(|(name, _)| named.iter().position(|of| of == *name));
+    }
+    let mut sources: Vec<Source<'_>> = sources.into_iter().map(|(_, source)| source).collect();
+    sources.extend(together.map(|preview| printed(&pending.together, preview)));
     let mut findings = lint::check_set(&sources);
-    // A tool prints the transactions in which it runs what is pending: nothing of that stands in a migration.
-    let printed: BTreeSet<&str> =
-        sources.iter().filter(|source| source.tool == Tool::Printed).map(|source| source.name).collect();
-    findings.retain(|finding| finding.rule != "transaction-control" || !printed.contains(finding.file.as_str()));
     for (migration, file) in &pending.files {
         if migration.is_sql() {
             let cut = migration.cut || migration.text.is_none();
             findings.extend(cut.then(|| too_long(migration.text.as_deref(), file)).flatten());
             continue;
         }
-        let printed = own(migration).or(together);
+        let printed = own(&migration.name).or(together);
         findings.extend(printed.filter(|printed| printed.cut).and_then(|printed| too_long(Some(&printed.sql), file)));
         let text = migration.text.as_deref().unwrap_or_default();
-        let lacks = match own(migration) {
+        let lacks = match own(&migration.name) {
             Some(Preview { lacks: Some(why), .. }) => Some(why.as_str()),
             Some(_) if !lint::is_printable(text) => Some("it does more than its tool prints"),
             Some(_) => None,
@@ -91,7 +87,17 @@ pub(super) fn look<'h>(tool: &str, history: &'h History, found: &Migrations, dia
         };
         findings.extend(lacks.and_then(|why| not_sql(file, why.to_owned(), lint::digest(b""))));
     }
-    // Of all that waits together there is no file that an approval could be bound to.
+    // Of these, and of all that waits together, there is no file that an approval could be bound to.
+    let why = history.not_known.as_deref().unwrap_or("its file is not among those of the project");
+    for name in &foreign {
+        let lacks = own(name).map_or_else(|| Some(format!("no SQL of it is seen: {why}")), |preview| preview.lacks.clone());
+        findings.extend(lacks.and_then(|lacks| not_sql(name, lacks, String::new())));
+        findings.extend(own(name).filter(|preview| preview.cut).and_then(|preview| too_long(Some(&preview.sql), name)));
+    }
+    if named.is_empty() && pending.files.is_empty() && !asked {
+        let why = if let Migrations::NotKnown { why } = found { why } else { why };
+        findings.extend(not_sql(tool, format!("no SQL of what waits is seen: {why}"), String::new()));
+    }
     let lacks =
         together.map_or(history.no_preview.as_ref().filter(|_| pending.files.is_empty()), |printed| printed.lacks.as_ref());
     findings.extend(lacks.and_then(|why| not_sql(&pending.together, why.clone(), String::new())));

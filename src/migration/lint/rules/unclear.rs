@@ -5,7 +5,7 @@ use super::{BOTH, MYSQL, POSTGRES, Rule, called};
 use crate::migration::lint::Severity::{Error, Warning};
 use crate::migration::lint::body::Within;
 use crate::migration::lint::op::{Action, Op};
-use crate::migration::lint::{Dialect, NOT_SQL};
+use crate::migration::lint::{Dialect, NOT_SQL, Tool};
 
 /// Whether a setting makes the server read strings or letters in another way.
 fn changes_reading(dialect: Dialect, name: &str, value: &str) -> bool {
@@ -76,7 +76,7 @@ pub(super) const RULES: [Rule; 10] = [
         severity: Error,
         dialects: BOTH,
         why: "what it does to the database stands in no SQL that could be judged",
-        safe: "write it in SQL, where the tool takes that; or read it with care and approve this",
+        safe: "write it in SQL or let the tool print its SQL, where it can; or read it with care and approve this",
         check: Reading,
         bad: &[
             "-- file: migrations/1_a.js\nexports.up = (knex) => knex.raw('DROP TABLE a');",
@@ -195,6 +195,9 @@ pub(super) const RULES: [Rule; 10] = [
             let message = match look.op {
                 _ if look.within != Within::Statement => return,
                 Op::Begin if look.world.in_transaction => "begins a transaction inside of one",
+                // What a tool prints has the transactions in it that are its own.
+                Op::Commit if look.tool == Tool::Printed && look.world.in_transaction => return,
+                Op::Commit if look.tool == Tool::Printed => "ends a transaction that a statement above has ended",
                 Op::Commit => "ends a transaction",
                 Op::Rollback => "rolls back",
                 _ => return,

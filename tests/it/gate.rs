@@ -158,6 +158,11 @@ fn what_a_tool_of_ones_own_prints_is_judged_in_a_run() {
     project.landfall(&["run", "own", "--yes"]).expect(1, &told);
     project.edit("landfall.toml", "production = false\n", "");
     project.landfall(&["run", "own", "--yes"]).expect(7, &told);
+
+    project.edit("landfall.toml", "preview = [\"sh\", \"-c\", \"echo no >&2; exit 3\"]\n", "");
+    let told = ["1_votes:1: not-sql: no SQL of it is seen", "--approve not-sql@1_votes --note TEXT"];
+    project.landfall(&["plan", "own"]).expect(0, &["no SQL of what waits is seen: the playbook's own status command"]);
+    project.landfall(&["run", "own", "--yes"]).expect(7, &told);
     assert!(ballots(droplet));
 }
 

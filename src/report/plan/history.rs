@@ -38,6 +38,12 @@ pub(super) fn lines(step: &PlannedStep, paint: Paint) -> Vec<String> {
             lines.extend(below(sql(migration), paint));
         }
     }
+    for name in foreign(step, history) {
+        let said = paint.paint(Tone::Faint, FOREIGN);
+        lines.push(format!("       {} {}  {said}", paint.paint(Tone::Warn, "+"), label(name)));
+        let preview = history.previews.iter().find(|preview| preview.of.as_ref() == Some(name));
+        lines.extend(preview.into_iter().flat_map(|preview| printed(preview, paint)));
+    }
     lines.extend(history.previews.iter().filter(|preview| preview.of.is_none()).flat_map(|preview| printed(preview, paint)));
     lines
 }
@@ -62,9 +68,18 @@ pub(super) fn markdown_of(out: &mut String, step: &PlannedStep) {
         }
         return;
     };
-    let each: Vec<String> =
-        open(history).map(|migration| format!("   - {}: {}", markdown(&migration.name), markdown(&said(migration)))).collect();
+    let own = open(history).map(|migration| (&migration.name, said(migration)));
+    let each = own.chain(foreign(step, history).map(|name| (name, FOREIGN.to_owned())));
+    let each: Vec<String> = each.map(|(name, said)| format!("   - {}: {}", markdown(name), markdown(&said))).collect();
     paragraph(out, &each.join("\n"));
+}
+
+/// What is said of those that the tool alone names, as it does of a framework's own applications.
+const FOREIGN: &str = "pending, by the tool's word: its file is not among those of the project";
+
+fn foreign<'s>(step: &'s PlannedStep, history: &'s History) -> impl Iterator<Item = &'s String> {
+    let named: &[String] = if let Will::Apply { names } = &step.will { names } else { &[] };
+    named.iter().filter(|name| !history.migrations.iter().any(|migration| migration.name == **name))
 }
 
 /// Those that a person must know of.

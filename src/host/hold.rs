@@ -46,6 +46,15 @@ pub(super) fn hold(stage: &mut Stage<'_>, step: &HostStep, access: &Arc<Access>)
     }
 }
 
+/// Tells it where the lock was lost before the step's work was over: nothing has kept another host from the database since then.
+pub(super) fn tell_if_lost(stage: &mut Stage<'_>, step: &HostStep, held: &Held) {
+    if held.is_lost() {
+        let text = "its lock in the database was lost before it was over, for the server ended that session or does not answer: \
+                    another host may have worked on the database meanwhile";
+        stage.event(&step.name, Body::Warning { text: text.to_owned() });
+    }
+}
+
 fn claim(stage: &Stage<'_>, access: &Access, wait: Duration) -> Result<Taken, Trouble> {
     let deadline = stage.deadline;
     let cut = || stage.cancelled() || deadline.is_some_and(|deadline| deadline <= Instant::now());

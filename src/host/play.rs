@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::database::{Access, Trouble};
 use super::driver;
-use super::hold::hold;
+use super::hold::{hold, tell_if_lost};
 use super::kept;
 use super::ledger::within::{Place, Row};
 use super::ledger::{self, Begun};
@@ -110,7 +110,9 @@ fn remembered(stage: &mut Stage<'_>, step: &HostStep, key: &LedgerKey, index: u3
         Ok(within) => told_or_run(stage, step, key, index, &entry, &image, &within),
         Err(outcome) => outcome,
     };
-    stage.held = None;
+    if let Some(held) = stage.held.take() {
+        tell_if_lost(stage, step, &held);
+    }
     outcome
 }
 

@@ -143,6 +143,22 @@ fn a_session_that_outlives_its_run_is_told_and_waited_out_and_nothing_is_applied
 }
 
 #[test]
+fn a_lock_that_the_server_took_back_is_told() {
+    let droplets = droplet();
+    let maria = Maria::on(&droplets[0]);
+    let project = project(&droplets, &[("001_half.sql", &SLOW.replace("600", "3"))]);
+    let running = project.start(&["run", "sql", "--yes"]);
+    eventually("it sleeps", || maria.works_on("SELECT SLEEP"));
+    let session = maria.root("SELECT IS_USED_LOCK('landfall shop')");
+    maria.root(&format!("KILL {session}"));
+    running.finish().expect(0, &["1 migration applied", "its lock in the database was lost before it was over"]);
+    project.write("db/migrations/002_more.sql", "-- 2026-03-02: more\nCREATE TABLE more (id int PRIMARY KEY);\n");
+    let next = project.landfall(&["run", "sql", "--yes"]);
+    next.expect(0, &["1 migration applied"]);
+    assert!(!next.said().contains("was lost"), "{}", next.said());
+}
+
+#[test]
 fn who_keeps_a_file_waiting_is_told_and_the_wait_has_an_end() {
     let droplets = droplet();
     let droplet = &droplets[0];

@@ -98,6 +98,23 @@ fn another_host_waits_is_refused_or_told_the_story() {
 }
 
 #[test]
+fn a_lock_that_the_server_took_back_is_told() {
+    let droplets = droplet();
+    let project = project(&droplets, "service = \"postgres\"\n");
+    let running = project.start(&["--output", "json", "run", "seeds", "--yes"]);
+    let run = running.run();
+    eventually("it seeds", || seeded(&droplets[0]) == "1");
+    let session =
+        format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'landfall {run} on %'");
+    assert_eq!(droplets[0].sql(&session), "t");
+    go(&droplets[0]);
+    running.finish().expect(0, &["its lock in the database was lost before it was over"]);
+    let again = project.landfall(&["seed", "rows", "--yes", "--again"]);
+    again.expect(0, &[]);
+    assert!(!again.said().contains("was lost"), "{}", again.said());
+}
+
+#[test]
 fn what_was_lost_on_one_host_is_not_begun_on_another() {
     let droplets = sharing();
     let project = shared(&droplets);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::super::compose::{self, Config, OneOff};
 use super::super::docker;
 use super::super::driver;
+use super::super::hold::tell_if_lost;
 use super::super::judge;
 use super::super::kept;
 use super::super::migrations::shown;
@@ -26,7 +27,7 @@ const STATUS: Duration = Duration::from_mins(2);
 
 pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate) -> Outcome {
     let view = View::open(stage, step);
-    let _held = match view.hold(stage, step) {
+    let held = match view.hold(stage, step) {
         // A tool may have a lock of its own; files that Landfall applies have this one alone.
         Ok(None) if migrate.carried.is_some() && view.access().is_some() => {
             return Outcome::failed("nothing was applied: no lock can be held in the database");
@@ -61,6 +62,9 @@ pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate)
         (Some(carried), Some(access)) => sql::apply(stage, step, &sql::Batch { access, carried, migrate, pending: &pending }),
     };
     stage.watch = None;
+    if let Some(held) = &held {
+        tell_if_lost(stage, step, held);
+    }
     let rest = if applied.status == Status::Ok { Rest::Nothing } else { view.wait(stage, step, since.as_deref()) };
     if matches!(applied.status, Status::Cancelled | Status::TimedOut | Status::Unknown) {
         return broken_off(stage, step, migrate, &view, applied, &rest);

@@ -5,7 +5,7 @@
 //! a lock of the session would be lost at once, and held by nobody who could release it. The transaction does nothing, so it keeps nothing
 //! from being cleaned up. MySQL's is one of the session, with a second one beside it that says whose run it is.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
@@ -54,6 +54,35 @@ pub(in crate::host) enum Taken {
 #[derive(Debug)]
 pub(in crate::host) struct Held {
     child: Child,
+    engine: Engine,
+}
+
+impl Held {
+    /// Whether the session does not hold the lock any more, by its own word: one that the server ended has let another host in.
+    pub(in crate::host) fn is_lost(&self) -> bool {
+        self.asked().is_none_or(|answer| answer != "held")
+    }
+
+    /// What the session answers, if it does in time.
+    fn asked(&self) -> Option<String> {
+        let (mut stdin, stdout) = (self.child.stdin.as_ref()?, self.child.stdout.as_ref()?);
+        let question = match self.engine {
+            Engine::Postgres => format!("SELECT 'held' FROM pg_locks l WHERE {LOCK} AND l.pid = pg_backend_pid();\n"),
+            Engine::Mysql => format!("SELECT IF(IS_USED_LOCK({MYSQL_LOCK}) = CONNECTION_ID(), 'held', 'lost');\n"),
+        };
+        stdin.write_all(question.as_bytes()).ok()?;
+        let end = Instant::now() + ANSWER;
+        let (mut line, mut byte) = (Vec::new(), [0]);
+        while byte[0] != b'\n' {
+            let mut set = [PollFd::new(stdout, PollFlags::IN)];
+            process::wait_any(&mut set, Some(end.saturating_duration_since(Instant::now()))).ok()?;
+            if set[0].revents().is_empty() || rustix::io::read(stdout, &mut byte).ok()? == 0 {
+                return None;
+            }
+            line.push(byte[0]);
+        }
+        Some(String::from_utf8_lossy(&line).trim().to_owned())
+    }
 }
 
 impl Drop for Held {
@@ -76,7 +105,7 @@ impl Access {
         let mut child =
             process::open(&self.client(words, text.as_bytes())).map_err(|error| Trouble::Client(error.to_string()))?;
         let said = first_line(&mut child, &claim, wait + ANSWER);
-        let held = Held { child };
+        let held = Held { child, engine: self.engine };
         match said {
             Said::Line(line) => match line.split_once(' ').unwrap_or((&line, "")) {
                 ("held", _) => Ok(Taken::Held(held)),
@@ -192,9 +221,12 @@ fn mark(run: &RunId) -> String {
     format!("CONCAT('landfall ', LEFT(DATABASE(), 30), ' {run}')")
 }
 
+/// What the lock of MySQL is called.
+const MYSQL_LOCK: &str = "CONCAT('landfall ', LEFT(DATABASE(), 50))";
+
 fn mysql(claim: &Claim<'_>, wait: Duration) -> String {
     let name = literal(Engine::Mysql, &named(claim));
-    let (lock, mark) = ("CONCAT('landfall ', LEFT(DATABASE(), 50))", mark(claim.run));
+    let (lock, mark) = (MYSQL_LOCK, mark(claim.run));
     // The longest that a session may do nothing; by itself it is eight hours.
     format!(
         "SET @landfall = {name};\nSET SESSION wait_timeout = 2147483;\n\

@@ -107,7 +107,7 @@ fn remembered(stage: &mut Stage<'_>, step: &HostStep, key: &LedgerKey, index: u3
         return outcome;
     }
     let outcome = match within(stage, step, key) {
-        Ok(within) => told_or_run(stage, step, key, index, &entry, &image, &within),
+        Ok(within) => told_or_run(stage, step, index, &Remembered { key, entry, image, within }),
         Err(outcome) => outcome,
     };
     if let Some(held) = stage.held.take() {
@@ -148,73 +148,87 @@ fn within(stage: &mut Stage<'_>, step: &HostStep, key: &LedgerKey) -> Result<Wit
     }
 }
 
-fn told_or_run(
-    stage: &mut Stage<'_>,
-    step: &HostStep,
-    key: &LedgerKey,
-    index: u32,
-    entry: &str,
-    image: &str,
-    within: &Within,
-) -> Outcome {
-    let own = ledger::of_host(stage.state, entry);
+/// A step that is remembered, and where.
+struct Remembered<'a> {
+    key: &'a LedgerKey,
+    /// The entry's key in the ledgers.
+    entry: String,
+    image: String,
+    within: Within,
+}
+
+/// Tells what became of a step before, or runs it.
+fn told_or_run(stage: &mut Stage<'_>, step: &HostStep, index: u32, of: &Remembered<'_>) -> Outcome {
     // What is held is the run's own.
     let database = stage.held.as_ref().and_then(|_| stage.database().ok());
     let database = database.and_then(|access| access.facts.identity.clone());
-    let rows = match within.as_ref().filter(|(_, place)| *place == Place::There) {
-        None => None,
-        Some((access, _)) => match ledger::within::rows(access, entry) {
-            Ok(rows) => Some(rows),
-            Err(trouble) => return Outcome::failed(format!("nothing was begun: {}", stage.masked(&trouble.to_string()))),
-        },
+    let story = match recalled(stage, of, database.as_deref()) {
+        Ok(story) => story.filter(|_| of.key.seen != Seen::Repeat),
+        Err(outcome) => return outcome,
     };
-    let (run, host) = (stage.dir.run.clone(), stage.submission.host.clone());
-    if let (Some((access, _)), Some(rows)) = (within, &rows) {
-        for (run, ok) in ledger::unwritten(&own, rows, &host) {
-            let _ = ledger::within::end(access, Row { key: entry, run: &run, host: &host }, ok);
-        }
-    }
-    if let Some(story) = ledger::recall(&own, database.as_deref(), rows.as_deref()).filter(|_| key.seen != Seen::Repeat)
-        && let Some(outcome) = told(stage, key, &story)
-    {
+    if let Some(outcome) = story.and_then(|story| told(stage, of.key, &story)) {
         return outcome;
     }
-    let begun = Begun {
-        name: key.name.clone(),
-        who: stage.masked(&stage.submission.who.to_string()),
-        when: timestamp(std::time::SystemTime::now()),
-        image: Some(image.to_owned()),
-        database,
-        within: within.is_some(),
-    };
-    if let Err(error) = ledger::begin(stage.state, entry, &run, &begun) {
-        return Outcome::failed(format!("the ledger cannot be written, so nothing was run: {error}"));
-    }
-    let row = Row { key: entry, run: &run, host: &host };
-    if let Some((access, place)) = within
-        && let Err(trouble) = ledger::within::begin(access, *place, row, &begun)
-    {
-        ledger::end(stage.state, entry, &run, false);
-        let why = stage.masked(&trouble.to_string());
-        return Outcome::failed(format!("the database's ledger cannot be written, so nothing was run: {why}"));
+    if let Err(outcome) = begin(stage, of, database) {
+        return outcome;
     }
     let outcome = act(stage, step, index);
-    let ok = match outcome.status {
-        Status::Ok => true,
-        Status::Failed | Status::TimedOut | Status::Cancelled => false,
-        Status::Unknown | Status::Skipped => return outcome,
+    match outcome.status {
+        Status::Ok => end(stage, step, of, true),
+        Status::Failed | Status::TimedOut | Status::Cancelled => end(stage, step, of, false),
+        Status::Unknown | Status::Skipped => {}
+    }
+    outcome
+}
+
+/// What the host's ledger and the database's tell of the step. What the database does not know of this host's is written there now.
+fn recalled(stage: &Stage<'_>, of: &Remembered<'_>, database: Option<&str>) -> Result<Option<Story>, Outcome> {
+    let own = ledger::of_host(stage.state, &of.entry);
+    let Some((access, _)) = of.within.as_ref().filter(|(_, place)| *place == Place::There) else {
+        return Ok(ledger::recall(&own, database, None));
     };
-    ledger::end(stage.state, entry, &run, ok);
-    if let Some((access, _)) = within
-        && let Err(trouble) = ledger::within::end(access, row, ok)
-    {
+    let rows = ledger::within::rows(access, &of.entry)
+        .map_err(|trouble| Outcome::failed(format!("nothing was begun: {}", stage.masked(&trouble.to_string()))))?;
+    let host = &stage.submission.host;
+    for (run, ok) in ledger::unwritten(&own, &rows, host) {
+        let _ = ledger::within::end(access, Row { key: &of.entry, run: &run, host }, ok);
+    }
+    Ok(ledger::recall(&own, database, Some(&rows)))
+}
+
+/// Writes down that it is about to run, on the host and then in the database. The error: it may not run.
+fn begin(stage: &Stage<'_>, of: &Remembered<'_>, database: Option<String>) -> Result<(), Outcome> {
+    let (run, host) = (&stage.dir.run, &stage.submission.host);
+    let begun = Begun {
+        name: of.key.name.clone(),
+        who: stage.masked(&stage.submission.who.to_string()),
+        when: timestamp(std::time::SystemTime::now()),
+        image: Some(of.image.clone()),
+        database,
+        within: of.within.is_some(),
+    };
+    ledger::begin(stage.state, &of.entry, run, &begun)
+        .map_err(|error| Outcome::failed(format!("the ledger cannot be written, so nothing was run: {error}")))?;
+    let Some((access, place)) = &of.within else { return Ok(()) };
+    ledger::within::begin(access, *place, Row { key: &of.entry, run, host }, &begun).map_err(|trouble| {
+        ledger::end(stage.state, &of.entry, run, false);
+        let why = stage.masked(&trouble.to_string());
+        Outcome::failed(format!("the database's ledger cannot be written, so nothing was run: {why}"))
+    })
+}
+
+/// Writes down how it ended, in both.
+fn end(stage: &mut Stage<'_>, step: &HostStep, of: &Remembered<'_>, ok: bool) {
+    let (run, host) = (&stage.dir.run, &stage.submission.host);
+    ledger::end(stage.state, &of.entry, run, ok);
+    let Some((access, _)) = &of.within else { return };
+    if let Err(trouble) = ledger::within::end(access, Row { key: &of.entry, run, host }, ok) {
         let why = stage.masked(&trouble.to_string());
         let text = format!(
             "the database's ledger does not say how it ended ({why}): other hosts refuse it until this one is asked again"
         );
         stage.event(&step.name, Body::Warning { text });
     }
-    outcome
 }
 
 /// What becomes of a step that ran before; none: it is run.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::actions;
+use super::actions::{self, Asking};
 use super::compose::Config;
 use super::database::{self, Access, Shared};
 use super::docker;
@@ -235,7 +235,7 @@ fn told_by_tool(
         return Some(Migrations::NotKnown { why: "the playbook's own status command is only run in a run".to_owned() });
     }
     Some(match resolved(&migrate.env, secrets) {
-        Ok(env) => actions::look_at_migrations(project, &survey.config, &submission.run, migrate, image, &env),
+        Ok(env) => Asking { project, config: &survey.config, run: &submission.run, migrate, image, env: &env }.status(),
         Err(why) => Migrations::NotKnown { why },
     })
 }
@@ -275,7 +275,7 @@ fn printed(
         let options = env.get(OPTIONS).cloned().or_else(|| service.map(|text| text.replace("$$", "$"))).unwrap_or_default();
         env.insert(OPTIONS.to_owned(), format!("{options} -c default_transaction_read_only=on").trim_start().to_owned());
     }
-    let (ended, kept) = actions::ask_tool(project, config, run, migrate, &argv, image, &env)?;
+    let (ended, kept) = Asking { project, config, run, migrate, image, env: &env }.ask(&argv)?;
     if ended.stopped.is_some() {
         return Err("its tool did not end printing it in time".to_owned());
     }

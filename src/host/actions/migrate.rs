@@ -186,8 +186,10 @@ fn told_by_tool(stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate) -> Re
         return Err(Outcome::failed(format!("the image of {} is not on this host", migrate.service)));
     };
     let run = stage.dir.run.clone();
-    let spawn = asking(&project, &stage.config, &run, migrate, &migrate.status, &image, &env.into_iter().collect());
-    let (ended, kept) = stage.capture(&spawn).map_err(|error| Outcome::failed(format!("could not be started: {error}")))?;
+    let env = env.into_iter().collect();
+    let asking =
+        Asking { project: &project, config: &stage.config, run: &run, migrate, image: &image, env: &env }.spawn(&migrate.status);
+    let (ended, kept) = stage.capture(&asking).map_err(|error| Outcome::failed(format!("could not be started: {error}")))?;
     let _ = docker::remove(&container_name(&stage.config.name, Some(&run)));
     if let Some(stopped) = ended.stopped {
         return Err(stage.stopped(stopped, &ended.left, step));
@@ -205,62 +207,58 @@ fn told_by_tool(stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate) -> Re
     Ok(found)
 }
 
-/// Asks for the status while a plan is made: in a throw-away container that is gone afterwards. Its texts are unmasked.
-pub(crate) fn look(
-    project: &ComposeProject,
-    config: &Config,
-    run: &RunId,
-    migrate: &Migrate,
-    image: &str,
-    env: &BTreeMap<String, String>,
-) -> Migrations {
-    match ask(project, config, run, migrate, &migrate.status, image, env) {
-        Err(why) => Migrations::NotKnown { why },
-        Ok((ended, _)) if ended.stopped.is_some() => {
-            Migrations::NotKnown { why: format!("its status command did not end within {} s", STATUS.as_secs()) }
-        }
-        Ok((ended, kept)) => read(migrate, &ended, &kept),
-    }
-}
-
-/// Runs a command of the tool that changes nothing while a plan is made: in a throw-away container that is gone afterwards.
-pub(crate) fn ask(
-    project: &ComposeProject,
-    config: &Config,
-    run: &RunId,
-    migrate: &Migrate,
-    argv: &[String],
-    image: &str,
-    env: &BTreeMap<String, String>,
-) -> Result<(Ended, Capture), String> {
-    for network in config.networks_of(&migrate.service) {
-        if docker::has_network(&network) != Ok(true) {
-            return Err(format!("network {network} is missing"));
-        }
-    }
-    let spawn = asking(project, config, run, migrate, argv, image, env);
-    let answer = process::capture(&spawn, STATUS);
-    let _ = docker::remove(&container_name(&config.name, Some(run)));
-    answer.map_err(|error| error.to_string())
-}
-
 fn read(migrate: &Migrate, ended: &Ended, kept: &Capture) -> Migrations {
     judge::read_status(&migrate.reading, ended.code, &kept.stdout, &kept.stderr)
 }
 
-fn asking(
-    project: &ComposeProject,
-    config: &Config,
-    run: &RunId,
-    migrate: &Migrate,
-    argv: &[String],
-    image: &str,
-    env: &BTreeMap<String, String>,
-) -> Spawn {
-    if migrate.via == Via::Exec {
-        return compose::exec(project, run, &migrate.service, argv, env, false);
+/// Whom a tool is asked by, and where: in a throw-away container, or in that of its service.
+#[derive(Clone, Copy)]
+pub(crate) struct Asking<'a> {
+    /// The compose project, …
+    pub(crate) project: &'a ComposeProject,
+    /// … and as Compose reads it.
+    pub(crate) config: &'a Config,
+    /// Whose container it is.
+    pub(crate) run: &'a RunId,
+    /// The tool.
+    pub(crate) migrate: &'a Migrate,
+    /// The id of the image.
+    pub(crate) image: &'a str,
+    /// Environment beside the service's own.
+    pub(crate) env: &'a BTreeMap<String, String>,
+}
+
+impl Asking<'_> {
+    /// Asks for the status while a plan is made. Its texts are unmasked.
+    pub(crate) fn status(self) -> Migrations {
+        match self.ask(&self.migrate.status) {
+            Err(why) => Migrations::NotKnown { why },
+            Ok((ended, _)) if ended.stopped.is_some() => {
+                Migrations::NotKnown { why: format!("its status command did not end within {} s", STATUS.as_secs()) }
+            }
+            Ok((ended, kept)) => read(self.migrate, &ended, &kept),
+        }
     }
-    let name = container_name(&config.name, Some(run));
-    let one = OneOff { service: &migrate.service, name: &name, run, image, argv, env };
-    compose::run(project, &one)
+
+    /// Runs a command of the tool that changes nothing while a plan is made; its container is gone afterwards.
+    pub(crate) fn ask(self, argv: &[String]) -> Result<(Ended, Capture), String> {
+        let Self { config, run, migrate, .. } = self;
+        for network in config.networks_of(&migrate.service) {
+            if docker::has_network(&network) != Ok(true) {
+                return Err(format!("network {network} is missing"));
+            }
+        }
+        let answer = process::capture(&self.spawn(argv), STATUS);
+        let _ = docker::remove(&container_name(&config.name, Some(run)));
+        answer.map_err(|error| error.to_string())
+    }
+
+    fn spawn(self, argv: &[String]) -> Spawn {
+        let Self { project, config, run, migrate, image, env } = self;
+        if migrate.via == Via::Exec {
+            return compose::exec(project, run, &migrate.service, argv, env, false);
+        }
+        let name = container_name(&config.name, Some(run));
+        compose::run(project, &OneOff { service: &migrate.service, name: &name, run, image, argv, env })
+    }
 }

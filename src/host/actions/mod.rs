@@ -19,7 +19,7 @@ use crate::event::Body;
 use crate::protocol::HostStep;
 
 pub(super) use backup::unfit as unfit_for_backups;
-pub(super) use migrate::{ask as ask_tool, look as look_at_migrations};
+pub(super) use migrate::Asking;
 pub(super) use probe::from_both_sides;
 pub(super) use service::container_name;
 

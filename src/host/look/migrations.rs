@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use super::super::actions;
+use super::super::actions::Asking;
 use super::super::migrations;
 use super::super::stage::Stage;
 use super::Sight;
@@ -33,7 +33,8 @@ fn found(stage: &Stage<'_>, migrate: &Migrate) -> Result<Migrations, String> {
     if !migrate.status.is_empty() {
         let env = stage.values(&migrate.env)?.into_iter().collect();
         let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        told = Some(actions::look_at_migrations(project, &stage.config, &stage.dir.run, migrate, &image, &env));
+        let (config, run) = (&stage.config, &stage.dir.run);
+        told = Some(Asking { project, config, run, migrate, image: &image, env: &env }.status());
     }
     let access = stage.database().map_err(|trouble| trouble.to_string());
     let sight = migrations::Sight {

@@ -56,6 +56,19 @@ pub(super) fn in_its_container(tool: &'static Tool) {
     bench.droplet.sh(&format!("{COMPOSE} rm --stop --force tools </dev/null"));
 }
 
+/// Diesel 2.3 with the libmariadb of Debian 12 reads the first row of its history only, and would apply again what stands in the others.
+pub(super) fn overlooking(tool: &'static Tool) {
+    let droplets = droplet();
+    let bench = Bench::new(tool, &droplets[0], Database::maria(&droplets));
+    bench.pending();
+    bench.run().expect(0, &["2 migrations applied, nothing pending"]);
+    let both = format!("the tool says that pending is {}, but by files and history nothing is pending", tool.first[1]);
+    bench.project.landfall(&["plan", "tool"]).expect(7, &[&both]);
+    bench.run().expect(7, &[&both]);
+    bench.project.landfall(&["validate", "status"]).expect(4, &[&both]);
+    assert_eq!(bench.count(), "2");
+}
+
 /// The two migrations of the image, applied, and then one in their place.
 pub(super) fn made_into_one(tool: &'static Tool) {
     let droplets = droplet();

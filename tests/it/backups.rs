@@ -151,3 +151,35 @@ fn no_room_is_told_before_anything_is_written() {
     out.expect(1, &["no room for a backup"]);
     assert_eq!(left, "");
 }
+
+#[test]
+fn a_pg_dump_that_is_older_than_the_server_is_refused_before_anything_is_done() {
+    let droplets = droplet();
+    let droplet = &droplets[0];
+    let project = Project::on(&droplets);
+    project.playbook("backup", BACKUP);
+    // Debian has one PostgreSQL; this says of itself what that of an older one says, and does no more.
+    let own = droplet.sh("docker inspect --format '{{.Config.Image}}' deployment-postgres-1");
+    droplet.sh(&format!(
+        "set -e
+         printf '#!/bin/sh\\necho \"pg_dump (PostgreSQL) 14.11 (Debian 14.11-1.pgdg120+2)\"\\n' >/tmp/it-pg_dump
+         chmod 755 /tmp/it-pg_dump
+         id=$(docker create {own})
+         docker cp /tmp/it-pg_dump $id:$(docker exec deployment-postgres-1 sh -c 'command -v pg_dump') </dev/null >/dev/null
+         docker commit $id etally/old-client:1 >/dev/null
+         docker rm $id >/dev/null"
+    ));
+    let by_url = "url = { secret = \"DATABASE_URL\" }\nclient_image = \"etally/old-client:1\"\n";
+    project.edit("landfall.toml", "service = \"postgres\"\n", by_url);
+    let told = [
+        "the pg_dump of etally/old-client:1 is of PostgreSQL 14.11 (Debian",
+        "and the server is 15.",
+        "name a `client_image` of PostgreSQL 15 or later",
+    ];
+    project.landfall(&["plan", "backup"]).expect(7, &told);
+    project.landfall(&["run", "backup", "--yes"]).expect(7, &told);
+    project.edit("landfall.toml", "etally/old-client:1", &own);
+    project.landfall(&["run", "backup", "--yes"]).expect(0, &[]);
+    droplet.sh("docker rmi etally/old-client:1 >/dev/null");
+    forget(droplet);
+}

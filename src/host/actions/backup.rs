@@ -214,14 +214,38 @@ fn is_missing(program: &str) -> bool {
     tried.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
+/// Why the programs that back up and bring back cannot do that for this server.
+fn unable(access: &Access) -> Option<(String, String)> {
+    let major = |version: &str| version.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u32>().ok();
+    let (server, place) = (access.facts.server.trim_start_matches("PostgreSQL "), access.place());
+    match access.dumps_with()? {
+        Err(trouble) => Some((format!("{place} cannot back the database up: {trouble}"), trouble.remedy().to_owned())),
+        Ok(own) if major(&own) < major(server) => Some((
+            format!(
+                "the pg_dump of {place} is of PostgreSQL {own}, and the server is {server}: it refuses one that is newer than itself"
+            ),
+            format!("name a `client_image` of PostgreSQL {} or later", major(server).unwrap_or_default()),
+        )),
+        Ok(_) => None,
+    }
+}
+
 /// What of the backups that a run needs or makes is not as it must be, before anything is done.
 pub(crate) fn unfit(submission: &Submission, state: Option<&State>, access: Option<&Access>, secrets: &Loaded) -> Vec<Refusal> {
-    let (Some(database), Some(state)) = (&submission.database, state) else { return Vec::new() };
+    let Some(database) = &submission.database else { return Vec::new() };
     let mask = |text: String| super::super::guard::mask_text(&secrets.needles, &text);
+    let mut refusals = Vec::new();
+    let dumps = |action: &Action| matches!(action, Action::Backup(_) | Action::Restore(_));
+    if submission.steps.iter().flat_map(|step| &step.actions).any(dumps)
+        && let Some((why, remedy)) = access.and_then(unable)
+    {
+        refusals.push(Refusal::unfit(mask(why), remedy));
+    }
+    // Where nothing ever ran there is none.
+    let Some(state) = state else { return refusals };
     let backups = Backups::look(state, database);
     // What the run takes itself before it comes to a step.
     let mut coming = None;
-    let mut refusals = Vec::new();
     for (step, action) in submission.steps.iter().flat_map(|step| step.actions.iter().map(move |action| (step, action))) {
         let needs = matches!(action, Action::Backup(_) | Action::Restore(_) | Action::RequireBackup { .. });
         let Some(access) = access.filter(|_| needs) else {

@@ -63,7 +63,7 @@ fn schema(access: &Access) -> Result<String, String> {
 
 fn one(stage: &mut Stage<'_>, step: &HostStep, batch: &Batch<'_>, file: &CarriedFile, schema: &str) -> Outcome {
     let path = format!("{}/{}", batch.carried.folder, file.name);
-    let (run, who) = (stage.dir.run.clone(), stage.submission.who.to_string());
+    let (run, who) = (stage.dir.run.clone(), stage.masked(&stage.submission.who.to_string()));
     let work = Work {
         schema,
         name: &file.name,

@@ -203,6 +203,16 @@ impl Access {
         }
     }
 
+    /// Which PostgreSQL its `pg_dump` and `pg_restore` are of, where they come from an image of their own: those in the server's container are
+    /// the server's.
+    pub(super) fn dumps_with(&self) -> Option<Result<String, Trouble>> {
+        if self.engine == Engine::Mysql || matches!(self.way, Reached::Service { .. }) {
+            return None;
+        }
+        let said = self.look(&["pg_dump", "--version"], b"");
+        Some(said.map(|said| String::from_utf8_lossy(&said).trim().trim_start_matches("pg_dump (PostgreSQL) ").to_owned()))
+    }
+
     /// What the end of a client means; none: it did what it should.
     pub(super) fn trouble(&self, ended: &process::Ended, kept: &process::Capture) -> Option<Trouble> {
         Trouble::of(ended, kept, self.place())

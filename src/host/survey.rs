@@ -397,9 +397,14 @@ fn look_up(
         }
         None if key.seen != Seen::Repeat => {
             if !under_way() {
+                let gone = guard.zip(story.host.as_ref()).map(|((access, _), host)| {
+                    let by_hand = mask(&within::by_hand(access, &story.run));
+                    format!("; where {host} is gone for good, in the database: {by_hand}")
+                });
+                let remedy = format!("look at the data, then: landfall resolve {} --as done|not-done --note …", story.run);
                 survey.facts.refusals.push(Refusal::unfit(
                     format!("{told}, and it is not known how that ended"),
-                    format!("look at the data, then: landfall resolve {} --as done|not-done --note …", story.run),
+                    remedy + &gone.unwrap_or_default(),
                 ));
             } else if story.host.is_some() {
                 if submission.lock_wait_ms == 0 {

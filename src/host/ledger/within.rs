@@ -124,6 +124,11 @@ pub(in crate::host) fn settle(access: &Access, run: &RunId, host: &HostName, don
     write(access, &ended(access, run, host, done, ""))
 }
 
+/// The same by a person, where nobody can ask the host any more.
+pub(in crate::host) fn by_hand(access: &Access, run: &RunId) -> String {
+    format!("UPDATE {} SET outcome = 'ok' WHERE run = '{run}' AND outcome IS NULL (not done: 'failed')", table(access))
+}
+
 fn ended(access: &Access, run: &RunId, host: &HostName, ok: bool, and: &str) -> String {
     let text = |text: &str| literal(access.engine(), text);
     let (run, host) = (text(run.as_str()), text(host.as_str()));

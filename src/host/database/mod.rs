@@ -47,6 +47,8 @@ pub(super) struct Access {
     name: String,
     /// The login needs the password of the container's environment.
     password: AtomicBool,
+    /// Landfall's ledger was seen to be in it.
+    pub(super) remembers: AtomicBool,
     /// What the server says it is.
     pub(super) facts: DatabaseFacts,
 }
@@ -116,6 +118,7 @@ impl Access {
             user: text(&database.user),
             name: text(&database.name),
             password: AtomicBool::new(false),
+            remembers: AtomicBool::new(false),
             facts: DatabaseFacts::default(),
         };
         access.facts = access.who()?;
@@ -406,6 +409,7 @@ mod tests {
             user: String::new(),
             name: String::new(),
             password: AtomicBool::new(false),
+            remembers: AtomicBool::new(false),
             facts: DatabaseFacts::default(),
         };
         let spawn = access.client(&PSQL, b"SELECT 1;\n");

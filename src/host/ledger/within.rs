@@ -6,6 +6,8 @@
 //! whose schemas are databases, beside the application's tables. It is made by the first step that is to be remembered in it: whoever
 //! only looks makes nothing.
 
+use std::sync::atomic::Ordering;
+
 use super::super::database::{Access, MYSQL, PSQL, Trouble, ident, literal};
 use super::Begun;
 use crate::facts::Story;
@@ -21,15 +23,21 @@ pub(in crate::host) enum Place {
     Free,
 }
 
-/// Looks for it. Inner error: why there can be none.
+/// Looks for it, once. Inner error: why there can be none.
 pub(in crate::host) fn place(access: &Access) -> Result<Result<Place, String>, Trouble> {
+    if access.remembers.load(Ordering::Relaxed) {
+        return Ok(Ok(Place::There));
+    }
     let query = match access.engine() {
         Engine::Postgres => POSTGRES,
         Engine::Mysql => MYSQL_PLACE,
     };
     let found = access.query(query)?.into_iter().flatten().flatten().next();
     Ok(match (found.as_deref(), access.engine()) {
-        (Some("there"), _) => Ok(Place::There),
+        (Some("there"), _) => {
+            access.remembers.store(true, Ordering::Relaxed);
+            Ok(Place::There)
+        }
         (Some("free"), _) => Ok(Place::Free),
         (Some("standby"), _) => Err("the server only reads: it is a standby, or was told so".to_owned()),
         (_, Engine::Postgres) => Err("this login may neither use nor make the schema landfall there".to_owned()),

@@ -46,7 +46,7 @@ pub fn compare(model: &Model, files: &[Known], rows: &[Recorded]) -> Result<Vec<
             let used = files.iter().filter(|file| is_used(file, files, &begun));
             used.map(|file| of_rows(model, file, &begun)).collect::<Vec<_>>()
         }
-        Reading::Newest => files.iter().map(|file| of_newest(file, &begun)).collect(),
+        Reading::Newest => files.iter().map(|file| of_newest(model, file, files, &begun)).collect(),
         Reading::Ways => contracts::compare(files, rows)?,
         Reading::Last => files.iter().map(|file| of_last(file, &begun)).collect(),
         Reading::Heads => {
@@ -85,18 +85,19 @@ fn of_rows(model: &Model, file: &Known, begun: &[&Recorded]) -> Migration {
         let replaced = !file.replaces.is_empty() && file.replaces.iter().all(|key| begun.iter().any(|row| row.key == *key));
         return migration(file, if replaced { State::Applied } else { State::Pending }, None);
     };
-    let edited =
-        model.digest.is_some() && row.digest.as_ref().zip(file.digest.as_ref()).is_some_and(|(a, b)| !a.eq_ignore_ascii_case(b));
+    let edited = file.digest.is_some() && row.digest.as_ref().is_some_and(|digest| !file.is_recorded_as(model, digest));
     migration(file, if edited { State::Edited } else { State::Applied }, Some(row))
 }
 
-fn of_newest(file: &Known, begun: &[&Recorded]) -> Migration {
+fn of_newest(model: &Model, file: &Known, files: &[Known], begun: &[&Recorded]) -> Migration {
     let newest = begun.iter().map(|row| row.key.as_str()).max_by(|a, b| order(a, b));
-    let digest = |row: &&&Recorded| row.digest == file.digest;
+    let fits = |row: &Recorded| row.digest.as_ref().is_some_and(|digest| file.is_recorded_as(model, digest));
     if let Some(row) = begun.iter().find(|row| same(&row.key, &file.key)) {
-        return migration(file, if digest(&row) { State::Applied } else { State::Edited }, Some(row));
+        return migration(file, if fits(row) { State::Applied } else { State::Edited }, Some(row));
     }
-    if let Some(row) = begun.iter().find(digest) {
+    // Its time in the journal may have been changed since; two migrations may well have one text.
+    let is_anothers = |row: &Recorded| files.iter().any(|other| same(&other.key, &row.key));
+    if let Some(row) = begun.iter().find(|row| fits(row) && !is_anothers(row)) {
         return migration(file, State::Applied, Some(row));
     }
     let waits = newest.is_none_or(|newest| order(newest, &file.key).is_lt());
@@ -147,7 +148,7 @@ fn is_missing(model: &Model, files: &[Known], row: &Recorded) -> bool {
             !named && files.iter().any(|file| app(&file.key) == app(&row.key))
         }
         (_, Reading::Newest | Reading::Ways) => {
-            !named && !files.iter().any(|file| file.digest.is_some() && file.digest == row.digest)
+            !named && !files.iter().any(|file| row.digest.as_ref().is_some_and(|digest| file.is_recorded_as(model, digest)))
         }
         _ => !named,
     }

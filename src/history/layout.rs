@@ -49,6 +49,21 @@ impl Known {
     pub fn text(&self) -> String {
         if ops::is_ops(&self.path) { ops::sql(&self.bytes) } else { String::from_utf8_lossy(&self.bytes).into_owned() }
     }
+
+    /// Whether a digest that a history holds is that of its file. Where it is a SHA-256 of the text, line ends make no other text of it: git
+    /// changes them, and Prisma takes them for equal, too, as well as what its early versions wrote of a byte below 16.
+    pub fn is_recorded_as(&self, model: &Model, digest: &str) -> bool {
+        let is = |own: &str| own.eq_ignore_ascii_case(digest);
+        let own = self.digest.as_deref().is_some_and(is);
+        if own || model.digest != Some(Digest::Sha256) {
+            return own;
+        }
+        let text = String::from_utf8_lossy(&self.bytes).replace("\r\n", "\n");
+        [self.bytes.clone(), text.replace('\n', "\r\n").into_bytes(), text.into_bytes()].iter().any(|form| {
+            let sum = Sha256::digest(form);
+            is(&hex(&sum)) || is(&sum.iter().map(|byte| format!("{byte:x}")).collect::<String>())
+        })
+    }
 }
 
 /// The migrations of some files, in the tool's order. Paths are below the model's folder.
@@ -89,8 +104,8 @@ pub fn known(model: &Model, files: &[File]) -> Result<Vec<Known>, String> {
     Ok(found)
 }
 
-/// Numbers by their value, other keys as texts.
-pub(super) fn order(a: &str, b: &str) -> std::cmp::Ordering {
+/// The order of two keys: numbers by their value, others as texts.
+pub fn order(a: &str, b: &str) -> std::cmp::Ordering {
     match (a.parse::<u128>(), b.parse::<u128>()) {
         (Ok(a), Ok(b)) => a.cmp(&b),
         _ => a.cmp(b),

@@ -35,7 +35,7 @@ pub fn is_ops(path: &str) -> bool {
 }
 
 /// What is executed, each statement below a comment that tells its line in the file, what it is for, and what it is given. Checks are
-/// left out where they are one SELECT. Of an operation that is no SQL, and of a file that cannot be read, the text itself remains.
+/// left out where they are one SELECT that only looks. Of an operation that is no SQL, and of a file that cannot be read, the text itself remains.
 pub fn sql(bytes: &[u8]) -> String {
     let whole = String::from_utf8_lossy(bytes);
     let Ok(operations) = serde_json::from_str::<Vec<&RawValue>>(&whole) else { return whole.into_owned() };
@@ -93,10 +93,31 @@ fn statements(operation: &Operation<'_>, place: &impl Fn(&RawValue) -> usize) ->
     Some(out)
 }
 
-/// Whether this is one statement that only reads, as far as its first word and its length tell.
+/// Whether this is one statement that only reads: a SELECT that calls nothing but what is known to look.
 fn is_select(sql: &str) -> bool {
-    let sql = sql.trim();
-    sql.get(..7).is_some_and(|word| word.eq_ignore_ascii_case("select ")) && !sql.contains(';')
+    const LOOK: [&str; 14] = [
+        "select",
+        "where",
+        "and",
+        "or",
+        "not",
+        "in",
+        "from",
+        "exists",
+        "count",
+        "coalesce",
+        "bool_and",
+        "bool_or",
+        "lower",
+        "to_regclass",
+    ];
+    let sql = sql.trim().to_lowercase();
+    let calls = sql.match_indices('(').all(|(at, _)| {
+        let word = sql[..at].trim_end().rsplit(|c: char| !c.is_alphanumeric() && c != '_' && c != '.' && c != '"').next();
+        word.is_none_or(|word| word.is_empty() || LOOK.contains(&word))
+    });
+    let other = [";", "--", "/*", "$$", "into ", "\\"].iter().any(|sign| sql.contains(sign));
+    sql.starts_with("select ") && calls && !other
 }
 
 #[cfg(test)]
@@ -130,6 +151,16 @@ mod tests {
             format!(r#"[{{"label": "a\nb", "operationClass": "data", "precheck": [{{"sql": "{sql}"}}], "execute": []}}]"#)
         };
         assert_eq!(of(&step("SELECT 1")), "\n");
+        assert_eq!(of(&step("SELECT NOT EXISTS (SELECT 1 AS x FROM t WHERE (a = $1 AND b IN ($2)))")), "\n");
+        for acts in [
+            "SELECT wipe_everything()",
+            "SELECT pg_catalog.setval('a', 1)",
+            "SELECT 1 INTO t",
+            "SELECT f /* */ ()",
+            "SELECT x.count(1)",
+        ] {
+            assert_eq!(of(&step(acts)), format!("-- ops.json:1: a check of: a b (data)\n{acts};\n"));
+        }
         assert_eq!(of(&step("SELECT 1; DROP TABLE a")), "-- ops.json:1: a check of: a b (data)\nSELECT 1; DROP TABLE a;\n");
         assert_eq!(of(&step("DELETE FROM a RETURNING true -- x")).lines().nth(2), Some(";"));
         let given =

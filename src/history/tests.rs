@@ -64,6 +64,31 @@ fn every_state_where_each_migration_has_a_row() {
 }
 
 #[test]
+fn line_ends_make_no_other_text() {
+    let sum = |text: &str| super::hex(&<sha2::Sha256 as sha2::Digest>::digest(text.as_bytes()));
+    let with = |digest: String| [Recorded { digest: Some(digest), ..row("1_a") }];
+    let of = |text: &str, digest: String| told(&states(&folders(), &[file("1_a/migration.sql", text)], &with(digest)));
+    let (unix, dos) = ("SELECT 1;\nSELECT 2;\n", "SELECT 1;\r\nSELECT 2;\r\n");
+    for (text, applied) in [(unix, unix), (unix, dos), (dos, unix), (dos, dos)] {
+        assert_eq!(of(text, sum(applied)), "1_a applied");
+    }
+    assert_eq!(of(unix, sum("SELECT 1;\n\nSELECT 2;\n")), "1_a edited");
+    // As early versions of Prisma wrote it: a byte below 16 in one digit.
+    assert_eq!(of("b", "3e23e816039594a33894f6564e1b1348bbd7a088d42c4acb73eeaed59c09d".into()), "1_a applied");
+}
+
+#[test]
+fn two_migrations_may_have_one_text() {
+    let journal = r#"{"entries":[{"idx":0,"when":100,"tag":"0000_a"},{"idx":1,"when":200,"tag":"0001_b"}]}"#;
+    let files = [file("meta/_journal.json", journal), file("0000_a.sql", "a"), file("0001_b.sql", "a")];
+    let model = Model { digest: Some(Digest::Sha256), reading: Reading::Newest, ..model(Layout::Journal) };
+    let with = |key: &str| Recorded { digest: Some(OF_A.into()), ..row(key) };
+    assert_eq!(told(&states(&model, &files, &[with("100")])), "0000_a applied, 0001_b pending");
+    // Whose time in the journal was changed.
+    assert_eq!(told(&states(&model, &files, &[with("100"), with("150")])), "0000_a applied, 0001_b applied");
+}
+
+#[test]
 fn a_tool_that_looks_at_the_newest_only_skips_what_is_older() {
     let journal = r#"{"entries":[{"idx":0,"when":100,"tag":"0000_a"},{"idx":1,"when":300,"tag":"0001_b"},{"idx":2,"when":200,"tag":"0002_c"}]}"#;
     let files = [file("meta/_journal.json", journal), file("0000_a.sql", "a"), file("0001_b.sql", "b"), file("0002_c.sql", "c")];

@@ -3,9 +3,9 @@
 
 use serde::Serialize;
 
-use crate::action::{Digest, Late, Model};
+use crate::action::{Digest, Late, Layout, Model};
 use crate::facts::{History, Migration, MigrationState as State};
-use crate::history::Known;
+use crate::history::{Known, order};
 use crate::report::{Paint, Tone, label};
 
 /// One migration, judged.
@@ -32,14 +32,15 @@ pub(super) fn judge(
     if found.not_known.is_some() {
         return Vec::new();
     }
-    let newest = local.iter().rposition(|known| of(found, known).is_some_and(|there| is_applied(there.state)));
+    let applied = || local.iter().enumerate().filter(|(_, known)| of(found, known).is_some_and(|there| is_applied(there.state)));
+    // A journal has its own order, and its times say what the tool takes for older.
+    let is_late = |at: usize, known: &Known| match model.layout {
+        Layout::Journal => applied().any(|(_, newer)| order(&known.key, &newer.key).is_lt()),
+        _ => applied().next_back().is_some_and(|(newest, _)| at < newest),
+    };
     let each = local.iter().enumerate().map(|(at, known)| {
         let (state, wrong, note) = match of(found, known) {
-            None => pending(
-                model,
-                newest.is_some_and(|newest| at < newest),
-                Some("the image of the host does not have it yet".to_owned()),
-            ),
+            None => pending(model, is_late(at, known), Some("the image of the host does not have it yet".to_owned())),
             Some(there) => here_and_there(model, known, there, &past),
         };
         Judged { name: known.name.clone(), state, wrong, note }
@@ -92,7 +93,7 @@ fn here_and_there(
 ) -> (&'static str, bool, Option<String>) {
     let recorded = there.recorded.as_ref().filter(|_| model.digest.is_some());
     let edited = match (recorded, &known.digest) {
-        (Some(recorded), Some(own)) => !recorded.eq_ignore_ascii_case(own),
+        (Some(recorded), Some(_)) => !known.is_recorded_as(model, recorded),
         // Without a recorded digest the image's file is the nearest witness of what was applied.
         _ => there.sha256.as_ref().is_some_and(|image| *image != known.sha256),
     };
@@ -220,5 +221,16 @@ mod tests {
         assert_eq!(told(all, &["1", "2"], vec![own("2")]), "1 pending, late, 2 applied");
         assert_eq!(told(Late::Skips, &["1", "2"], vec![own("2")]), "1 pending, late!, 2 applied");
         assert_eq!(told(all, &["1"], vec![own("1"), there("2", State::Pending, None)]), "1 applied, 2 only in the image!");
+    }
+
+    #[test]
+    fn a_journal_lists_one_last_that_is_older_than_what_is_applied() {
+        let model = Model { layout: Layout::Journal, reading: Reading::Newest, ..model(Late::Skips) };
+        let local = ["100", "300", "200"].map(known);
+        let own = |name: &str| there(name, State::Applied, Some(&format!("digest of {name}")));
+        let found = History { migrations: vec![own("100"), own("300")], ..History::default() };
+        let rows = judge(&model, &local, &found, |_, _| None);
+        let last = rows.iter().find(|row| row.name == "200").expect("the last");
+        assert_eq!((last.state, last.wrong), ("pending, late", true));
     }
 }

@@ -64,6 +64,13 @@ fn seen(sight: Sight<'_>) -> Result<(History, Vec<String>), String> {
         Err(why) => fetched.map_err(|_| why)?,
     };
     let known = history::known(model, &files)?;
+    // No other witness would say that this is the wrong folder.
+    if known.is_empty() && migrate.carried.is_none() && migrate.status.is_empty() {
+        return Err(format!(
+            "there are no migrations of {} in {folder} of the image: say `migrations = \"…\"` in the step",
+            migrate.tool
+        ));
+    }
     let (rows, not_known) = match access.map_err(str::to_owned).and_then(|access| rows(access, model)) {
         Ok(rows) => (rows, None),
         Err(why) => (Vec::new(), Some(why)),

@@ -266,13 +266,16 @@ pub(super) const PSQL: [&str; 9] = ["psql", "-X", "-q", "-w", "-A", "-t", "-v", 
 /// The same of mysql.
 pub(super) const MYSQL: [&str; 4] = ["mysql", "--batch", "--skip-force", "--default-character-set=utf8mb4"];
 
+/// What psql says at the begin of each transaction. A setting of the session would stay on the connection that a pool hands on.
+pub(super) const LOCAL: &str = "SET LOCAL application_name = 'landfall';\n";
+
 /// mysql as it is given files of SQL: what is no statement is told as an error, not done. Comments, which some versions keep, would make a
 /// statement of nothing else.
 pub(super) const MYSQL_FILE: [&str; 6] =
     ["mysql", "--batch", "--skip-force", "--default-character-set=utf8mb4", "--binary-mode", "--skip-comments"];
 
 fn asked_of_postgres(queries: &[&str]) -> String {
-    let mut text = format!("SET statement_timeout = '{STATEMENT}';\nBEGIN TRANSACTION READ ONLY;\n");
+    let mut text = format!("BEGIN TRANSACTION READ ONLY;\n{LOCAL}SET LOCAL statement_timeout = '{STATEMENT}';\n");
     for query in queries {
         text.extend(["COPY (\n", query.trim().trim_end_matches(';'), "\n) TO STDOUT;\n\\echo '\\", rows::END, "'\n"]);
     }
@@ -428,8 +431,9 @@ mod tests {
     #[test]
     fn queries_only_read() {
         insta::assert_snapshot!(asked_of_postgres(&["SELECT 1;", "SELECT 2"]), @r"
-        SET statement_timeout = '30s';
         BEGIN TRANSACTION READ ONLY;
+        SET LOCAL application_name = 'landfall';
+        SET LOCAL statement_timeout = '30s';
         COPY (
         SELECT 1
         ) TO STDOUT;

@@ -166,7 +166,7 @@ fn postgres(claim: &Claim<'_>, wait: Duration) -> String {
     let name = literal(Engine::Postgres, &named(claim));
     // An open transaction that waits for its client is not to be ended for that.
     let begin = format!(
-        "SET application_name = {name};\nBEGIN;\n\
+        "BEGIN;\nSET LOCAL application_name = {name};\n\
          SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN \
          ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout') \\g /dev/null\n"
     );
@@ -182,7 +182,7 @@ fn postgres(claim: &Claim<'_>, wait: Duration) -> String {
     format!(
         "{begin}{turn}SELECT CASE WHEN pg_try_advisory_xact_lock({CLASS}, {OBJECT}) THEN 'held' ELSE 'busy ' || coalesce((\
          SELECT CASE WHEN bool_or(a.application_name LIKE {own}) THEN 'own ' ELSE '' END \
-         || string_agg(a.application_name || ' (backend ' || a.pid || coalesce(', since ' || date_trunc('second', a.backend_start), '') || ')', ', ') \
+         || string_agg(a.application_name || ' (backend ' || a.pid || coalesce(', since ' || date_trunc('second', a.xact_start), '') || ')', ', ') \
          FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE {LOCK}), 'somebody') END;\n"
     )
 }

@@ -19,6 +19,8 @@ use crate::name::{HostName, RunId};
 
 /// How long the session may take to answer, beside the time that it is to wait.
 const ANSWER: Duration = Duration::from_secs(30);
+/// How long a pool may take to give a second connection.
+const ROOM: Duration = Duration::from_secs(10);
 
 /// Who wants the lock: those who find it taken are told so.
 #[derive(Clone, Copy)]
@@ -79,7 +81,7 @@ impl Access {
         let held = Held { child };
         match said {
             Said::Line(line) => match line.split_once(' ').unwrap_or((&line, "")) {
-                ("held", _) => Ok(Taken::Held(held)),
+                ("held", _) => self.leaves_room().map(|()| Taken::Held(held)),
                 ("busy", holder) => {
                     let (of_this_run, holder) = match holder.trim().split_once(' ') {
                         Some(("own", holder)) => (true, holder),
@@ -94,6 +96,17 @@ impl Access {
                 self.leave(&claim);
                 Ok(Taken::Cut)
             }
+        }
+    }
+
+    /// Whether a pool gives another connection while one holds the lock: without that the step itself would wait for the lock's end.
+    fn leaves_room(&self) -> Result<(), Trouble> {
+        if !self.facts.pooled {
+            return Ok(());
+        }
+        match self.attempt(&PSQL, b"SELECT 1;\n", ROOM) {
+            Err(Trouble::Unreachable(_)) => Err(Trouble::PoolFull),
+            answer => answer.map(drop),
         }
     }
 

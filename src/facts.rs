@@ -83,6 +83,9 @@ pub struct DatabaseFacts {
     /// this host reaches it by. And of the database's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<String>,
+    /// A connection pool stands before it, which hands a connection to somebody else after each transaction.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pooled: bool,
 }
 
 /// One service: what its compose file names, what is there, and what runs.

@@ -23,7 +23,7 @@ pub fn fitting<'h>(own: &'h [Hint], text: &str) -> Vec<&'h str> {
 }
 
 /// PostgreSQL, as its server and its clients say it.
-const POSTGRES: [Known; 22] = [
+const POSTGRES: [Known; 24] = [
     (
         r"canceling statement due to lock timeout",
         "somebody else holds the table: nothing was changed by this statement; find the session in pg_stat_activity, or try when it is quiet",
@@ -79,6 +79,14 @@ const POSTGRES: [Known; 22] = [
     (
         r"unsupported startup parameter",
         "a connection pool does not take PGOPTIONS: migrate past the pool, or say `lock_timeout = \"off\"` in the step",
+    ),
+    (
+        r"query_wait_timeout|no more connections allowed \(max_client_conn\)",
+        "the connection pool had no connection to give: make it larger, or go past it",
+    ),
+    (
+        r#"prepared statement "?\S+ (already exists|does not exist)"#,
+        "a connection pool hands each transaction another session: go past the pool, or switch prepared statements off in the driver (Prisma: `pgbouncer=true` in the URL)",
     ),
     (
         r"(relation|table|column|type) .* does not exist$",
@@ -258,12 +266,15 @@ mod tests {
     use super::*;
 
     /// What programs printed, and a word of what must be said of it.
-    const SEEN: [(&str, &str); 41] = [
+    const SEEN: [(&str, &str); 44] = [
         ("ERROR:  canceling statement due to lock timeout", "pg_stat_activity"),
         ("ERROR:  deadlock detected", "waited for each other"),
         ("FATAL:  sorry, too many clients already", "max_connections"),
         ("psql: error: FATAL:  password authentication failed for user \"app\"", "first start"),
         ("psql: error: server does not support SSL, but SSL was required", "this server has none"),
+        ("error: unsupported startup parameter: options", "PGOPTIONS"),
+        ("psql: error: FATAL:  query_wait_timeout", "make it larger"),
+        ("ERROR: prepared statement \"s0\" already exists", "pgbouncer=true"),
         ("FATAL:  role \"app\" does not exist", "no such user"),
         ("ERROR:  permission denied for schema public", "owner of the schema"),
         ("ERROR:  cannot execute CREATE TABLE in a read-only transaction", "replica"),

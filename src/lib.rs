@@ -67,7 +67,8 @@
 //!
 //! Hosts that share a database share a lock and a ledger there. A `migrate` step, and a seed or a `once = "release"` command of the
 //! application, holds the database's lock while it works: a session whose end ends it. Who finds it taken waits as long as `--lock-wait`
-//! says, or as long as it takes for another host of its own run, and is told by whom and since when. What such a seed or command leaves
+//! says, or as long as it takes for another host of its own run, and is told by whom and since when. All that is set there is set for a
+//! transaction only: a connection pool hands the session to somebody else after it. What such a seed or command leaves
 //! is in the database, so the database keeps a row of it (`landfall.ledger`; in MySQL `landfall_ledger`) under the same key: written and
 //! ended like the host's own entry, read by every host, and going where the data goes. The host's entry names the database by a digest of what
 //! that calls itself, or of its address: an entry of another database is none of this one's. A look makes nothing there; where

@@ -27,7 +27,7 @@ pub const BUSY: &str = "another session still applies migrations to this databas
 /// Makes the table, where it is not there.
 pub fn create(schema: &str) -> String {
     format!(
-        "SET client_min_messages = warning;\n\
+        "BEGIN;\nSET LOCAL client_min_messages = warning;\n\
          CREATE TABLE IF NOT EXISTS {schema}.{TABLE} (\n\
          \x20 name text PRIMARY KEY,\n\
          \x20 sha256 text NOT NULL,\n\
@@ -35,7 +35,7 @@ pub fn create(schema: &str) -> String {
          \x20 applied_at timestamptz,\n\
          \x20 run text NOT NULL,\n\
          \x20 applied_by text NOT NULL\n\
-         );\n"
+         );\nCOMMIT;\n"
     )
 }
 
@@ -69,19 +69,21 @@ impl Work<'_> {
     /// What psql reads. The file begins in its first line, so that psql's line numbers are the file's.
     pub fn script(&self) -> String {
         let Self { schema, text, transaction, run, .. } = self;
-        let mut out = format!("SET application_name = {}; ", quoted(&Self::session(run)));
+        // What is the transaction's own ends with it: behind a connection pool, what is the session's would be left to somebody else.
+        let (begin, set, lock) = if *transaction { ("BEGIN; ", "SET LOCAL", "xact_lock") } else { ("", "SET", "lock") };
+        let mut out = format!("{begin}{set} application_name = {}; ", quoted(&Self::session(run)));
         if let Some(limit) = self.lock_timeout_ms {
-            let _ = write!(out, "SET lock_timeout = {limit}; ");
+            let _ = write!(out, "{set} lock_timeout = {limit}; ");
         }
         let _ = write!(
             out,
-            "DO $landfall$ BEGIN IF NOT pg_try_advisory_lock({LOCKS}, 2) THEN RAISE EXCEPTION '{BUSY}'; END IF; END $landfall$; "
+            "DO $landfall$ BEGIN IF NOT pg_try_advisory_{lock}({LOCKS}, 2) THEN RAISE EXCEPTION '{BUSY}'; END IF; END $landfall$; "
         );
         let (name, sha256, run, who) = (quoted(self.name), quoted(self.sha256), quoted(run), quoted(self.who));
         let into = format!("INSERT INTO {schema}.{TABLE} (name, sha256, started_at, applied_at, run, applied_by)");
         if *transaction {
             out.push_str(
-                "BEGIN; DO $landfall$ BEGIN PERFORM set_config('landfall.transaction', txid_current()::text, true); END $landfall$; ",
+                "DO $landfall$ BEGIN PERFORM set_config('landfall.transaction', txid_current()::text, true); END $landfall$; ",
             );
         } else {
             // What ends before its end is told by this row, for nothing else would.
@@ -91,11 +93,12 @@ impl Work<'_> {
         // The last statement may lack its semicolon, the last comment its line's end.
         out.push_str("\n;\nRESET ROLE;\n");
         if *transaction {
-            // In another transaction than the one that was begun, nobody knows what of the file is in the database.
+            // In another transaction than the one that was begun, nobody knows what of the file is in the database. Its own settings, such
+            // as dumps begin with, are not to outlive it either.
             let _ = write!(
                 out,
                 "{into} VALUES ({name}, {sha256}, now(), CASE WHEN current_setting('landfall.transaction', true) = txid_current()::text \
-                 THEN clock_timestamp() END, {run}, {who});\nCOMMIT;\n"
+                 THEN clock_timestamp() END, {run}, {who});\nRESET ALL;\nCOMMIT;\n"
             );
         } else {
             let _ = writeln!(
@@ -157,11 +160,12 @@ mod tests {
     #[test]
     fn a_file_and_its_row_are_one_transaction() {
         insta::assert_snapshot!(work("\u{feff}-- 2026-01-02: why\nCREATE TABLE a (id int)", true).script(), @r"
-        SET application_name = 'migration of kkkk'; SET lock_timeout = 5000; DO $landfall$ BEGIN IF NOT pg_try_advisory_lock(1281453668, 2) THEN RAISE EXCEPTION 'another session still applies migrations to this database'; END IF; END $landfall$; BEGIN; DO $landfall$ BEGIN PERFORM set_config('landfall.transaction', txid_current()::text, true); END $landfall$; -- 2026-01-02: why
+        BEGIN; SET LOCAL application_name = 'migration of kkkk'; SET LOCAL lock_timeout = 5000; DO $landfall$ BEGIN IF NOT pg_try_advisory_xact_lock(1281453668, 2) THEN RAISE EXCEPTION 'another session still applies migrations to this database'; END IF; END $landfall$; DO $landfall$ BEGIN PERFORM set_config('landfall.transaction', txid_current()::text, true); END $landfall$; -- 2026-01-02: why
         CREATE TABLE a (id int)
         ;
         RESET ROLE;
         INSERT INTO public.landfall_migrations (name, sha256, started_at, applied_at, run, applied_by) VALUES ('002_o''hara.sql', 'abc', now(), CASE WHEN current_setting('landfall.transaction', true) = txid_current()::text THEN clock_timestamp() END, 'kkkk', 'ana@laptop/x');
+        RESET ALL;
         COMMIT;
         ");
     }

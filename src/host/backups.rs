@@ -239,7 +239,8 @@ mod tests {
     }
 
     fn facts() -> DatabaseFacts {
-        DatabaseFacts { server: "PostgreSQL 17.2".into(), name: "shop".into(), user: "shop".into(), identity: Some("a".into()) }
+        let (server, name, user) = ("PostgreSQL 17.2".into(), "shop".into(), "shop".into());
+        DatabaseFacts { server, name, user, identity: Some("a".into()), pooled: false }
     }
 
     fn put(backups: &Backups, id: u8, hours: u64) -> Backup {

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::actions::{self, Asking};
 use super::compose::Config;
-use super::database::{self, Access, Shared};
+use super::database::{self, Access, DIRECT, Shared};
 use super::docker;
 use super::gather;
 use super::guard::mask_text;
@@ -27,7 +27,7 @@ use super::secrets::Loaded;
 use super::state::State;
 use crate::action::{Action, Migrate, Via};
 use crate::facts::{DatabaseFacts, Facts, History, Migrations, Preview, Refusal, ServiceFacts, Story};
-use crate::name::{RunId, ServiceName};
+use crate::name::{RunId, ServiceName, StepName};
 use crate::protocol::{ComposeProject, Engine, HostStep, LedgerKey, Seen, Submission};
 
 /// Free space below which nothing is begun: records and images would not fit.
@@ -177,6 +177,9 @@ pub(super) fn whole(submission: &Submission, state: Option<&State>, secrets: &mu
                     (own.previews, own.no_preview) = asked.unwrap_or_else(|why| (Vec::new(), Some(why)));
                 }
                 let mask = |text: &str| mask_text(&secrets.needles, text);
+                if access.is_ok_and(|access| access.facts.pooled) {
+                    through_pool(&step.name, migrate, &found, &mut survey.facts, &mask);
+                }
                 survey.facts.migrations.insert(step.name.clone(), migrations::shown::migrations(found, &mask));
                 survey.facts.histories.insert(step.name.clone(), migrations::shown::history(&own, !begun, &mask));
             }
@@ -194,6 +197,27 @@ pub(super) fn whole(submission: &Submission, state: Option<&State>, secrets: &mu
             look_up(submission, step, key, state, survey, secrets, guard.ok().flatten());
         }
     }
+}
+
+/// What of a migration does not go through a connection pool.
+fn through_pool(step: &StepName, migrate: &Migrate, found: &Migrations, facts: &mut Facts, mask: &dyn Fn(&str) -> String) {
+    let names: &[String] = match found {
+        Migrations::Pending { names } => names,
+        Migrations::NotKnown { .. } => &[],
+        Migrations::UpToDate | Migrations::Failed { .. } => return,
+    };
+    let Some(carried) = &migrate.carried else {
+        facts.warnings.push(format!(
+            "{step}: a connection pool stands before the database: the tool's own lock does not hold there, and it gets no \
+             lock_timeout ({DIRECT} and to the tool)"
+        ));
+        return;
+    };
+    let alone = carried.files.iter().find(|file| !file.transaction && names.contains(&file.name));
+    facts.refusals.extend(alone.map(|file| {
+        let why = "runs in no transaction, and a connection pool gives each of its statements another session";
+        Refusal::unfit(format!("{step}: {} {why}", mask(&file.name)), DIRECT)
+    }));
 }
 
 /// Whether the database is to remember a step.
@@ -267,7 +291,8 @@ fn printed(
     let Some(printing) = printing.filter(|printing| printing.own || !waiting.is_empty()) else { return Ok((Vec::new(), None)) };
     let argv = migrations::preview::command(printing, applied, waiting)?;
     let mut env = resolved(&migrate.env, secrets)?;
-    if access.is_ok_and(|access| access.engine() == Engine::Postgres) && migrate.lock_timeout_ms.is_some() {
+    if access.is_ok_and(|access| access.engine() == Engine::Postgres && !access.facts.pooled) && migrate.lock_timeout_ms.is_some()
+    {
         // Whatever it does beside printing, it changes nothing.
         const OPTIONS: &str = "PGOPTIONS";
         let service =
@@ -290,8 +315,8 @@ fn look_at_database(submission: &Submission, secrets: &Loaded, survey: &mut Surv
     let mask = |text: &str| mask_text(&secrets.needles, text);
     match survey.database.open(submission, &survey.config, secrets) {
         Ok(access) => {
-            let DatabaseFacts { server, name, user, identity } = access.facts.clone();
-            let facts = DatabaseFacts { server: mask(&server), name: mask(&name), user: mask(&user), identity };
+            let DatabaseFacts { server, name, user, identity, pooled } = access.facts.clone();
+            let facts = DatabaseFacts { server: mask(&server), name: mask(&name), user: mask(&user), identity, pooled };
             survey.facts.database = Some(facts);
             Ok(access)
         }

@@ -115,11 +115,10 @@ fn host_lines(host: &HostPlan, paint: Paint) -> Vec<String> {
     };
     lines.push(format!("  lock       {lock}"));
     lines.extend(host.disk_free.map(|bytes| format!("  disk       {} free", size(bytes))));
-    lines.extend(
-        host.database
-            .iter()
-            .map(|found| format!("  database   {} of {}, as {}", label(&found.name), label(&found.server), label(&found.user))),
-    );
+    lines.extend(host.database.iter().map(|found| {
+        let pool = if found.pooled { ", through a connection pool" } else { "" };
+        format!("  database   {} of {}, as {}{pool}", label(&found.name), label(&found.server), label(&found.user))
+    }));
     for pull in &host.pulls {
         lines.push(format!("  {PULLED}"));
         lines.extend(command(pull));
@@ -339,7 +338,7 @@ mod tests {
                 server: "PostgreSQL 15.8".into(),
                 name: "etally".into(),
                 user: "etally".into(),
-                identity: None,
+                ..Default::default()
             }),
             warnings: vec!["the disk is nearly full".into()],
             refusals: vec![Refusal::unfit("the network etally_default is missing", "docker compose up --no-start")],

@@ -38,6 +38,7 @@ mod migrations;
 mod once;
 mod one_database;
 mod output;
+mod pooled;
 mod program;
 mod project;
 mod proxy;

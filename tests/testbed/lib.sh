@@ -194,6 +194,7 @@ name_images() {
   api_image=landfall-testbed/api:$api
   host_image=landfall-testbed/host:$host
   mariadb_image=landfall-testbed/mariadb:$(digest "$base" "$here/images/mariadb")
+  pgbouncer_image=landfall-testbed/pgbouncer:$(digest "$base" "$here/images/pgbouncer")
   droplet_image=landfall-testbed/droplet:$(digest "$postgres" "$api" "$host" "$here/images/prepare")
 }
 

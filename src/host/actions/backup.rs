@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::super::backups::{self, Backup, Backups, Content};
-use super::super::database::{Access, Trouble};
+use super::super::database::{Access, DIRECT, Trouble};
 use super::super::process::{self, Ended, Spawn};
 use super::super::secrets::Loaded;
 use super::super::stage::{Outcome, Stage};
@@ -233,12 +233,17 @@ fn unable(access: &Access) -> Option<(String, String)> {
 /// What of the backups that a run needs or makes is not as it must be, before anything is done.
 pub(crate) fn unfit(submission: &Submission, state: Option<&State>, access: Option<&Access>, secrets: &Loaded) -> Vec<Refusal> {
     let Some(database) = &submission.database else { return Vec::new() };
+    let copies = |action: &Action| matches!(action, Action::Backup(_) | Action::Restore(_));
+    let copies = submission.steps.iter().flat_map(|step| &step.actions).any(copies);
+    if copies && access.is_some_and(|access| access.facts.pooled) {
+        // pg_dump empties the search_path of its session, for one.
+        let why =
+            "backup and restore do not go through a connection pool: their settings would stay on the application's connections";
+        return vec![Refusal::unfit(why, DIRECT)];
+    }
     let mask = |text: String| super::super::guard::mask_text(&secrets.needles, &text);
     let mut refusals = Vec::new();
-    let dumps = |action: &Action| matches!(action, Action::Backup(_) | Action::Restore(_));
-    if submission.steps.iter().flat_map(|step| &step.actions).any(dumps)
-        && let Some((why, remedy)) = access.and_then(unable)
-    {
+    if copies && let Some((why, remedy)) = access.and_then(unable) {
         refusals.push(Refusal::unfit(mask(why), remedy));
     }
     // Where nothing ever ran there is none.

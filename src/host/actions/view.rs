@@ -118,13 +118,14 @@ impl View {
         }
     }
 
-    /// The environment of the tool: with a limit on waiting for locks, where its driver may heed one.
+    /// The environment of the tool: with a limit on waiting for locks, where its driver may heed one and no pool refuses it.
     pub(super) fn env(&self, stage: &Stage<'_>, migrate: &Migrate) -> BTreeMap<String, Value> {
         let mut env = migrate.env.clone();
         let own =
             stage.config.services.get(migrate.service.as_str()).is_some_and(|service| service.environment.contains_key(OPTIONS));
         if let (Ok(access), Some(limit)) = (&self.access, migrate.lock_timeout_ms)
             && access.engine() == Engine::Postgres
+            && !access.facts.pooled
             && !own
         {
             env.entry(OPTIONS.to_owned()).or_insert_with(|| Value::Plain(format!("-c lock_timeout={limit}")));

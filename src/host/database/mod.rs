@@ -49,6 +49,8 @@ pub(super) struct Access {
     password: AtomicBool,
     /// Landfall's ledger was seen to be in it.
     pub(super) remembers: AtomicBool,
+    /// What it is reached by is a connection pool.
+    pooled: AtomicBool,
     /// What the server says it is.
     pub(super) facts: DatabaseFacts,
 }
@@ -119,6 +121,7 @@ impl Access {
             name: text(&database.name),
             password: AtomicBool::new(false),
             remembers: AtomicBool::new(false),
+            pooled: AtomicBool::new(false),
             facts: DatabaseFacts::default(),
         };
         access.facts = access.who()?;
@@ -133,13 +136,14 @@ impl Access {
     fn who(&self) -> Result<DatabaseFacts, Trouble> {
         let (asked, calls_itself) = match self.engine {
             Engine::Postgres => (
-                "SELECT 'PostgreSQL ' || current_setting('server_version'), current_database(), current_user",
+                "SELECT 'PostgreSQL ' || current_setting('server_version'), current_database(), current_user, \
+                 current_setting('landfall.direct', true)",
                 Some("SELECT system_identifier FROM pg_catalog.pg_control_system()"),
             ),
             // What these call themselves changes with each container and each failover.
             Engine::Mysql => (
                 "SELECT CONCAT(IF(VERSION() LIKE '%MariaDB%', 'MariaDB ', 'MySQL '), SUBSTRING_INDEX(VERSION(), '-', 1)), \
-                 COALESCE(DATABASE(), ''), CURRENT_USER()",
+                 COALESCE(DATABASE(), ''), CURRENT_USER(), 'on'",
                 None,
             ),
         };
@@ -151,15 +155,17 @@ impl Access {
         }?
         .into_iter();
         let first = |rows: Option<Vec<Row>>| rows.unwrap_or_default().into_iter().next().unwrap_or_default();
-        let [Some(server), Some(name), Some(user)] = first(sets.next()).try_into().unwrap_or([const { None }; 3]) else {
+        let [Some(server), Some(name), Some(user), direct] = first(sets.next()).try_into().unwrap_or([const { None }; 4]) else {
             return Err(Trouble::Client("it did not say which server it talks to".to_owned()));
         };
         if name.is_empty() {
             return Err(Trouble::NoDatabase("no database is chosen: say its `name` under [database]".to_owned()));
         }
+        let pooled = matches!(self.way, Reached::Url { .. }) && direct.is_none();
+        self.pooled.store(pooled, Ordering::Relaxed);
         let itself = first(sets.next()).into_iter().next().flatten();
         let identity = Some(identity(self.engine, &itself.unwrap_or_else(|| self.way.address()), &name));
-        Ok(DatabaseFacts { server, name, user, identity })
+        Ok(DatabaseFacts { server, name, user, identity, pooled })
     }
 
     /// The rows of one query, in a transaction that only reads.
@@ -185,18 +191,22 @@ impl Access {
 
     /// Runs a client program to its end and gives what it printed.
     pub(super) fn look(&self, words: &[&str], input: &[u8]) -> Result<Vec<u8>, Trouble> {
-        let printed = self.attempt(words, input);
+        let printed = self.attempt(words, input, LOOK);
         // Inside a database's own container most let a local login in without; where that is not so, its environment knows.
         let asks = matches!(&printed, Err(Trouble::Login(said)) if said.contains("no password supplied"));
         if asks && matches!(self.way, Reached::Service { .. }) && !self.password.swap(true, Ordering::Relaxed) {
-            return self.attempt(words, input);
+            return self.attempt(words, input, LOOK);
+        }
+        let takes_none = matches!(&printed, Err(Trouble::Unreachable(said)) if NO_OPTIONS.iter().any(|sign| said.contains(sign)));
+        if takes_none && !self.pooled.swap(true, Ordering::Relaxed) {
+            return self.attempt(words, input, LOOK);
         }
         printed
     }
 
-    fn attempt(&self, words: &[&str], input: &[u8]) -> Result<Vec<u8>, Trouble> {
+    fn attempt(&self, words: &[&str], input: &[u8], limit: Duration) -> Result<Vec<u8>, Trouble> {
         let spawn = self.client(words, input);
-        let (ended, kept) = process::capture(&spawn, LOOK).map_err(|error| Trouble::Client(error.to_string()))?;
+        let (ended, kept) = process::capture(&spawn, limit).map_err(|error| Trouble::Client(error.to_string()))?;
         match Trouble::of(&ended, &kept, self.place()) {
             Some(trouble) => Err(trouble),
             None if kept.stdout.len() >= process::CAPTURE => {
@@ -265,7 +275,8 @@ impl Access {
                 let mut all = vec!["docker", "run", "--rm", "-i", "--pull", "never", "--log-driver", "none", "--label", &label];
                 all.extend(mount.iter().flat_map(|mount| ["--mount", mount.as_str()]));
                 all.extend(network.iter().flat_map(|network| ["--network", network.as_str()]));
-                all.extend(["--entrypoint", "sh", image, "-c", script, "sh", if ca.is_some() { "verify" } else { "" }]);
+                let pooled = if self.pooled.load(Ordering::Relaxed) { "pooled" } else { "" };
+                all.extend(["--entrypoint", "sh", image, "-c", script, "sh", if ca.is_some() { "verify" } else { "" }, pooled]);
                 all.extend(words);
                 Spawn { input: Some(told), ..Spawn::new(all) }
             }
@@ -273,11 +284,20 @@ impl Access {
     }
 }
 
+/// What helps where a pool is in the way.
+pub(super) const DIRECT: &str = "give the URL of the database itself, not of its pool, to [database]";
+
+/// How a pool says that it takes no options: PgBouncer, RDS Proxy.
+const NO_OPTIONS: [&str; 2] = ["unsupported startup parameter", "command-line options"];
+
 /// psql as it is always started: no settings of anybody's own, and no going on behind an error.
 pub(super) const PSQL: [&str; 9] = ["psql", "-X", "-q", "-w", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-f-"];
 
 /// The same of mysql.
 pub(super) const MYSQL: [&str; 4] = ["mysql", "--batch", "--skip-force", "--default-character-set=utf8mb4"];
+
+/// What psql says at the begin of each transaction. A setting of the session would stay on the connection that a pool hands on.
+pub(super) const LOCAL: &str = "SET LOCAL application_name = 'landfall';\n";
 
 /// mysql as it is given files of SQL: what is no statement is told as an error, not done. Comments, which some versions keep, would make a
 /// statement of nothing else.
@@ -285,7 +305,7 @@ pub(super) const MYSQL_FILE: [&str; 6] =
     ["mysql", "--batch", "--skip-force", "--default-character-set=utf8mb4", "--binary-mode", "--skip-comments"];
 
 fn asked_of_postgres(queries: &[&str]) -> String {
-    let mut text = format!("SET statement_timeout = '{STATEMENT}';\nBEGIN TRANSACTION READ ONLY;\n");
+    let mut text = format!("BEGIN TRANSACTION READ ONLY;\n{LOCAL}SET LOCAL statement_timeout = '{STATEMENT}';\n");
     for query in queries {
         text.extend(["COPY (\n", query.trim().trim_end_matches(';'), "\n) TO STDOUT;\n\\echo '\\", rows::END, "'\n"]);
     }
@@ -410,6 +430,7 @@ mod tests {
             name: String::new(),
             password: AtomicBool::new(false),
             remembers: AtomicBool::new(false),
+            pooled: AtomicBool::new(false),
             facts: DatabaseFacts::default(),
         };
         let spawn = access.client(&PSQL, b"SELECT 1;\n");
@@ -442,8 +463,9 @@ mod tests {
     #[test]
     fn queries_only_read() {
         insta::assert_snapshot!(asked_of_postgres(&["SELECT 1;", "SELECT 2"]), @r"
-        SET statement_timeout = '30s';
         BEGIN TRANSACTION READ ONLY;
+        SET LOCAL application_name = 'landfall';
+        SET LOCAL statement_timeout = '30s';
         COPY (
         SELECT 1
         ) TO STDOUT;

@@ -42,28 +42,32 @@ if command -v "$other" >/dev/null 2>&1; then program=$other; fi
 exec "$program" --user="$user" "$@" ${name:+"$name"}
 "#;
 
-/// Words: "verify" or nothing, then the program. Read: host, port, user, password, database, sslmode.
+/// Words: "verify" or nothing, "pooled" or nothing, then the program. Read: host, port, user, password, database, sslmode.
+///
+/// A connection pool refuses options, or does not hand them on: then the setting in them is not there. The name is among them, for one
+/// that a pool heeds would be left to whoever gets the connection next.
 pub(super) const POSTGRES_BY_URL: &str = r#"
-LC_ALL=C PGCLIENTENCODING=UTF8 PGCONNECT_TIMEOUT=10 PGAPPNAME=landfall
+LC_ALL=C PGCLIENTENCODING=UTF8 PGCONNECT_TIMEOUT=10 PGAPPNAME=
 export LC_ALL PGCLIENTENCODING PGCONNECT_TIMEOUT PGAPPNAME
+if [ "$2" != pooled ]; then PGOPTIONS='-c landfall.direct=on -c application_name=landfall'; export PGOPTIONS; fi
 for key in PGHOST PGPORT PGUSER PGPASSWORD PGDATABASE PGSSLMODE; do
   IFS= read -r value || exit 70
   if [ -n "$value" ]; then export "$key=$value"; else unset "$key"; fi
 done
 value=
 if [ "$1" = verify ]; then PGSSLROOTCERT=/landfall-ca.crt; export PGSSLROOTCERT; fi
-shift
+shift 2
 exec "$@"
 "#;
 
-/// Words: "verify" or nothing, then the program. Read: the database, the lines of an option file, and a blank one.
+/// Words: "verify" or nothing, nothing of use, then the program. Read: the database, the lines of an option file, and a blank one.
 pub(super) const MYSQL_BY_URL: &str = r#"
 LC_ALL=C; export LC_ALL
 IFS= read -r name || exit 70
 options=
 while IFS= read -r line && [ -n "$line" ]; do options="$options$line
 "; done
-verify=$1; shift
+verify=$1; shift 2
 program=$1; shift
 case $program in mysql) other=mariadb ;; mysqldump) other=mariadb-dump ;; *) other=$program ;; esac
 if command -v "$other" >/dev/null 2>&1; then

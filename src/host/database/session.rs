@@ -19,6 +19,8 @@ use crate::name::{HostName, RunId};
 
 /// How long the session may take to answer, beside the time that it is to wait.
 const ANSWER: Duration = Duration::from_secs(30);
+/// How long a pool may take to give a second connection.
+const ROOM: Duration = Duration::from_secs(10);
 
 /// Who wants the lock: those who find it taken are told so.
 #[derive(Clone, Copy)]
@@ -108,7 +110,7 @@ impl Access {
         let held = Held { child, engine: self.engine };
         match said {
             Said::Line(line) => match line.split_once(' ').unwrap_or((&line, "")) {
-                ("held", _) => Ok(Taken::Held(held)),
+                ("held", _) => self.leaves_room().map(|()| Taken::Held(held)),
                 ("busy", holder) => {
                     let (of_this_run, holder) = match holder.trim().split_once(' ') {
                         Some(("own", holder)) => (true, holder),
@@ -123,6 +125,17 @@ impl Access {
                 self.leave(&claim);
                 Ok(Taken::Cut)
             }
+        }
+    }
+
+    /// Whether a pool gives another connection while one holds the lock: without that the step itself would wait for the lock's end.
+    fn leaves_room(&self) -> Result<(), Trouble> {
+        if !self.facts.pooled {
+            return Ok(());
+        }
+        match self.attempt(&PSQL, b"SELECT 1;\n", ROOM) {
+            Err(Trouble::Unreachable(_)) => Err(Trouble::PoolFull),
+            answer => answer.map(drop),
         }
     }
 
@@ -195,7 +208,7 @@ fn postgres(claim: &Claim<'_>, wait: Duration) -> String {
     let name = literal(Engine::Postgres, &named(claim));
     // An open transaction that waits for its client is not to be ended for that.
     let begin = format!(
-        "SET application_name = {name};\nBEGIN;\n\
+        "BEGIN;\nSET LOCAL application_name = {name};\n\
          SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN \
          ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout') \\g /dev/null\n"
     );
@@ -211,7 +224,7 @@ fn postgres(claim: &Claim<'_>, wait: Duration) -> String {
     format!(
         "{begin}{turn}SELECT CASE WHEN pg_try_advisory_xact_lock({CLASS}, {OBJECT}) THEN 'held' ELSE 'busy ' || coalesce((\
          SELECT CASE WHEN bool_or(a.application_name LIKE {own}) THEN 'own ' ELSE '' END \
-         || string_agg(a.application_name || ' (backend ' || a.pid || coalesce(', since ' || date_trunc('second', a.backend_start), '') || ')', ', ') \
+         || string_agg(a.application_name || ' (backend ' || a.pid || coalesce(', since ' || date_trunc('second', a.xact_start), '') || ')', ', ') \
          FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE {LOCK}), 'somebody') END;\n"
     )
 }

@@ -19,6 +19,8 @@ pub(in crate::host) enum Trouble {
     Unreachable(String),
     /// It does not let this login in.
     Login(String),
+    /// It is a connection pool that gives no connection beside the one that holds the lock.
+    PoolFull,
     /// It has no database of this name.
     NoDatabase(String),
     /// It answered a statement with an error.
@@ -36,6 +38,7 @@ impl fmt::Display for Trouble {
             Self::NoClient(place) => write!(f, "there is no database client (psql, mariadb or mysql) in {place}"),
             Self::Unreachable(said) => write!(f, "the database does not answer: {said}"),
             Self::Login(said) => write!(f, "the database refuses the login: {said}"),
+            Self::PoolFull => write!(f, "its connection pool gives no second connection while one holds the lock: {LARGER}"),
             Self::NoDatabase(said) => write!(f, "the database does not exist: {said}"),
             Self::Sql(said) => write!(f, "the database answered: {said}"),
             Self::Client(said) => write!(f, "the database's client failed: {said}"),
@@ -53,6 +56,7 @@ impl Trouble {
             Self::NoClient(_) => "name the database's own service, or a `client_image` that holds psql or mysql",
             Self::Unreachable(_) => "look whether the server runs, and whether the address of [database] is right from the host",
             Self::Login(_) => "look at user and password: of the container's environment, or of the URL",
+            Self::PoolFull => LARGER,
             Self::NoDatabase(_) => "create it, or say its `name` under [database]",
             Self::Sql(_) | Self::Client(_) => "try the same by hand on the host",
         }
@@ -86,7 +90,7 @@ impl Trouble {
                 Self::Way(format!("the image {place} of [database] is not on the host: docker pull {place}"))
             }
             _ if LOGIN.iter().any(|sign| low.contains(sign)) => Self::Login(first),
-            _ if any(&["(42000): unknown database", "error 1049"]) => Self::NoDatabase(first),
+            _ if any(&["(42000): unknown database", "error 1049", "no such database: "]) => Self::NoDatabase(first),
             _ if low.contains("database \"") && low.contains("does not exist") && low.contains("fatal") => {
                 Self::NoDatabase(first)
             }
@@ -97,6 +101,8 @@ impl Trouble {
         })
     }
 }
+
+const LARGER: &str = "make it larger, or give the URL of the database itself to [database]";
 
 const LOGIN: [&str; 9] = [
     "password authentication failed",
@@ -163,6 +169,8 @@ mod tests {
         assert!(matches!(of(2, role), Trouble::Login(_)));
         let missing = "psql: error: connection to server on socket \"x\" failed: FATAL:  database \"nope\" does not exist";
         assert!(matches!(of(2, missing), Trouble::NoDatabase(_)));
+        let pool = "psql: error: connection to server at \"db\", port 6432 failed: FATAL:  no such database: nope";
+        assert!(matches!(of(2, pool), Trouble::NoDatabase(_)));
         let sql = "psql:<stdin>:3: ERROR:  relation \"nope\" does not exist\nLINE 1: SELECT 1 FROM nope";
         assert_eq!(of(3, sql), Trouble::Sql("3: ERROR:  relation \"nope\" does not exist\nLINE 1: SELECT 1 FROM nope".into()));
         assert!(matches!(of(127, "sh: 1: psql: not found"), Trouble::NoClient(_)));

@@ -8,7 +8,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::super::database::{Access, MYSQL, PSQL, Trouble, ident, literal};
+use super::super::database::{Access, LOCAL, MYSQL, PSQL, Trouble, ident, literal};
 use super::Begun;
 use crate::facts::Story;
 use crate::name::{HostName, RunId};
@@ -151,7 +151,7 @@ fn create(access: &Access) -> String {
     };
     let schema = match access.engine() {
         Engine::Postgres => {
-            "SET client_min_messages = warning;\nDO $landfall$ BEGIN IF to_regnamespace('landfall') IS NULL THEN CREATE SCHEMA landfall; \
+            "SET LOCAL client_min_messages = warning;\nDO $landfall$ BEGIN IF to_regnamespace('landfall') IS NULL THEN CREATE SCHEMA landfall; \
              END IF; END $landfall$;\n"
         }
         Engine::Mysql => "",
@@ -175,7 +175,10 @@ fn create(access: &Access) -> String {
 fn write(access: &Access, sql: &str) -> Result<(), Trouble> {
     match access.engine() {
         // A backslash is a backslash, whatever the server's settings for strings are.
-        Engine::Postgres => access.look(&PSQL, format!("SET standard_conforming_strings = on;\n{sql}").as_bytes()),
+        Engine::Postgres => {
+            let begin = format!("BEGIN;\n{LOCAL}SET LOCAL standard_conforming_strings = on;\n");
+            access.look(&PSQL, format!("{begin}{sql}COMMIT;\n").as_bytes())
+        }
         Engine::Mysql => access.look(&MYSQL, sql.as_bytes()),
     }
     .map(drop)

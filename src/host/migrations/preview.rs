@@ -7,6 +7,7 @@ use regex_lite::Regex;
 
 use crate::action::Printing;
 use crate::facts::Preview;
+use crate::hint;
 use crate::host::process::Capture;
 
 /// The command that prints, for what is applied and what waits; or why there is none.
@@ -81,13 +82,14 @@ fn lacks(printing: &Printing, sql: &str) -> Option<String> {
     printing.lacks.iter().find(|pattern| says(&pattern.regex)).map(|pattern| pattern.means.clone())
 }
 
-/// How it ended, and the last thing that it said.
+/// How it ended, the last thing that it said, and what that usually means.
 fn reason(code: Option<i32>, stderr: &[u8]) -> String {
     let text = String::from_utf8_lossy(stderr);
     let last = text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
     let ended = code.map_or_else(|| "it was ended".to_owned(), |code| format!("exit code {code}"));
     let said: String = last.chars().filter(|c| !c.is_control()).take(200).collect();
-    format!("its tool could not print it ({ended}{}{said})", if said.is_empty() { "" } else { ": " })
+    let help = hint::fitting(&[], &said).first().map(|help| format!("; {help}")).unwrap_or_default();
+    format!("its tool could not print it ({ended}{}{said}){help}", if said.is_empty() { "" } else { ": " })
 }
 
 #[cfg(test)]
@@ -128,6 +130,8 @@ mod tests {
         assert_eq!(parts[0].lacks, None);
         assert_eq!(parts[1].lacks.as_deref(), Some("its tool could not print it (exit code 1: AttributeError: 'NoneType')"));
         assert_eq!(why, parts[1].lacks);
+        let why = of(1, "", "FATAL:  unsupported startup parameter: options\n").1.expect("why");
+        assert!(why.contains("parameter: options); a connection pool does not take PGOPTIONS"), "{why}");
         let (parts, _) = of(0, &BOTH.replace("SELECT 1;", "-- no SQL"), "");
         assert_eq!(parts[0].lacks.as_deref(), Some("no SQL"));
         let one = BOTH.split("-- Running upgrade a1").next().expect("text");

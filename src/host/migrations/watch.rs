@@ -124,13 +124,20 @@ pub(in crate::host) fn at_work(access: &Access, since: &str) -> Option<Vec<Strin
         let left = working(access, &format!("id > {since}"), None)?;
         return Some(left.into_iter().map(|work| work.told).collect());
     }
+    // A pool's sessions are older than its clients: what counts is the statement, and those that are still there a second later.
+    let (wait, began) = if access.facts.pooled {
+        (Some("SELECT pg_sleep(1)"), format!("query_start BETWEEN '{since}' AND clock_timestamp() - interval '1 s'"))
+    } else {
+        (None, format!("backend_start >= '{since}'::timestamptz"))
+    };
     let query = format!(
         "SELECT 'backend ' || pid || ' (' || state || '): ' || left(query, 120) FROM pg_stat_activity \
              WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend' \
-             AND backend_start >= '{since}'::timestamptz AND state IN ('active', 'idle in transaction') \
+             AND {began} AND state IN ('active', 'idle in transaction') \
              AND application_name NOT LIKE 'landfall%'"
     );
-    let rows = access.query(&query).ok()?;
+    let queries: Vec<&str> = wait.into_iter().chain([query.as_str()]).collect();
+    let rows = access.queries(&queries).ok()?.pop()?;
     Some(rows.into_iter().flatten().flatten().collect())
 }
 

@@ -35,8 +35,17 @@ fn a_backup_brings_the_same_tables_and_rows_back() {
     released(&project);
     project.playbook("backup", BACKUP);
     project.playbook("restore", RESTORE);
+    // What belongs to the database and is in no dump of it.
+    droplet.sql(
+        "CREATE ROLE it_reader; ALTER DATABASE etally SET work_mem = '7MB'; ALTER DATABASE etally SET search_path = \\\"Odd\\\", public; \
+         ALTER ROLE it_reader IN DATABASE etally SET statement_timeout = '3s'; ALTER DATABASE etally CONNECTION LIMIT 77; \
+         REVOKE CONNECT ON DATABASE etally FROM PUBLIC; GRANT CONNECT ON DATABASE etally TO it_reader WITH GRANT OPTION",
+    );
+    let around = "SELECT datconnlimit, datlocprovider, datcollate, (SELECT string_agg(a::text, ' ' ORDER BY a::text) FROM unnest(datacl) a), (SELECT string_agg(setrole::regrole || ' ' || setconfig::text, ' ' ORDER BY setrole) \
+                  FROM pg_db_role_setting s WHERE s.setdatabase = d.oid) FROM pg_database d WHERE datname = 'etally'";
+    let before_around = droplet.sql(around);
     let before = rows(droplet);
-    assert!(before.contains("_prisma_migrations"), "{before}");
+    assert!(before.contains("_prisma_migrations") && before_around.contains("work_mem=7MB"), "{before} {before_around}");
     let out = project.events(&["run", "backup", "--yes"]);
     out.expect(0, &[]);
     let dir = "/var/lib/landfall/etally/backups";
@@ -54,7 +63,7 @@ fn a_backup_brings_the_same_tables_and_rows_back() {
     project.landfall(&["run", "restore", "--yes"]).expect(7, &["replaces database etally", "--confirm-restore etally"]);
     let out = project.events(&["run", "restore", "--yes", "--confirm-restore", "etally"]);
     out.expect(0, &[]);
-    assert_eq!(rows(droplet), before);
+    assert_eq!((rows(droplet), droplet.sql(around)), (before, before_around));
     let kept = droplet.sql("SELECT datname FROM pg_database WHERE datname LIKE 'etally\\_%'");
     assert_eq!(kept, format!("etally_before_{}", out.run()), "what was replaced is kept, and nothing else");
     assert_eq!(droplet.sh("curl -sf -o /dev/null -w '%{http_code}' http://127.0.0.1:3000/health"), "200", "the api is back");
@@ -62,6 +71,10 @@ fn a_backup_brings_the_same_tables_and_rows_back() {
         assert!(!out.said().contains(&secret.1), "{}", secret.0);
     }
     forget(droplet);
+    droplet.sql(
+        "ALTER DATABASE etally RESET ALL; ALTER DATABASE etally CONNECTION LIMIT -1; GRANT CONNECT ON DATABASE etally TO PUBLIC; \
+         REVOKE ALL ON DATABASE etally FROM it_reader; ALTER ROLE it_reader IN DATABASE etally RESET ALL; DROP ROLE it_reader",
+    );
 }
 
 #[test]

@@ -203,6 +203,16 @@ fn a_seed_is_remembered_by_the_database_for_all_its_hosts() {
     assert_eq!(maria.sql("SELECT COUNT(*) FROM seeded"), "1");
 }
 
+#[test]
+fn a_url_that_asks_for_tls_does_not_go_without() {
+    let droplets = droplet();
+    let maria = Maria::on(&droplets[0]);
+    droplets[0].sh("cd /tmp/it-maria && sed -n 's/^NEAR_URL=\\(.*\\)/TLS_URL=\\1?ssl-mode=REQUIRED/p' .env >>.env");
+    let project = Maria::project(&droplets, &maria.by_url("TLS_URL"));
+    project.playbook("rows", "[[steps]]\nkind = \"database\"\nquery = \"SELECT 1\"\nexpect.eq = 1\n");
+    project.landfall(&["validate", "rows"]).expect(4, &["its URL asks for TLS, and the server does not speak it"]);
+}
+
 /// Looks at every process of the droplet, those in containers too, until it is told to stop; what is looked for is in no command line.
 fn sample(droplet: &Droplet) {
     droplet.sh(r#"cat >/tmp/it-sampler <<'END'

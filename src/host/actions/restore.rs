@@ -193,6 +193,7 @@ fn into_postgres(stage: &mut Stage<'_>, step: &HostStep, access: &Access, from: 
             },
             Err(outcome) => Err(outcome),
         })
+        .and_then(|()| on(name, &like_in_rights(&new)).map(drop).map_err(|trouble| backup::failed(stage, &trouble)))
         .and_then(|()| {
             // What still writes in this moment is cut off; the name changes under it otherwise.
             let swapped = on("template1", &swap(name, &new, &old));
@@ -211,12 +212,40 @@ fn into_postgres(stage: &mut Stage<'_>, step: &HostStep, access: &Access, from: 
 const TABLES: &str = "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r' \
                       AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema';\n";
 
+/// Makes a database like the one that is asked: how its texts are ordered can only be said now. What servers of other versions know of it
+/// is read as JSON, in which a column that is not there is null.
 fn create_like(new: &str) -> String {
     format!(
         "SELECT format('CREATE DATABASE %I WITH TEMPLATE template0 OWNER %I ENCODING %L LC_COLLATE %L LC_CTYPE %L', {}, \
-         pg_get_userbyid(datdba), pg_encoding_to_char(encoding), datcollate, datctype) FROM pg_database \
-         WHERE datname = current_database() \\gexec\n",
+         pg_get_userbyid(d.datdba), pg_encoding_to_char(d.encoding), d.datcollate, d.datctype) \
+         || CASE j->>'datlocprovider' \
+         WHEN 'i' THEN format(' LOCALE_PROVIDER icu ICU_LOCALE %L', coalesce(j->>'datlocale', j->>'daticulocale')) \
+         || coalesce(format(' ICU_RULES %L', j->>'daticurules'), '') \
+         WHEN 'b' THEN format(' LOCALE_PROVIDER builtin BUILTIN_LOCALE %L', j->>'datlocale') ELSE '' END \
+         || format(' TABLESPACE %I CONNECTION LIMIT %s', t.spcname, d.datconnlimit) \
+         FROM pg_database d JOIN pg_tablespace t ON t.oid = d.dattablespace, to_jsonb(d) j \
+         WHERE d.datname = current_database() \\gexec\n",
         literal(Engine::Postgres, new)
+    )
+}
+
+/// Gives it what belongs to the database and is in no dump of it: its settings, also those of a role in it, and who may connect.
+fn like_in_rights(new: &str) -> String {
+    let new = literal(Engine::Postgres, new);
+    // The value of a setting that is a list of names is kept as it is written.
+    format!(
+        "SELECT format('ALTER %s SET %I TO ', CASE WHEN s.setrole = 0 THEN format('DATABASE %I', {new}) \
+         ELSE format('ROLE %I IN DATABASE %I', pg_get_userbyid(s.setrole), {new}) END, split_part(c, '=', 1)) \
+         || CASE WHEN split_part(c, '=', 1) IN ('search_path', 'temp_tablespaces', 'local_preload_libraries', 'session_preload_libraries') \
+         THEN coalesce(nullif(substr(c, strpos(c, '=') + 1), ''), '''''') ELSE quote_literal(substr(c, strpos(c, '=') + 1)) END \
+         FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase, unnest(s.setconfig) c \
+         WHERE d.datname = current_database() \\gexec\n\
+         SELECT format('REVOKE ALL ON DATABASE %I FROM PUBLIC', {new}) FROM pg_database \
+         WHERE datname = current_database() AND datacl IS NOT NULL \\gexec\n\
+         SELECT format('GRANT %s ON DATABASE %I TO %s%s', a.privilege_type, {new}, \
+         CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END, \
+         CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END) \
+         FROM pg_database d, aclexplode(d.datacl) a WHERE d.datname = current_database() \\gexec\n"
     )
 }
 

@@ -147,6 +147,13 @@ impl Access {
                 None,
             ),
         };
+        if self.engine == Engine::Mysql && matches!(&self.way, Reached::Url { parts, .. } if parts.tls.is_some()) {
+            // A client of MariaDB's goes on without, whatever it is told, unless it is to verify the server.
+            let cipher = self.query("SHOW SESSION STATUS LIKE 'Ssl_cipher'")?.into_iter().flatten().flatten().next_back();
+            if cipher.is_none_or(|cipher| cipher.is_empty()) {
+                return Err(Trouble::Way("its URL asks for TLS, and the server does not speak it".to_owned()));
+            }
+        }
         // Not every login may ask for the identity; then the rest is asked alone.
         let all: Vec<&str> = std::iter::once(asked).chain(calls_itself).collect();
         let mut sets = match self.queries(&all) {

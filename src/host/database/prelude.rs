@@ -38,7 +38,12 @@ if [ -n "$MYSQL_PWD" ]; then export MYSQL_PWD; else unset MYSQL_PWD; fi
 shift 3
 program=$1; shift
 case $program in mysql) other=mariadb ;; mysqldump) other=mariadb-dump ;; *) other=$program ;; esac
-if command -v "$other" >/dev/null 2>&1; then program=$other; fi
+if command -v "$other" >/dev/null 2>&1; then
+  program=$other
+elif [ "$program" = mysqldump ]; then
+  # What says which transactions a server has seen cannot be loaded by that server again.
+  case $(mysqldump --help 2>/dev/null) in *set-gtid-purged*) set -- --set-gtid-purged=OFF "$@" ;; esac
+fi
 exec "$program" --user="$user" "$@" ${name:+"$name"}
 "#;
 
@@ -60,10 +65,12 @@ shift 2
 exec "$@"
 "#;
 
-/// Words: "verify" or nothing, nothing of use, then the program. Read: the database, the lines of an option file, and a blank one.
+/// Words: "verify" or nothing, nothing of use, then the program. Read: the database, "tls", "verify" or nothing, the lines of an option
+/// file, and a blank one.
 pub(super) const MYSQL_BY_URL: &str = r#"
 LC_ALL=C; export LC_ALL
 IFS= read -r name || exit 70
+IFS= read -r tls || exit 70
 options=
 while IFS= read -r line && [ -n "$line" ]; do options="$options$line
 "; done
@@ -72,10 +79,19 @@ program=$1; shift
 case $program in mysql) other=mariadb ;; mysqldump) other=mariadb-dump ;; *) other=$program ;; esac
 if command -v "$other" >/dev/null 2>&1; then
   program=$other
-  if [ "$verify" = verify ]; then set -- --ssl-ca=/landfall-ca.crt --ssl-verify-server-cert "$@"; fi
-elif [ "$verify" = verify ]; then
-  set -- --ssl-ca=/landfall-ca.crt --ssl-mode=VERIFY_IDENTITY "$@"
+  if [ -n "$tls" ]; then set -- --ssl "$@"; fi
+  if [ "$tls" = verify ] || [ "$verify" = verify ]; then set -- --ssl-verify-server-cert "$@"; fi
+else
+  if [ "$tls" = verify ] || [ "$verify" = verify ]; then
+    set -- --ssl-mode=VERIFY_IDENTITY "$@"
+  elif [ "$tls" = tls ]; then
+    set -- --ssl-mode=REQUIRED "$@"
+  fi
+  if [ "$program" = mysqldump ]; then
+    case $(mysqldump --help 2>/dev/null) in *set-gtid-purged*) set -- --set-gtid-purged=OFF "$@" ;; esac
+  fi
 fi
+if [ "$verify" = verify ]; then set -- --ssl-ca=/landfall-ca.crt "$@"; fi
 exec 3<<END
 $options
 END
@@ -98,5 +114,62 @@ pub(super) fn for_mysql(parts: &Parts, user: &str, name: &str) -> Vec<u8> {
     let lines =
         [("host", parts.host.as_str()), ("port", parts.port.as_str()), ("user", user), ("password", parts.password.as_str())];
     let lines = lines.map(|(key, value)| format!("{key}={}\n", quoted(value))).concat();
-    format!("{name}\n[client]\n{lines}\n").into_bytes()
+    format!("{name}\n{}\n[client]\n{lines}\n", parts.tls.as_deref().unwrap_or_default()).into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    /// How a client is started where these programs are installed: each tells its words, and knows of transactions where Oracle's does.
+    fn started(programs: &[&str], url: &str, words: &[&str]) -> String {
+        let folder = tempfile::tempdir().expect("folder");
+        for program in programs {
+            let path = folder.path().join(program);
+            std::fs::write(&path, "#!/bin/sh\n[ \"$1\" = --help ] && echo --set-gtid-purged && exit\necho \"${0##*/} $*\"\n")
+                .expect("file");
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("mode");
+        }
+        let parts = Parts::of(url).expect("url");
+        let mut child = Command::new("/bin/sh")
+            .args(["-c", MYSQL_BY_URL, "sh"])
+            .args(words)
+            .env("PATH", folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("sh");
+        child.stdin.take().expect("stdin").write_all(&for_mysql(&parts, &parts.user, &parts.name)).expect("written");
+        let out = child.wait_with_output().expect("its end");
+        String::from_utf8(out.stdout).expect("text").trim().replace("--defaults-extra-file=/dev/fd/3 ", "")
+    }
+
+    #[test]
+    fn a_client_of_mysql_insists_on_what_the_url_says_of_tls() {
+        let url = |query: &str| format!("mysql://ann:pw-of-the-test@db.example.com/shop{query}");
+        let mysql = |query: &str, ca: &str| started(&["mysql"], &url(query), &[ca, "", "mysql", "-N"]);
+        let maria = |query: &str, ca: &str| started(&["mariadb", "mysql"], &url(query), &[ca, "", "mysql", "-N"]);
+        assert_eq!(mysql("", ""), "mysql -N shop");
+        assert_eq!(mysql("?ssl-mode=REQUIRED", ""), "mysql --ssl-mode=REQUIRED -N shop");
+        assert_eq!(mysql("?ssl-mode=VERIFY_IDENTITY", ""), "mysql --ssl-mode=VERIFY_IDENTITY -N shop");
+        assert_eq!(mysql("", "verify"), "mysql --ssl-ca=/landfall-ca.crt --ssl-mode=VERIFY_IDENTITY -N shop");
+        assert_eq!(maria("", ""), "mariadb -N shop");
+        assert_eq!(maria("?ssl-mode=REQUIRED", ""), "mariadb --ssl -N shop");
+        assert_eq!(maria("?sslaccept=strict", ""), "mariadb --ssl-verify-server-cert --ssl -N shop");
+        assert_eq!(maria("", "verify"), "mariadb --ssl-ca=/landfall-ca.crt --ssl-verify-server-cert -N shop");
+    }
+
+    #[test]
+    fn what_a_server_cannot_load_again_is_not_dumped() {
+        let url = "mysql://ann:pw-of-the-test@db.example.com/shop";
+        assert_eq!(
+            started(&["mysqldump"], url, &["", "", "mysqldump", "--quick"]),
+            "mysqldump --set-gtid-purged=OFF --quick shop"
+        );
+        assert_eq!(started(&["mariadb-dump", "mysqldump"], url, &["", "", "mysqldump", "--quick"]), "mariadb-dump --quick shop");
+    }
 }

@@ -11,8 +11,23 @@ pub(super) struct Parts {
     pub(super) host: String,
     pub(super) port: String,
     pub(super) name: String,
-    /// `sslmode`, where the URL says one.
+    /// `sslmode`, where the URL says one; of MySQL's, what its clients are to be told: "tls" or "verify".
     pub(super) tls: Option<String>,
+}
+
+/// What a client of MySQL is to insist on. Its default takes a server without TLS, too, so nothing that is said may be passed over.
+fn of_mysql(mode: &str) -> Result<Option<&'static str>, String> {
+    Ok(match mode.to_lowercase().replace('-', "_").as_str() {
+        "" | "disabled" | "disable" | "preferred" | "prefer" => None,
+        "required" | "require" | "true" | "accept_invalid_certs" => Some("tls"),
+        "verify_ca" | "verify_identity" | "verify_full" | "strict" => Some("verify"),
+        _ => {
+            return Err(
+                "what it says of TLS is not understood: ssl-mode is DISABLED, PREFERRED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY"
+                    .to_owned(),
+            );
+        }
+    })
 }
 
 impl Parts {
@@ -37,7 +52,11 @@ impl Parts {
             return Err("its address is not one host and port".to_owned());
         }
         let given = |key: &str| query.split('&').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='));
-        let tls = given("sslmode").or_else(|| given("ssl-mode"));
+        let mode = ["sslmode", "ssl-mode", "sslaccept"].into_iter().find_map(given).map(decoded).transpose()?;
+        let tls = match engine {
+            Engine::Postgres => mode,
+            Engine::Mysql => of_mysql(mode.as_deref().unwrap_or_default())?.map(str::to_owned),
+        };
         Ok(Self {
             engine,
             user: decoded(user)?,
@@ -45,7 +64,7 @@ impl Parts {
             host: decoded(host.trim_start_matches('[').trim_end_matches(']'))?,
             port: port.to_owned(),
             name: decoded(name)?,
-            tls: tls.map(decoded).transpose()?,
+            tls,
         })
     }
 }
@@ -79,6 +98,18 @@ mod tests {
         let all = "postgresql://etally:pw%2Fof%20the%40test@db.example.com:6432/etally?schema=public&sslmode=require";
         assert_eq!(of(all).as_deref(), Ok("etally pw/of the@test db.example.com 6432 etally require"));
         assert_eq!(of("mysql://root@[2001:db8::1]/shop").as_deref(), Ok("root  2001:db8::1 3306 shop "));
+        let asks = |query: &str| {
+            of(&format!("mysql://root@db.example.com/shop?{query}")).map(|of| of.rsplit(' ').next().unwrap_or("").to_owned())
+        };
+        for (query, tls) in [
+            ("ssl-mode=REQUIRED", "tls"),
+            ("ssl-mode=VERIFY_CA", "verify"),
+            ("sslaccept=strict", "verify"),
+            ("ssl-mode=PREFERRED", ""),
+        ] {
+            assert_eq!(asks(query).as_deref(), Ok(tls), "{query}");
+        }
+        assert!(asks("ssl-mode=SOMETIMES").is_err());
         for wrong in
             ["etally", "http://a/b", "postgres:///b", "postgres://a,b/c", "postgres://a%zz@b/c", "postgres://u:a%0Ab@h/c"]
         {

@@ -14,9 +14,14 @@ pub const TABLE: &str = "landfall_migrations";
 pub const ROWS: &str = "SELECT name, sha256, CASE WHEN applied_at IS NULL THEN 'unfinished' ELSE 'applied' END, \
      date_trunc('second', started_at)::text, 'by ' || applied_by || ' in run ' || run FROM {table} ORDER BY name";
 
-/// Where the table is, or will be: asked for before anything is applied, for a file may change what an unqualified name means.
-pub const SCHEMA: &str = "SELECT quote_ident(coalesce((SELECT schemaname::text FROM pg_catalog.pg_tables \
-     WHERE tablename = 'landfall_migrations' ORDER BY 1 LIMIT 1), current_schema()::text))";
+/// Where the table is, or will be: asked for before anything is applied, for a file may change what an unqualified name means. Beside it,
+/// why the table that is there is not one to believe or to write to: whoever owns it may have put rows into it, and what a trigger does is
+/// done by this login.
+pub const SCHEMA: &str = "SELECT quote_ident(coalesce(t.schemaname::text, current_schema()::text)), \
+     CASE WHEN t.tableowner <> current_user AND NOT o.rolsuper THEN 'belongs to ' || quote_ident(t.tableowner) \
+     WHEN t.hastriggers OR t.hasrules THEN 'has triggers or rules' END \
+     FROM (SELECT 1) one LEFT JOIN (SELECT * FROM pg_catalog.pg_tables WHERE tablename = 'landfall_migrations' ORDER BY schemaname LIMIT 1) t \
+     ON true LEFT JOIN pg_catalog.pg_roles o ON o.rolname = t.tableowner";
 
 /// The class of Landfall's locks in a database: "Land".
 pub const LOCKS: u32 = 0x4c61_6e64;

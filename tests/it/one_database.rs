@@ -200,7 +200,11 @@ fn where_the_database_cannot_guard_it_the_plan_says_so() {
     project.landfall(&["run", "seeds", "--yes"]).expect(0, &[&format!("guarded on this host only: {why}")]);
     project.landfall(&["run", "seeds", "--yes"]).expect(0, &["ran before: in run "]);
     assert_eq!(seeded(droplet), "1");
-    droplet.sql("DROP ROLE it_reader");
+    // What another login made may have a trigger that does what that login likes.
+    droplet.sql("CREATE ROLE it_other; CREATE SCHEMA landfall AUTHORIZATION it_other; CREATE TABLE landfall.ledger (n int); \
+                 ALTER TABLE landfall.ledger OWNER TO it_other; GRANT ALL ON SCHEMA landfall TO it_reader; GRANT ALL ON landfall.ledger TO it_reader");
+    project.landfall(&["plan", "seeds"]).expect(0, &["the table landfall.ledger belongs to another login"]);
+    droplet.sql("DROP SCHEMA landfall CASCADE; DROP ROLE it_reader; DROP ROLE it_other");
 
     project.edit("landfall.toml", "[database]\nservice = \"postgres\"\nuser = \"it_reader\"\n", "");
     project

@@ -194,3 +194,24 @@ fn a_database_that_is_reached_by_its_url_gets_the_same_files() {
     assert_eq!(applied(droplet), "001_voters.sql true, 002_voters_name.sql true");
     project.landfall(&["verify", "sql"]).expect(0, &["2 applied, unchanged", "READY TO MERGE"]);
 }
+
+#[test]
+fn a_history_that_another_login_owns_is_neither_believed_nor_written_to() {
+    let droplets = droplet();
+    let droplet = &droplets[0];
+    let project = project(&droplets, &[("001_voters.sql", VOTERS)]);
+    // Whoever owns the table says what was applied, and a trigger of theirs would do what it likes as this login.
+    droplet.sql(
+        "CREATE ROLE it_app; CREATE SCHEMA it_mine; CREATE TABLE it_mine.landfall_migrations (name text PRIMARY KEY, sha256 text, \
+         started_at timestamptz, applied_at timestamptz, run text, applied_by text); ALTER TABLE it_mine.landfall_migrations OWNER TO it_app",
+    );
+    let told = ["it_mine.landfall_migrations belongs to it_app, so it is neither believed nor written to"];
+    let (plan, run) = (project.landfall(&["plan", "sql"]), project.landfall(&["run", "sql", "--yes"]));
+    droplet.sql("ALTER TABLE it_mine.landfall_migrations OWNER TO CURRENT_USER; CREATE RULE r AS ON INSERT TO it_mine.landfall_migrations DO ALSO SELECT 1");
+    let ruled = project.landfall(&["run", "sql", "--yes"]);
+    droplet.sql("DROP SCHEMA it_mine CASCADE; DROP ROLE it_app");
+    plan.expect(0, &told);
+    run.expect(1, &told);
+    ruled.expect(1, &["it_mine.landfall_migrations has triggers or rules"]);
+    project.landfall(&["run", "sql", "--yes"]).expect(0, &["1 migration applied"]);
+}

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::super::database::{Access, MYSQL, MYSQL_FILE, PSQL, Trouble, ident};
 use super::super::judge::Watcher;
+use super::super::migrations;
 use super::super::stage::{Outcome, Stage};
 use super::hint;
 use crate::action::{Carried, CarriedFile, Judge, Migrate};
@@ -54,9 +55,7 @@ fn schema(access: &Access) -> Result<String, String> {
         kept(access.look(&MYSQL, mysql::create(&schema).as_bytes()))?;
         return Ok(schema);
     }
-    let rows = access.query(own::SCHEMA).map_err(|trouble| trouble.to_string())?;
-    let schema = rows.into_iter().flatten().flatten().next();
-    let schema = schema.ok_or("the search_path of this login names no schema to keep the history in: create one, or grant it")?;
+    let schema = migrations::own_schema(access)?;
     kept(access.look(&PSQL, own::create(&schema).as_bytes()))?;
     Ok(schema)
 }

@@ -40,6 +40,9 @@ pub(in crate::host) fn place(access: &Access) -> Result<Result<Place, String>, T
         }
         (Some("free"), _) => Ok(Place::Free),
         (Some("standby"), _) => Err("the server only reads: it is a standby, or was told so".to_owned()),
+        (Some("foreign"), _) => {
+            Err("the table landfall.ledger belongs to another login, which could write into it what it likes".to_owned())
+        }
         (_, Engine::Postgres) => Err("this login may neither use nor make the schema landfall there".to_owned()),
         (_, Engine::Mysql) => Err("this login may neither use nor make the table landfall_ledger there".to_owned()),
     })
@@ -47,6 +50,7 @@ pub(in crate::host) fn place(access: &Access) -> Result<Result<Place, String>, T
 
 const POSTGRES: &str = "SELECT CASE \
      WHEN pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on' THEN 'standby' \
+     WHEN pg_get_userbyid(c.relowner) <> current_user AND NOT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE oid = c.relowner) THEN 'foreign' \
      WHEN c.oid IS NOT NULL THEN CASE WHEN has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') \
      AND has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'UPDATE') THEN 'there' ELSE 'closed' END \
      WHEN n.oid IS NOT NULL THEN CASE WHEN has_schema_privilege(n.oid, 'CREATE') THEN 'free' ELSE 'closed' END \
@@ -104,19 +108,23 @@ pub(in crate::host) struct Row<'a> {
 /// Writes down that a step is about to run. The database's lock must be held. Kept by the server when this returns.
 pub(in crate::host) fn begin(access: &Access, place: Place, row: Row<'_>, begun: &Begun) -> Result<(), Trouble> {
     let text = |text: &str| literal(access.engine(), text);
-    let Begun { name, who, when, image, .. } = begun;
+    let Begun { name, who, image, .. } = begun;
     let (key, run, host) = (text(row.key), text(row.run.as_str()), text(row.host.as_str()));
     let image = image.as_deref().map_or_else(|| "NULL".to_owned(), text);
+    // By the server's clock: which of two hosts was the later one, theirs may not say.
+    let now = match access.engine() {
+        Engine::Postgres => r#"to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"#,
+        Engine::Mysql => "DATE_FORMAT(UTC_TIMESTAMP(3), '%Y-%m-%dT%H:%i:%s.%fZ')",
+    };
     let again = match access.engine() {
         Engine::Postgres => "ON CONFLICT (entry, run, host) DO UPDATE SET began = EXCLUDED.began, outcome = NULL",
         Engine::Mysql => "ON DUPLICATE KEY UPDATE began = VALUES(began), outcome = NULL",
     };
     let insert = format!(
-        "INSERT INTO {} (entry, run, host, name, who, began, image) VALUES ({key}, {run}, {host}, {}, {}, {}, {image}) {again};\n",
+        "INSERT INTO {} (entry, run, host, name, who, began, image) VALUES ({key}, {run}, {host}, {}, {}, {now}, {image}) {again};\n",
         table(access),
         text(name),
-        text(who),
-        text(when)
+        text(who)
     );
     write(access, &(if place == Place::Free { create(access) } else { String::new() } + &insert))
 }

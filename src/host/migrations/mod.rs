@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 use crate::action::{Carried, Client, Layout, Migrate, Model};
 use crate::facts::{History, Migration, MigrationState as State, Migrations};
-use crate::history::{self, Began, Recorded};
+use crate::history::{self, Began, Recorded, own};
 use crate::name::RunId;
 use crate::protocol::Engine;
 
@@ -59,6 +59,10 @@ fn seen(sight: Sight<'_>) -> Result<(History, Vec<String>), String> {
     let (model, folder, files) = match access {
         Ok(access) if migrate.carried.as_ref().is_some_and(|carried| !fits(carried, access.engine())) => {
             return Err(misread(access));
+        }
+        Ok(access) if migrate.carried.is_some() && access.engine() == Engine::Postgres => {
+            own_schema(access)?;
+            fetched?
         }
         Ok(_) => fetched?,
         Err(why) => fetched.map_err(|_| why)?,
@@ -107,6 +111,20 @@ pub(super) fn hashes(sight: Sight<'_>) -> Result<Vec<(String, String)>, String> 
 /// Whether the files were read as those of this kind of server.
 fn fits(carried: &Carried, engine: Engine) -> bool {
     carried.client == if engine == Engine::Postgres { Client::Psql } else { Client::Mysql }
+}
+
+/// The schema, quoted, of the history that Landfall keeps of files in PostgreSQL; or why what is there is not to be used.
+pub(super) fn own_schema(access: &Access) -> Result<String, String> {
+    let rows = access.query(own::SCHEMA).map_err(|trouble| trouble.to_string())?;
+    let [schema, wrong] = rows.into_iter().next().unwrap_or_default().try_into().unwrap_or([const { None }; 2]);
+    let schema = schema.ok_or("the search_path of this login names no schema to keep the history in: create one, or grant it")?;
+    let table = format!("{schema}.{}", own::TABLE);
+    match wrong {
+        None => Ok(schema),
+        Some(wrong) => {
+            Err(format!("{table} {wrong}, so it is neither believed nor written to: make it this login's own, or drop it"))
+        }
+    }
 }
 
 fn misread(access: &Access) -> String {

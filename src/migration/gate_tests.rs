@@ -199,7 +199,8 @@ fn what_nothing_is_known_of_needs_approval_where_it_would_be_applied() {
 
 #[test]
 fn of_what_only_the_tool_names_its_preview_is_judged() {
-    let mut program = migration("roll.0001_voters", MigrationState::Pending, "class Migration(migrations.Migration): pass");
+    let mut program =
+        migration("roll.0001_voters", MigrationState::Pending, "class Migration(migrations.Migration):\n    operations = []\n");
     program.file = Some("roll/migrations/0001_voters.py".into());
     let preview = |of: &str, sql: &str| Preview { of: Some(of.into()), sql: sql.into(), ..Preview::default() };
     let lacking =

@@ -1,6 +1,8 @@
 //! Well-known layouts of migrations: what a file's path and text tell of the tool that applies it, and whether that runs it in a
 //! transaction. Reads no file itself.
 
+use regex_lite::Regex;
+
 use super::{Dialect, Tool};
 use crate::history::ops;
 
@@ -74,13 +76,146 @@ pub fn is_program(path: &str) -> bool {
     path.rsplit_once('.').is_some_and(|(_, extension)| LANGUAGES.contains(&extension.to_ascii_lowercase().as_str()))
 }
 
-/// Whether the tool of a program can print all SQL of it: Alembic and Django do, but not of what goes around them.
+/// Whether the tool of a program can print all SQL of it: Alembic and Django do, but not of what goes around them. One that could find
+/// out that it is only printed, or that brings code of its own, is none of which that is certain.
 pub fn is_printable(text: &str) -> bool {
-    const ASKS: [&str; 6] = ["get_bind", "get_context().connection", "is_offline_mode", "Session(", "create_engine", "psycopg"];
+    if text.contains("down_revision") { is_of_alembic(text) } else { is_of_django(text) }
+}
+
+/// Modules whose code only builds what is printed.
+const BUILDS: [&str; 17] = [
+    "__future__",
+    "advanced_alchemy",
+    "alembic",
+    "collections",
+    "datetime",
+    "decimal",
+    "enum",
+    "functools",
+    "geoalchemy2",
+    "pgvector",
+    "sqlalchemy",
+    "sqlalchemy_utils",
+    "sqlmodel",
+    "textwrap",
+    "typing",
+    "typing_extensions",
+    "uuid",
+];
+
+fn is_of_alembic(text: &str) -> bool {
+    const ASKS: [&str; 13] = [
+        "get_bind",
+        "get_context",
+        "context.",
+        "import context",
+        "is_offline_mode",
+        "as_sql",
+        "Session(",
+        "create_engine",
+        "getattr",
+        "globals",
+        "eval(",
+        "exec(",
+        "__import__",
+    ];
+    // It ends a transaction, which is printed, too.
+    let text = text.replace("op.get_context().autocommit_block()", "");
+    modules(&text).iter().all(|module| BUILDS.contains(module)) && !ASKS.iter().any(|sign| text.contains(sign))
+}
+
+fn is_of_django(text: &str) -> bool {
     const RUNS: [&str; 3] = ["RunPython", "connection.cursor", "schema_editor"];
-    let alembic = text.contains("down_revision") && !ASKS.iter().any(|sign| text.contains(sign));
-    let django = text.contains("class Migration(") && !RUNS.iter().any(|sign| text.contains(sign));
-    alembic || django
+    let Ok(list) = Regex::new(r"(\w*)operations\s*=\s*\[") else { return false };
+    // Those of the state alone do nothing to the database.
+    let lists: Vec<&str> = list
+        .captures_iter(text)
+        .filter(|found| &found[1] != "state_")
+        .filter_map(|found| text.get(found.get(0)?.end()..))
+        .collect();
+    text.contains("class Migration(")
+        && !RUNS.iter().any(|sign| text.contains(sign))
+        && !lists.is_empty()
+        && lists.into_iter().all(|list| operations(list).is_some_and(|all| all.into_iter().all(is_djangos)))
+}
+
+/// The modules that a text of Python imports, by their first names.
+fn modules(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    for line in text.split(['\n', ';']).map(str::trim_start) {
+        if let Some(rest) = line.strip_prefix("from ") {
+            found.push(rest.trim_start());
+        } else if let Some(rest) = line.strip_prefix("import ") {
+            found.extend(rest.split(',').map(str::trim));
+        }
+    }
+    found.into_iter().map(|module| module.split(['.', ' ']).next().unwrap_or_default()).collect()
+}
+
+/// The operations of a list, up to each one's bracket; none where the list does not end.
+fn operations(list: &str) -> Option<Vec<&str>> {
+    let (mut depth, mut from, mut found) = (0usize, 0, Vec::new());
+    let mut at = 0;
+    while let Some(c) = list[at..].chars().next() {
+        at += match c {
+            '\'' | '"' => quoted(&list[at..])?,
+            '#' => list[at..].find('\n')?,
+            _ => c.len_utf8(),
+        };
+        match c {
+            ']' if depth == 0 => return Some(found),
+            '(' if depth == 0 => {
+                found.push(list[from..at - 1].trim());
+                depth = 1;
+            }
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth = depth.checked_sub(1)?,
+            ',' if depth == 0 => from = at,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// How long the text in quotes is that this begins with, as Python reads it.
+fn quoted(text: &str) -> Option<usize> {
+    let one = &text[..1];
+    let quote = if text.starts_with(&one.repeat(3)) { &text[..3] } else { one };
+    let mut at = quote.len();
+    loop {
+        let rest = text.get(at..)?;
+        if rest.starts_with(quote) {
+            return Some(at + quote.len());
+        }
+        let mut next = rest.chars();
+        let c = next.next()?;
+        at += c.len_utf8() + if c == '\\' { next.next()?.len_utf8() } else { 0 };
+    }
+}
+
+/// Whether an operation is one that comes with Django.
+fn is_djangos(operation: &str) -> bool {
+    const OF_POSTGRES: [&str; 18] = [
+        "AddConstraintNotValid",
+        "AddIndexConcurrently",
+        "BloomExtension",
+        "BtreeGinExtension",
+        "BtreeGistExtension",
+        "CITextExtension",
+        "CreateCollation",
+        "CreateExtension",
+        "CryptoExtension",
+        "HStoreExtension",
+        "RemoveCollation",
+        "RemoveIndexConcurrently",
+        "TrigramExtension",
+        "UnaccentExtension",
+        "ValidateConstraint",
+        "VectorExtension",
+        "django.contrib.postgres.operations.CreateExtension",
+        "django.contrib.postgres.operations.TrigramExtension",
+    ];
+    operation.starts_with("migrations.") || OF_POSTGRES.contains(&operation)
 }
 
 /// Whether a program in a folder of migrations is one of them, by what it says.
@@ -182,6 +317,38 @@ mod tests {
         assert_eq!(program("versions/1_a.py", "down_revision = None"), Tool::Program { printable: true });
         assert_eq!(program("versions/1_a.py", "down_revision = None\nop.get_bind()"), Tool::Program { printable: false });
         assert_eq!(program("a/migrations/1_a.py", "class Migration(m):\n m.RunPython(f)"), Tool::Program { printable: false });
+        // One that can find out that it is only printed, or that brings code of its own, says nothing of what it does.
+        let alembic = |body: &str| {
+            is_printable(&format!("from alembic import op\nimport sqlalchemy as sa\ndown_revision = None\n{body}\n"))
+        };
+        assert!(alembic("with op.get_context().autocommit_block():\n    op.execute('CREATE INDEX CONCURRENTLY i ON a (b)')"));
+        for body in [
+            "if op.get_context().as_sql: pass",
+            "from app.helpers import x; x()",
+            "import os, sys",
+            "from . import x",
+            "from alembic import context",
+        ] {
+            assert!(!alembic(body), "{body}");
+        }
+        let django = |list: &str| {
+            is_printable(&format!("class Migration(migrations.Migration):\n    operations = [\n        {list}\n    ]\n"))
+        };
+        assert!(django(
+            "migrations.AddField('a', 'b', models.TextField(help_text='x')),\n        AddIndexConcurrently('a', models.Index(fields=['b'])),"
+        ));
+        assert!(django(
+            "migrations.SeparateDatabaseAndState(state_operations=[Own()], database_operations=[migrations.RunSQL('SELECT 1')])"
+        ));
+        for list in [
+            "Own(),",
+            "migrations.RunSQL('x'), app.Own()",
+            "migrations.SeparateDatabaseAndState(database_operations=[Own()])",
+            "*made()",
+            "migrations.RunSQL(')]'), Own()",
+        ] {
+            assert!(!django(list), "{list}");
+        }
     }
 
     #[test]

@@ -89,7 +89,8 @@ fn in_database(dir: &RunDir, since: &str) -> Option<String> {
     dir.submission().ok().filter(|submission| submission.database.is_some())?;
     let left = database(dir).and_then(|(access, secrets)| Some((watch::at_work_since(&access, since)?, secrets)));
     Some(match left {
-        None => "whether its database still works on it is not known: it cannot be asked".to_owned(),
+        None => "whether its database still works on it is not known: it cannot be asked, or does not show it to this login"
+            .to_owned(),
         Some((left, _)) if left.is_empty() => "its database works on nothing that began since then".to_owned(),
         Some((left, secrets)) => mask_text(&secrets.needles, &format!("its database still works: {}", left.join("; "))),
     })

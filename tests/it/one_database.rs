@@ -211,3 +211,22 @@ fn where_the_database_cannot_guard_it_the_plan_says_so() {
         .landfall(&["plan", "seeds"])
         .expect(0, &["guarded on this host only: landfall.toml names no [database]", "is skipped"]);
 }
+
+#[test]
+fn what_a_login_is_not_shown_is_not_said_to_be_over() {
+    let droplets = droplet();
+    let droplet = &droplets[0];
+    let project = project(&droplets, "service = \"postgres\"\nuser = \"it_reader\"\n");
+    droplet.sql("DROP ROLE IF EXISTS it_reader; CREATE ROLE it_reader LOGIN");
+    let running = project.start(&["--output", "json", "run", "seeds", "--yes", "--reconnect-for", "1s"]);
+    let run = running.run();
+    eventually("it seeds", || seeded(droplet) == "1");
+    let (supervisor, clients) = droplet.processes_of(&run);
+    droplet.sh(&format!("kill -9 {supervisor} {clients}"));
+    let lost = running.finish();
+    go(droplet);
+    project.landfall(&["cancel", &run, "--yes"]).expect(0, &[]);
+    project.landfall(&["resolve", &run, "--as", "done", "--note", "it did", "--yes"]).expect(0, &[]);
+    droplet.sql("DROP ROLE it_reader");
+    lost.expect(6, &["whether its database still works on it is not known: it cannot be asked, or does not show it"]);
+}

@@ -92,14 +92,21 @@ fn waiting_in_mysql() -> Vec<String> {
     ]
 }
 
-/// The moment by the database's own clock, before a migration begins.
+/// The moment by the database's own clock, before a migration begins; with the sessions of which this login sees no more than that they are
+/// there.
 pub(in crate::host) fn now(access: &Access) -> Option<String> {
     let query = match access.engine() {
-        Engine::Postgres => "SELECT now()::text",
-        Engine::Mysql => "SELECT CAST(COALESCE(MAX(id), 0) AS CHAR) FROM information_schema.processlist",
+        Engine::Postgres => {
+            format!("SELECT now()::text || '|' || coalesce(string_agg(pid::text, ','), '') FROM pg_stat_activity WHERE {HIDDEN}")
+        }
+        Engine::Mysql => "SELECT CAST(COALESCE(MAX(id), 0) AS CHAR) FROM information_schema.processlist".to_owned(),
     };
-    access.query(query).ok()?.into_iter().next()?.into_iter().next()?
+    access.query(&query).ok()?.into_iter().next()?.into_iter().next()?
 }
+
+/// A session of another role: what it does is only shown to who is a member of that, or of pg_read_all_stats.
+const HIDDEN: &str =
+    "datname = current_database() AND usesysid IS NOT NULL AND state IS NULL AND query = '<insufficient privilege>'";
 
 /// The same for a moment by this host's clock (RFC 3339). MySQL does not tell when a session began: what counts is the statement. One that
 /// began this very second may be anybody's, so where there are any, those count that are there a second later.
@@ -117,9 +124,11 @@ pub(in crate::host) fn at_work_since(access: &Access, time: &str) -> Option<Vec<
     Some(left.into_iter().filter(|work| work.seconds <= age).map(|work| work.told).collect())
 }
 
-/// Sessions that began since then and still do something: a statement goes on in the server when its client is gone.
+/// Sessions that began since then and still do something: a statement goes on in the server when its client is gone. None: that cannot be
+/// seen, for there are sessions that this login is not shown.
 pub(in crate::host) fn at_work(access: &Access, since: &str) -> Option<Vec<String>> {
     let since = since.replace('\'', "");
+    let (since, before) = since.split_once('|').unwrap_or((&since, ""));
     if access.engine() == Engine::Mysql {
         let left = working(access, &format!("id > {since}"), None)?;
         return Some(left.into_iter().map(|work| work.told).collect());
@@ -136,9 +145,13 @@ pub(in crate::host) fn at_work(access: &Access, since: &str) -> Option<Vec<Strin
              AND {began} AND state IN ('active', 'idle in transaction') \
              AND application_name NOT LIKE 'landfall%'"
     );
-    let queries: Vec<&str> = wait.into_iter().chain([query.as_str()]).collect();
-    let rows = access.queries(&queries).ok()?.pop()?;
-    Some(rows.into_iter().flatten().flatten().collect())
+    let hidden =
+        format!("SELECT pid FROM pg_stat_activity WHERE {HIDDEN} AND NOT pid::text = ANY (string_to_array('{before}', ','))");
+    let queries: Vec<&str> = wait.into_iter().chain([hidden.as_str(), query.as_str()]).collect();
+    let mut sets = access.queries(&queries).ok()?;
+    let (rows, hidden) = (sets.pop()?, sets.pop()?);
+    let left: Vec<String> = rows.into_iter().flatten().flatten().collect();
+    (!left.is_empty() || hidden.is_empty()).then_some(left)
 }
 
 /// What a connection to a MySQL does.

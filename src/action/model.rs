@@ -37,7 +37,8 @@ pub struct Model {
 pub enum Layout {
     /// One file a migration.
     Files {
-        /// Over the path below the folder; the group `key` is what the history calls it, `name` (or else the same) what people do.
+        /// Over the path below the folder; the group `key` is what the history calls it, `name` (or else the same) what people do. What
+        /// has a group `not` is none.
         pattern: String,
         /// The key is made of its digits only.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -57,7 +57,7 @@ pub fn known(model: &Model, files: &[File]) -> Result<Vec<Known>, String> {
         Layout::Files { pattern, digits } => {
             let regex = Regex::new(pattern).map_err(|error| format!("the pattern of its files is none: {error}"))?;
             let each = files.iter().filter_map(|file| {
-                let groups = regex.captures(&file.path)?;
+                let groups = regex.captures(&file.path).filter(|groups| groups.name("not").is_none())?;
                 let key = groups.name("key")?.as_str();
                 let name = groups.name("name").map_or(key, |name| name.as_str());
                 let key = if *digits { key.chars().filter(char::is_ascii_digit).collect() } else { key.to_owned() };

@@ -43,7 +43,7 @@ pub struct Lock {
     pub free: &'static str,
 }
 
-/// How files are laid out; a pattern's group `key` is what the history calls one, `name` what people do.
+/// How files are laid out; a pattern's group `key` is what the history calls one, `name` what people do, and what has a group `not` is none.
 #[derive(Debug, Clone, Copy)]
 pub enum Shape {
     /// One file a migration.
@@ -98,6 +98,7 @@ mod tests {
     use regex_lite::Regex;
 
     use crate::action::Layout;
+    use crate::history::{self, File};
     use crate::migration::{BY_FILES, CARRIED, TOOLS};
 
     #[test]
@@ -119,6 +120,21 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// The names of those that a tool takes of some files.
+    fn names(tool: &str, paths: &[&str]) -> String {
+        let tool = TOOLS.iter().find(|known| known.name == tool).expect("tool");
+        let files: Vec<File> = paths.iter().map(|path| File { path: (*path).to_owned(), bytes: Vec::new() }).collect();
+        let known = history::known(&tool.kept[0].model(None), &files).expect("files");
+        known.into_iter().map(|known| known.name).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn sqlx_knows_files_by_their_numbers() {
+        let paths =
+            ["0001_init.sql", "2_b.up.sql", "2_b.down.sql", "0003_v1.2.sql", "10_c.sql", "4_d/5_e.sql", "6.sql", "0_z.sql"];
+        assert_eq!(names("sqlx", &paths), "0 1 2 3 10");
     }
 
     #[test]

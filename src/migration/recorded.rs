@@ -131,6 +131,7 @@ fn sqlx() {
     assert_eq!(read(0, "20240101000000/installed init\n20240102000000/pending bad\n"), "pending 20240102000000");
     let edited = "20240101000000/installed (different checksum) init\n";
     assert_eq!(read(0, edited), "failed: an applied migration was edited");
+    assert_eq!(read(0, "1/pending init\n3/pending v1.2\n"), "pending 1 3", "`0001_init.sql`, `0003_v1.2.sql`");
     assert_eq!(read(1, "error: error returned from database\n"), "not known");
 }
 

@@ -138,6 +138,12 @@ mod tests {
     }
 
     #[test]
+    fn knex_does_not_migrate_by_declarations() {
+        let paths = ["1_a.js", "1_a.d.ts", "2_b.ts", "2_b.js.map", "3_c.d.mts", "4_d.cjs"];
+        assert_eq!(names("knex", &paths), "1_a.js 2_b.ts 4_d.cjs");
+    }
+
+    #[test]
     fn what_takes_a_migration_back_is_told_from_what_makes_it() {
         for (tool, up, down) in [
             ("dbmate", "-- migrate:up\nCREATE TABLE a (id int);\n", "-- migrate:down\nDROP TABLE a;\n"),

@@ -102,6 +102,29 @@ fn django() {
     assert_eq!(read(1, ""), "not known");
 }
 
+/// Django prints ` OK` when a migration is done, and what that itself prints before.
+#[test]
+fn django_applies() {
+    let succeeded = |text: &str| {
+        let success = regex_lite::Regex::new(django::DJANGO.success).expect("regex");
+        text.lines().any(|line| success.is_match(line))
+    };
+    let head = "Operations to perform:\n  Apply all migrations: shop\nRunning migrations:\n";
+    for done in [
+        "  No migrations to apply.\n",
+        "  Applying shop.0002_names... OK\n",
+        "  Applying shop.0002_names...3 rows\n OK\n",
+        "  Applying shop.0002_names...3 rows OK\n",
+        "  Applying shop.0002_names... OK (0.012s)\n",
+        "  Applying shop.0001_initial... FAKED\n",
+    ] {
+        assert!(succeeded(&format!("{head}{done}")), "{done}");
+    }
+    for open in ["  Applying shop.0002_names...", "  Applying shop.0002_names...all is OK so far\nTraceback\n", "BOOK\n", ""] {
+        assert!(!succeeded(&format!("{head}{open}")), "{open}");
+    }
+}
+
 #[test]
 fn knex() {
     let read = |code, out: &str, err: &str| read(&knex::KNEX, code, out, err);

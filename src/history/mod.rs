@@ -20,6 +20,14 @@ pub struct File {
     pub bytes: Vec<u8>,
 }
 
+/// Folders of what others wrote, and git's own: a project's migrations are in none of them.
+const FOREIGN: [&str; 6] = [".git", ".venv", "venv", "node_modules", "site-packages", "dist-packages"];
+
+/// Whether a path below a model's folder leads through one that holds nothing of the project.
+pub fn is_foreign(path: &str) -> bool {
+    path.split('/').any(|part| FOREIGN.contains(&part))
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         use std::fmt::Write;

@@ -248,6 +248,8 @@ pub enum MigrationState {
     Skipped,
     /// It is not applied, and the way on from where the database stands does not lead through it.
     Aside,
+    /// No migration of its own: it runs with those that are applied, each time.
+    Along,
 }
 
 impl MigrationState {
@@ -261,6 +263,7 @@ impl MigrationState {
             Self::Missing => "missing",
             Self::Skipped => "skipped",
             Self::Aside => "aside",
+            Self::Along => "along",
         }
     }
 }

@@ -52,6 +52,8 @@ pub enum Layout {
     Revisions,
     /// `APP/migrations/NAME.py` anywhere below the folder.
     Apps,
+    /// `V1_2__name.sql`, `R__name.sql`, `B5__name.sql` and what is named like an event, anywhere below the folder.
+    Versions,
     /// `SPACE/NAME/migration.json`, which says from which contract to which it leads, and beside it the operations in `ops.json`.
     Contracts,
 }
@@ -110,7 +112,7 @@ pub struct HistoryTable {
     /// Its name; with its schema, where the tool always takes the same one.
     pub table: String,
     /// What is selected from `{table}` in PostgreSQL: key, digest, state ("applied", "unfinished", "undone"; "stands" where the key is a
-    /// contract), when it began, what it said.
+    /// contract, or the version that the history begins behind), when it began, what it said.
     pub postgres: String,
     /// The same in MySQL and MariaDB.
     pub mysql: String,

@@ -58,6 +58,8 @@ pub enum Shape {
     Revisions,
     /// `APP/migrations/NAME.py`.
     Apps,
+    /// `V1_2__name.sql`, `R__name.sql`, `B5__name.sql` and what is named like an event.
+    Versions,
     /// `SPACE/NAME/` with `migration.json` and `ops.json`.
     Contracts,
 }
@@ -75,6 +77,7 @@ impl Kept {
                 Shape::Journal => Layout::Journal,
                 Shape::Revisions => Layout::Revisions,
                 Shape::Apps => Layout::Apps,
+                Shape::Versions => Layout::Versions,
                 Shape::Contracts => Layout::Contracts,
             },
             digest: self.digest,

@@ -102,7 +102,7 @@ mod tests {
 
     use crate::action::Layout;
     use crate::history::{self, File};
-    use crate::migration::{BY_FILES, CARRIED, TOOLS};
+    use crate::migration::{BY_FILES, CARRIED, TOOLS, forbidden};
 
     #[test]
     fn every_pattern_is_one_and_has_a_key() {
@@ -144,6 +144,16 @@ mod tests {
     fn knex_does_not_migrate_by_declarations() {
         let paths = ["1_a.js", "1_a.d.ts", "2_b.ts", "2_b.js.map", "3_c.d.mts", "4_d.cjs"];
         assert_eq!(names("knex", &paths), "1_a.js 2_b.ts 4_d.cjs");
+    }
+
+    #[test]
+    fn what_is_advised_and_refused_as_a_step_is_for_a_persons_hand() {
+        for kept in TOOLS.into_iter().chain(BY_FILES).chain(CARRIED).flat_map(|tool| tool.kept) {
+            for advice in [kept.done, kept.undone] {
+                let refused = forbidden::find(&[advice.replace("{name}", "1")]);
+                assert!(refused.is_none() || advice.starts_with("by hand, in the container"), "{advice}");
+            }
+        }
     }
 
     #[test]

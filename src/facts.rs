@@ -179,9 +179,10 @@ impl History {
         self.migrations.iter().filter(waits)
     }
 
-    /// The hashes of those that wait.
+    /// The hashes of those that wait, and of what runs with them.
     pub fn pending(&self) -> impl Iterator<Item = String> {
-        self.waiting().filter_map(|migration| migration.sha256.clone())
+        let along = self.migrations.iter().filter(|migration| migration.state == MigrationState::Along);
+        self.waiting().chain(along).filter_map(|migration| migration.sha256.clone())
     }
 }
 

@@ -9,7 +9,7 @@ pub mod own;
 
 pub use compare::{Began, Recorded, compare};
 pub use contracts::package_digest;
-pub use layout::{Known, Leads, comes_again, is_of_app, is_ordered, known, number};
+pub use layout::{Known, Leads, comes_again, is_of_app, is_ordered, known, number, runs_along};
 
 /// A file below a model's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]

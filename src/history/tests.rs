@@ -221,6 +221,11 @@ fn versions_go_part_by_part_and_some_come_again() {
     ];
     let of = |rows: &[Recorded]| told(&states(&model, &files, rows));
     let hook = "beforeMigrate.sql along";
+    let along = files.iter().filter(|file| {
+        let known = known(&model, std::slice::from_ref(file)).expect("file").remove(0);
+        super::runs_along(&model.layout, &known.key)
+    });
+    assert_eq!(along.map(|file| file.path.as_str()).collect::<Vec<_>>(), ["beforeMigrate.sql"]);
     assert_eq!(of(&[]), format!("1.9 pending, 1.10 pending, 002 pending, all voters pending, {hook}"));
     // CRC-32 of "a".
     let again = |digest: &str| Recorded { digest: Some(digest.into()), ..row("R__all voters") };

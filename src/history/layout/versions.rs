@@ -57,6 +57,11 @@ pub fn comes_again(layout: &Layout, key: &str) -> bool {
     *layout == Layout::Versions && key.starts_with(AGAIN)
 }
 
+/// Whether it is no migration, and runs with each.
+pub fn runs_along(layout: &Layout, key: &str) -> bool {
+    *layout == Layout::Versions && !comes_again(layout, key) && baseline(key).is_none() && parts(key).is_none()
+}
+
 /// Where a history of versions begins.
 #[derive(Debug, Default)]
 pub(in crate::history) struct Start {
@@ -84,14 +89,14 @@ impl Start {
         let to = |version: &str, mark: &Option<String>| mark.as_ref().map(|mark| order(version, mark));
         if *layout != Layout::Versions || comes_again(layout, key) {
             State::Pending
+        } else if runs_along(layout, key) {
+            State::Along
         } else if let Some(version) = baseline(key) {
             match (to(version, &self.stands), to(version, &self.begins)) {
                 (Some(order), _) if order.is_eq() => State::Applied,
                 (_, Some(order)) if order.is_eq() => State::Pending,
                 _ => State::Aside,
             }
-        } else if parts(key).is_none() {
-            State::Along
         } else if to(key, &self.stands).is_some_and(std::cmp::Ordering::is_le) {
             State::Applied
         } else if to(key, &self.begins).is_some_and(std::cmp::Ordering::is_le) {

@@ -182,9 +182,10 @@ impl History {
         self.migrations.iter().filter(waits)
     }
 
-    /// The hashes of those that wait.
+    /// The hashes of those that wait, and of what runs with them.
     pub fn pending(&self) -> impl Iterator<Item = String> {
-        self.waiting().filter_map(|migration| migration.sha256.clone())
+        let along = self.migrations.iter().filter(|migration| migration.state == MigrationState::Along);
+        self.waiting().chain(along).filter_map(|migration| migration.sha256.clone())
     }
 }
 
@@ -251,6 +252,8 @@ pub enum MigrationState {
     Skipped,
     /// It is not applied, and the way on from where the database stands does not lead through it.
     Aside,
+    /// No migration of its own: it runs with those that are applied, each time.
+    Along,
 }
 
 impl MigrationState {
@@ -264,6 +267,7 @@ impl MigrationState {
             Self::Missing => "missing",
             Self::Skipped => "skipped",
             Self::Aside => "aside",
+            Self::Along => "along",
         }
     }
 }

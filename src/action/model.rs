@@ -37,7 +37,8 @@ pub struct Model {
 pub enum Layout {
     /// One file a migration.
     Files {
-        /// Over the path below the folder; the group `key` is what the history calls it, `name` (or else the same) what people do.
+        /// Over the path below the folder; the group `key` is what the history calls it, `name` (or else the same) what people do. What
+        /// has a group `not` is none.
         pattern: String,
         /// The key is made of its digits only.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -51,6 +52,8 @@ pub enum Layout {
     Revisions,
     /// `APP/migrations/NAME.py` anywhere below the folder.
     Apps,
+    /// `V1_2__name.sql`, `R__name.sql`, `B5__name.sql` and what is named like an event, anywhere below the folder.
+    Versions,
     /// `SPACE/NAME/migration.json`, which says from which contract to which it leads, and beside it the operations in `ops.json`.
     Contracts,
 }
@@ -109,7 +112,7 @@ pub struct HistoryTable {
     /// Its name; with its schema, where the tool always takes the same one.
     pub table: String,
     /// What is selected from `{table}` in PostgreSQL: key, digest, state ("applied", "unfinished", "undone"; "stands" where the key is a
-    /// contract), when it began, what it said.
+    /// contract, or the version that the history begins behind), when it began, what it said.
     pub postgres: String,
     /// The same in MySQL and MariaDB.
     pub mysql: String,

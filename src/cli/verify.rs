@@ -181,7 +181,7 @@ fn read(folder: &Path) -> Result<Vec<File>, Failure> {
             let path = entry.map_err(|error| failed(&next, error))?.path();
             let metadata = path.symlink_metadata().map_err(|error| failed(&path, error))?;
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if metadata.is_dir() && !matches!(name.as_str(), ".git" | "node_modules" | ".venv" | "target") {
+            if metadata.is_dir() && !history::is_foreign(&name) && name != "target" {
                 folders.push(path);
             } else if metadata.is_file() {
                 size += metadata.len();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::contracts;
-use super::layout::{Known, order, order_in};
+use super::layout::{Known, Start, comes_again, is_ordered, order, order_in};
 use crate::action::{Late, Layout, Model, Reading};
 use crate::facts::{Migration, MigrationState as State};
 
@@ -32,7 +32,7 @@ pub enum Began {
     Unfinished,
     /// It was taken back.
     Undone,
-    /// No migration: the contract that the database stands at.
+    /// No migration: the contract that the database stands at, or the version that its history begins behind.
     Stands,
 }
 
@@ -43,8 +43,9 @@ pub fn compare(model: &Model, files: &[Known], rows: &[Recorded]) -> Result<Vec<
     let mut gone: Vec<Recorded> = Vec::new();
     let mut found = match model.reading {
         Reading::Each => {
+            let start = Start::of(&model.layout, files, rows);
             let used = files.iter().filter(|file| is_used(file, files, &begun));
-            used.map(|file| of_rows(model, file, &begun)).collect::<Vec<_>>()
+            used.map(|file| of_rows(model, file, &begun, &start)).collect::<Result<Vec<_>, _>>()?
         }
         Reading::Newest => files.iter().map(|file| of_newest(model, file, files, &begun)).collect(),
         Reading::Ways => contracts::compare(files, rows)?,
@@ -76,17 +77,27 @@ fn is_used(file: &Known, files: &[Known], begun: &[&Recorded]) -> bool {
     !stood_for && (!some(file) || all(file))
 }
 
-fn of_rows(model: &Model, file: &Known, begun: &[&Recorded]) -> Migration {
+fn of_rows(model: &Model, file: &Known, begun: &[&Recorded], start: &Start) -> Result<Migration, String> {
     let own = || begun.iter().filter(|row| same(&row.key, &file.key));
     if let Some(row) = own().find(|row| row.state == Began::Unfinished) {
-        return migration(file, State::Failed, Some(row));
+        return Ok(migration(file, State::Failed, Some(row)));
     }
     let Some(row) = own().next_back() else {
         let replaced = !file.replaces.is_empty() && file.replaces.iter().all(|key| begun.iter().any(|row| row.key == *key));
-        return migration(file, if replaced { State::Applied } else { State::Pending }, None);
+        let state = if replaced { State::Applied } else { start.state(&model.layout, &file.key) };
+        return Ok(migration(file, state, None));
     };
     let edited = file.digest.is_some() && row.digest.as_ref().is_some_and(|digest| !file.is_recorded_as(model, digest));
-    migration(file, if edited { State::Edited } else { State::Applied }, Some(row))
+    let again = edited && comes_again(&model.layout, &file.key);
+    // Its digest is recorded of what they were replaced by.
+    if again && file.bytes.windows(2).any(|two| two == b"${") {
+        return Err(format!("{} has placeholders, so that nobody but the tool can tell whether it was changed", file.path));
+    }
+    Ok(migration(file, if again { State::Pending } else { applied(edited) }, Some(row)))
+}
+
+fn applied(edited: bool) -> State {
+    if edited { State::Edited } else { State::Applied }
 }
 
 fn of_newest(model: &Model, file: &Known, files: &[Known], begun: &[&Recorded]) -> Migration {
@@ -127,9 +138,10 @@ fn ancestors<'a>(files: &'a [Known], heads: &[&'a Recorded]) -> BTreeSet<&'a str
 }
 
 fn mark_late(model: &Model, files: &[Known], begun: &[&Recorded], found: &mut [Migration]) {
-    let newest = begun.iter().filter(|row| row.state == Began::Applied).map(|row| row.key.as_str());
+    let ordered = |key: &str| is_ordered(&model.layout, key);
+    let newest = begun.iter().filter(|row| row.state == Began::Applied && ordered(&row.key)).map(|row| row.key.as_str());
     let newest = newest.max_by(|a, b| order_in(&model.layout, a, b));
-    for (file, migration) in files.iter().zip(found) {
+    for (file, migration) in files.iter().zip(found).filter(|(file, _)| ordered(&file.key)) {
         if migration.state == State::Pending && newest.is_some_and(|newest| order_in(&model.layout, &file.key, newest).is_lt()) {
             migration.late = true;
             if model.late == Late::Skips {
@@ -156,11 +168,11 @@ fn is_missing(model: &Model, files: &[Known], row: &Recorded) -> bool {
 
 /// Numbers are the same whatever zeros they begin with, and versions whether their parts are told apart by `.` or `_`.
 fn same(a: &str, b: &str) -> bool {
-    a == b || order(a, b).is_eq() || (a.len() == b.len() && a.replace('.', "_") == b.replace('.', "_"))
+    order(a, b).is_eq()
 }
 
 pub(super) fn migration(file: &Known, state: State, row: Option<&Recorded>) -> Migration {
-    let shown = matches!(state, State::Pending | State::Failed | State::Edited | State::Skipped);
+    let shown = matches!(state, State::Pending | State::Failed | State::Edited | State::Skipped | State::Along);
     Migration {
         name: file.name.clone(),
         key: (file.key != file.name).then(|| file.key.clone()),

@@ -1,6 +1,7 @@
 //! From files to migrations: keys, names, digests and order, by the layout that a model says. Pure.
 
 mod apps;
+mod versions;
 
 use regex_lite::Regex;
 use sha2::{Digest as _, Sha256, Sha384};
@@ -9,6 +10,8 @@ use super::{File, contracts, hex, ops};
 use crate::action::{Digest, Layout, Model};
 
 pub use apps::is_of_app;
+pub(super) use versions::Start;
+pub use versions::{comes_again, is_ordered, runs_along};
 
 /// A migration that has a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,7 +75,7 @@ pub fn known(model: &Model, files: &[File]) -> Result<Vec<Known>, String> {
         Layout::Files { pattern, digits } => {
             let regex = Regex::new(pattern).map_err(|error| format!("the pattern of its files is none: {error}"))?;
             let each = files.iter().filter_map(|file| {
-                let groups = regex.captures(&file.path)?;
+                let groups = regex.captures(&file.path).filter(|groups| groups.name("not").is_none())?;
                 let key = groups.name("key")?.as_str();
                 let name = groups.name("name").map_or(key, |name| name.as_str());
                 let key = if *digits { key.chars().filter(char::is_ascii_digit).collect() } else { key.to_owned() };
@@ -85,6 +88,7 @@ pub fn known(model: &Model, files: &[File]) -> Result<Vec<Known>, String> {
         Layout::Revisions => revisions(model, files),
         Layout::Contracts => contracts::packages(files)?,
         Layout::Apps => apps::apps(model, files)?,
+        Layout::Versions => versions::versions(model, files),
     };
     if !matches!(model.layout, Layout::Journal) {
         found.sort_by(|a: &Known, b| order_in(&model.layout, &a.key, &b.key));
@@ -92,24 +96,31 @@ pub fn known(model: &Model, files: &[File]) -> Result<Vec<Known>, String> {
     if matches!(model.layout, Layout::Revisions | Layout::Contracts) {
         found = by_descent(found);
     }
-    let same = |a: &Known, b: &Known| match model.layout {
-        Layout::Numbered => number(&a.key) == number(&b.key),
-        _ => a.key == b.key,
-    };
+    let same = |a: &Known, b: &Known| order_in(&model.layout, &a.key, &b.key).is_eq();
     if let Some(twice) = found.windows(2).find(|pair| same(&pair[0], &pair[1])) {
         let key = number(&twice[0].key).filter(|_| model.layout == Layout::Numbered).map(|number| number.to_string());
         let key = key.as_ref().unwrap_or(&twice[0].key);
-        return Err(format!("two files are the migration {key}: {} and {}", twice[0].name, twice[1].name));
+        return Err(format!("two files are the migration {key}: {} and {}", twice[0].path, twice[1].path));
     }
     Ok(found)
 }
 
-/// The order of two keys: numbers by their value, others as texts.
+/// The order of two keys: numbers by their value and versions part by part, others as texts.
 pub fn order(a: &str, b: &str) -> std::cmp::Ordering {
-    match (a.parse::<u128>(), b.parse::<u128>()) {
-        (Ok(a), Ok(b)) => a.cmp(&b),
+    match (parts(a), parts(b)) {
+        (Some(a), Some(b)) => a.cmp(&b),
         _ => a.cmp(b),
     }
+}
+
+/// The numbers of a version, whether `.` or `_` tells them apart; zeros at its end make no other of it.
+fn parts(key: &str) -> Option<Vec<u128>> {
+    let number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse().ok()).flatten();
+    let mut parts: Vec<u128> = key.split(['.', '_']).map(number).collect::<Option<_>>()?;
+    while parts.len() > 1 && parts.last() == Some(&0) {
+        parts.pop();
+    }
+    Some(parts)
 }
 
 /// The same as keys of a layout are ordered.

@@ -9,7 +9,7 @@ pub mod own;
 
 pub use compare::{Began, Recorded, compare};
 pub use contracts::package_digest;
-pub use layout::{Known, Leads, is_of_app, known, number, order};
+pub use layout::{Known, Leads, comes_again, is_of_app, is_ordered, known, number, order, runs_along};
 
 /// A file below a model's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,14 @@ pub struct File {
     pub path: String,
     /// Its content.
     pub bytes: Vec<u8>,
+}
+
+/// Folders of what others wrote, and git's own: a project's migrations are in none of them.
+const FOREIGN: [&str; 6] = [".git", ".venv", "venv", "node_modules", "site-packages", "dist-packages"];
+
+/// Whether a path below a model's folder leads through one that holds nothing of the project.
+pub fn is_foreign(path: &str) -> bool {
+    path.split('/').any(|part| FOREIGN.contains(&part))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -233,3 +233,56 @@ fn operations_that_were_changed_after_they_were_made_are_told() {
     assert_eq!(of(operations.clone()), (State::Pending, false, Some("-- ops.json:1: l (additive)\nSELECT 1;\n".to_owned())));
     assert_eq!(of(other), (State::Pending, true, Some("\n".to_owned())));
 }
+
+#[test]
+fn versions_go_part_by_part_and_some_come_again() {
+    let model = Model { digest: Some(Digest::Crc32Lines), late: Late::Refuses, ..model(Layout::Versions) };
+    let files = [
+        file("V1_9__i.sql", "i"),
+        file("more/V1_10__j.sql", "j"),
+        file("V002__k.sql", "k"),
+        file("R__all_voters.sql", "a"),
+        file("beforeMigrate.sql", "SET x = 1"),
+    ];
+    let of = |rows: &[Recorded]| told(&states(&model, &files, rows));
+    let hook = "beforeMigrate.sql along";
+    let along = files.iter().filter(|file| {
+        let known = known(&model, std::slice::from_ref(file)).expect("file").remove(0);
+        super::runs_along(&model.layout, &known.key)
+    });
+    assert_eq!(along.map(|file| file.path.as_str()).collect::<Vec<_>>(), ["beforeMigrate.sql"]);
+    assert_eq!(of(&[]), format!("1.9 pending, 1.10 pending, 002 pending, all voters pending, {hook}"));
+    // CRC-32 of "a".
+    let again = |digest: &str| Recorded { digest: Some(digest.into()), ..row("R__all voters") };
+    let all = [row("1.9"), row("1.10"), row("002"), again("-390611389")];
+    assert_eq!(of(&all), format!("1.9 applied, 1.10 applied, 002 applied, all voters applied, {hook}"));
+    assert_eq!(of(&all[..2]), format!("1.9 applied, 1.10 applied, 002 pending, all voters pending, {hook}"));
+    let changed = [row("1.10"), again("7"), again("-390611389"), again("8")];
+    assert_eq!(of(&changed), format!("1.9 pending late, 1.10 applied, 002 pending, all voters pending, {hook}"));
+    assert_eq!(
+        of(&[row("R__gone")]),
+        format!("1.9 pending, 1.10 pending, 002 pending, all voters pending, {hook}, R__gone missing")
+    );
+    let undone = Recorded { state: Began::Undone, ..row("3") };
+    assert_eq!(of(&[row("1.9"), undone]), format!("1.9 applied, 1.10 pending, 002 pending, all voters pending, {hook}"));
+    let filled = [file("R__x.sql", "GRANT x TO ${user}")];
+    let known = |files: &[File]| known(&model, files).expect("files");
+    let old = Recorded { digest: Some("1".into()), ..row("R__x") };
+    assert!(compare(&model, &known(&filled), &[old]).expect_err("open").starts_with("R__x.sql has placeholders"));
+    let twice = super::known(&model, &[file("V1__a.sql", ""), file("x/V1_0__b.sql", "")]).expect_err("twice");
+    assert_eq!(twice, "two files are the migration 1: V1__a.sql and x/V1_0__b.sql");
+}
+
+#[test]
+fn a_baseline_stands_for_all_up_to_it() {
+    let model = Model { late: Late::Refuses, ..model(Layout::Versions) };
+    let files = [file("V1__a.sql", ""), file("V2__b.sql", ""), file("V3__c.sql", "")];
+    let of = |files: &[File], rows: &[Recorded]| told(&states(&model, files, rows));
+    let stands = |version: &str| Recorded { state: Began::Stands, ..row(version) };
+    assert_eq!(of(&files, &[stands("2.0")]), "1 applied, 2 applied, 3 pending");
+    assert_eq!(of(&files, &[stands("2"), row("3")]), "1 applied, 2 applied, 3 applied");
+    let with = [&files[..], &[file("B2__all.sql", "")]].concat();
+    assert_eq!(of(&with, &[]), "1 aside, 2 aside, 3 pending, 2 pending", "it begins with the baseline");
+    assert_eq!(of(&with, &[stands("2")]), "1 applied, 2 applied, 3 pending, 2 applied");
+    assert_eq!(of(&with, &[row("1")]), "1 applied, 2 pending, 3 pending, 2 aside");
+}

@@ -33,7 +33,8 @@ pub(super) const DJANGO: Tool = Tool {
     pending: (&[0], r"^\[ \]  \S"),
     up_to_date: (0, r"^\[X\]  \S"),
     names: (r"", r"^\[ \]  (\S+)"),
-    success: r"^ *(No migrations to apply\.|Applying \S+\.\.\. OK)",
+    // It writes the name first and the rest when it is done: between the two stands what the migration itself prints.
+    success: r"^ *No migrations to apply\.| (OK|FAKED)( \(\d+\.\d+s\))?$",
     failure: r"",
     kept: &[Kept {
         folders: &["."],

@@ -14,7 +14,7 @@ pub struct Forbidden {
     option: Option<&'static str>,
 }
 
-const FORBIDDEN: [Forbidden; 16] = [
+const FORBIDDEN: [Forbidden; 40] = [
     Forbidden {
         name: "prisma db push",
         why: "it changes the schema without a migration, and may drop data",
@@ -88,11 +88,35 @@ const FORBIDDEN: [Forbidden; 16] = [
         option: None,
     },
     Forbidden {
+        name: "alembic downgrade",
+        why: "it takes back migrations with what they hold: the running version needs it, and data is lost",
+        instead: "make a migration that undoes it and let a `migrate` step apply it, or restore a backup",
+        tool: "alembic",
+        words: &["downgrade"],
+        option: None,
+    },
+    Forbidden {
         name: "rails db:schema:load",
         why: "it replaces the tables by empty ones",
         instead: "use a `migrate` step: it runs `rails db:migrate`",
         tool: "rails",
         words: &["db:schema:load"],
+        option: None,
+    },
+    Forbidden {
+        name: "rails db:setup",
+        why: "it replaces the tables by empty ones",
+        instead: "use a `migrate` step: it runs `rails db:migrate`",
+        tool: "rails",
+        words: &["db:setup"],
+        option: None,
+    },
+    Forbidden {
+        name: "rails db:migrate:reset",
+        why: "it drops the database",
+        instead: "use a `migrate` step; for an empty database make a new one by hand",
+        tool: "rails",
+        words: &["db:migrate:reset"],
         option: None,
     },
     Forbidden {
@@ -112,6 +136,94 @@ const FORBIDDEN: [Forbidden; 16] = [
         option: None,
     },
     Forbidden {
+        name: "rails db:purge",
+        why: "it empties the database",
+        instead: "use a `migrate` step; for an empty database make a new one by hand",
+        tool: "rails",
+        words: &["db:purge"],
+        option: None,
+    },
+    Forbidden {
+        name: "rails db:truncate_all",
+        why: "it empties every table",
+        instead: "delete what must go by a migration that was reviewed",
+        tool: "rails",
+        words: &["db:truncate_all"],
+        option: None,
+    },
+    Forbidden {
+        name: "rails db:seed:replant",
+        why: "it empties every table",
+        instead: "delete what must go by a migration that was reviewed",
+        tool: "rails",
+        words: &["db:seed:replant"],
+        option: None,
+    },
+    Forbidden {
+        name: "rake db:schema:load",
+        why: "it replaces the tables by empty ones",
+        instead: "use a `migrate` step: it runs `rails db:migrate`",
+        tool: "rake",
+        words: &["db:schema:load"],
+        option: None,
+    },
+    Forbidden {
+        name: "rake db:setup",
+        why: "it replaces the tables by empty ones",
+        instead: "use a `migrate` step: it runs `rails db:migrate`",
+        tool: "rake",
+        words: &["db:setup"],
+        option: None,
+    },
+    Forbidden {
+        name: "rake db:migrate:reset",
+        why: "it drops the database",
+        instead: "use a `migrate` step; for an empty database make a new one by hand",
+        tool: "rake",
+        words: &["db:migrate:reset"],
+        option: None,
+    },
+    Forbidden {
+        name: "rake db:reset",
+        why: "it drops the database",
+        instead: "use a `migrate` step; for an empty database make a new one by hand",
+        tool: "rake",
+        words: &["db:reset"],
+        option: None,
+    },
+    Forbidden {
+        name: "rake db:drop",
+        why: "it drops the database",
+        instead: "use a `migrate` step; for an empty database make a new one by hand",
+        tool: "rake",
+        words: &["db:drop"],
+        option: None,
+    },
+    Forbidden {
+        name: "rake db:purge",
+        why: "it empties the database",
+        instead: "use a `migrate` step; for an empty database make a new one by hand",
+        tool: "rake",
+        words: &["db:purge"],
+        option: None,
+    },
+    Forbidden {
+        name: "rake db:truncate_all",
+        why: "it empties every table",
+        instead: "delete what must go by a migration that was reviewed",
+        tool: "rake",
+        words: &["db:truncate_all"],
+        option: None,
+    },
+    Forbidden {
+        name: "rake db:seed:replant",
+        why: "it empties every table",
+        instead: "delete what must go by a migration that was reviewed",
+        tool: "rake",
+        words: &["db:seed:replant"],
+        option: None,
+    },
+    Forbidden {
         name: "django flush",
         why: "it empties every table",
         instead: "delete what must go by a migration that was reviewed",
@@ -124,6 +236,14 @@ const FORBIDDEN: [Forbidden; 16] = [
         why: "it empties every table",
         instead: "delete what must go by a migration that was reviewed",
         tool: "django-admin",
+        words: &["flush"],
+        option: None,
+    },
+    Forbidden {
+        name: "django flush",
+        why: "it empties every table",
+        instead: "delete what must go by a migration that was reviewed",
+        tool: "django",
         words: &["flush"],
         option: None,
     },
@@ -141,6 +261,78 @@ const FORBIDDEN: [Forbidden; 16] = [
         instead: "use a `migrate` step; for an empty database make a new one by hand",
         tool: "diesel",
         words: &["database", "reset"],
+        option: None,
+    },
+    Forbidden {
+        name: "diesel database drop",
+        why: "it drops the database",
+        instead: "use a `migrate` step; for an empty database make a new one by hand",
+        tool: "diesel",
+        words: &["database", "drop"],
+        option: None,
+    },
+    Forbidden {
+        name: "diesel migration revert",
+        why: "it takes back migrations with what they hold: the running version needs it, and data is lost",
+        instead: "make a migration that undoes it and let a `migrate` step apply it, or restore a backup",
+        tool: "diesel",
+        words: &["migration", "revert"],
+        option: None,
+    },
+    Forbidden {
+        name: "diesel migration redo",
+        why: "it takes back migrations with what they hold: the running version needs it, and data is lost",
+        instead: "make a migration that undoes it and let a `migrate` step apply it, or restore a backup",
+        tool: "diesel",
+        words: &["migration", "redo"],
+        option: None,
+    },
+    Forbidden {
+        name: "sqlx database drop",
+        why: "it drops the database",
+        instead: "use a `migrate` step; for an empty database make a new one by hand",
+        tool: "sqlx",
+        words: &["database", "drop"],
+        option: None,
+    },
+    Forbidden {
+        name: "sqlx database drop",
+        why: "it drops the database",
+        instead: "use a `migrate` step; for an empty database make a new one by hand",
+        tool: "sqlx",
+        words: &["db", "drop"],
+        option: None,
+    },
+    Forbidden {
+        name: "sqlx database reset",
+        why: "it drops the database",
+        instead: "use a `migrate` step; for an empty database make a new one by hand",
+        tool: "sqlx",
+        words: &["database", "reset"],
+        option: None,
+    },
+    Forbidden {
+        name: "sqlx database reset",
+        why: "it drops the database",
+        instead: "use a `migrate` step; for an empty database make a new one by hand",
+        tool: "sqlx",
+        words: &["db", "reset"],
+        option: None,
+    },
+    Forbidden {
+        name: "flyway clean",
+        why: "it drops everything in the schema",
+        instead: "use a `migrate` step: it runs `flyway migrate`; for an empty database make a new one by hand",
+        tool: "flyway",
+        words: &["clean"],
+        option: None,
+    },
+    Forbidden {
+        name: "golang-migrate drop",
+        why: "it drops everything in the database",
+        instead: "use a `migrate` step; for an empty database make a new one by hand",
+        tool: "migrate",
+        words: &["drop"],
         option: None,
     },
 ];
@@ -186,10 +378,15 @@ fn in_simple_command(words: &[String]) -> Option<Forbidden> {
         FORBIDDEN.into_iter().find(|forbidden| {
             let plain: Vec<&str> = after.iter().filter(|word| !word.starts_with('-')).map(String::as_str).collect();
             is_tool(word, forbidden.tool)
-                && plain.windows(forbidden.words.len()).any(|window| window == forbidden.words)
+                && plain.windows(forbidden.words.len()).any(|window| window.iter().zip(forbidden.words).all(is_word))
                 && forbidden.option.is_none_or(|option| after.iter().any(|word| word.starts_with(option)))
         })
     })
+}
+
+/// Whether a word is the one that is meant: a task may name one of several databases behind it, `db:drop:NAME`.
+fn is_word((word, meant): (&&str, &&str)) -> bool {
+    word.strip_prefix(meant).is_some_and(|rest| rest.is_empty() || (meant.contains(':') && rest.starts_with(':')))
 }
 
 /// Whether a word starts this tool: by name, by path, or with a version behind it.
@@ -223,6 +420,30 @@ mod tests {
         );
         assert_eq!(name(&["python", "manage.py", "flush", "--no-input"]), Some("django flush"));
         assert_eq!(name(&["bin/rails db:schema:load"]), Some("rails db:schema:load"));
+        for (text, found) in [
+            ("flyway -cleanDisabled=false clean migrate", "flyway clean"),
+            ("sqlx database drop -y", "sqlx database drop"),
+            ("cargo sqlx db reset", "sqlx database reset"),
+            ("migrate -path db/migrations -database \"$DATABASE_URL\" drop -f", "golang-migrate drop"),
+            ("rake db:drop", "rake db:drop"),
+            ("bundle exec rake db:reset", "rake db:reset"),
+            ("bin/rake db:schema:load", "rake db:schema:load"),
+            ("RAILS_ENV=production bin/rails db:setup", "rails db:setup"),
+            ("rails db:migrate:reset", "rails db:migrate:reset"),
+            ("bundle exec rails db:schema:load:animals", "rails db:schema:load"),
+            ("bin/rails db:drop:primary db:create", "rails db:drop"),
+            ("rails db:seed:replant", "rails db:seed:replant"),
+            ("python -m django flush --no-input", "django flush"),
+            ("diesel migration redo", "diesel migration redo"),
+            ("diesel --database-url x migration revert --all", "diesel migration revert"),
+            ("alembic -c a.ini downgrade -1", "alembic downgrade"),
+            ("pnpm dlx prisma@6 migrate reset --force", "prisma migrate reset"),
+            ("yarn prisma migrate reset", "prisma migrate reset"),
+            ("bunx --bun prisma migrate reset", "prisma migrate reset"),
+        ] {
+            assert_eq!(name(&[text]), Some(found), "{text}");
+            assert_eq!(name(&text.split(' ').collect::<Vec<_>>()), Some(found), "{text}");
+        }
     }
 
     #[test]
@@ -239,6 +460,18 @@ mod tests {
             "docker push api",
             "npx drizzle-kit migrate",
             "npx tsx prisma/seeds/db.ts push",
+            "flyway migrate",
+            "sqlx migrate run",
+            "sqlx database create; echo drop",
+            "migrate -path db/migrations up",
+            "bin/rails db:migrate:status",
+            "bin/rails db:migrate db:seed",
+            "bundle exec rake db:migrate",
+            "python manage.py migrate --no-input",
+            "python -m django migrate",
+            "diesel migration run",
+            "alembic upgrade head",
+            "pnpm prisma migrate deploy",
         ] {
             assert_eq!(name(&[fine]), None, "{fine}");
             assert_eq!(name(&fine.split(' ').collect::<Vec<_>>()), None, "{fine}");

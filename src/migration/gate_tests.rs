@@ -86,6 +86,26 @@ fn operations_of_a_file_are_told_by_the_lines_of_that_file() {
     assert_eq!(finding.sha256, lint::digest(file), "an approval is bound to the file, not to what was taken out of it");
 }
 
+/// What is judged of a history of Flyway's that has a hook.
+#[test]
+fn what_runs_with_each_migration_is_judged_where_one_waits() {
+    let hook = migration("beforeMigrate.sql", MigrationState::Along, "DROP TABLE b;");
+    let waits = history(vec![migration("2", MigrationState::Pending, "SELECT 1;"), hook.clone()]);
+    let judged = |history: &History, found: &Migrations| told(&judged(history, found, false, &Consent::default()));
+    insta::assert_snapshot!(judged(&waits, &pending(&waits)), @"
+    refused: migrate: /app/prisma/migrations/beforeMigrate.sql/migration.sql:1: drop-table: drops the table `b`: the rows are gone, and the version that is running still reads them
+       help: the safe way: stop using the table in one release and drop it in a later one, with a backup; then approve this. To take it upon yourself: landfall lint --write-approval drop-table@beforeMigrate.sql/migration.sql --by NAME --reason TEXT; for one run: --approve drop-table@beforeMigrate.sql/migration.sql --note TEXT
+    ");
+    assert_eq!(
+        waits.pending().collect::<Vec<_>>(),
+        [lint::digest(b"SELECT 1;"), lint::digest(b"DROP TABLE b;")],
+        "both are approved"
+    );
+    assert_eq!(judged(&history(vec![hook]), &Migrations::UpToDate), "");
+    let unknown = History { not_known: Some("the database cannot be asked".into()), ..waits.clone() };
+    assert_eq!(judged(&unknown, &pending(&waits)), judged(&waits, &pending(&waits)));
+}
+
 #[test]
 fn an_error_refuses_with_all_that_helps() {
     let history = drops();

@@ -25,10 +25,13 @@ pub(super) const GOLANG: Tool = Tool {
         mysql: "SELECT version, NULL, CASE WHEN dirty THEN 'unfinished' ELSE 'applied' END, NULL, NULL FROM {table}",
         reading: Reading::Last,
         late: Late::Skips,
-        done: "migrate force VERSION, with the version of {name}",
-        undone: "migrate force VERSION, with the version before {name}",
+        done: "migrate -path DIR -database URL force {key}, with the options of the step's own commands",
+        undone: "migrate -path DIR -database URL force VERSION, with the options of the step's own commands, and the version before {key} (`-- -1` where there is none)",
         back: "",
         lock: None,
     }],
-    hints: &[(r"^error: Dirty database version", "a migration failed: look at what it left, then `migrate force VERSION`")],
+    hints: &[(
+        r"^error: Dirty database version",
+        "a migration failed: look at what it left, then `migrate -path DIR -database URL force VERSION`, with the options of the step's own commands",
+    )],
 };

@@ -43,7 +43,7 @@ pub struct Lock {
     pub free: &'static str,
 }
 
-/// How files are laid out; a pattern's group `key` is what the history calls one, `name` what people do.
+/// How files are laid out; a pattern's group `key` is what the history calls one, `name` what people do, and what has a group `not` is none.
 #[derive(Debug, Clone, Copy)]
 pub enum Shape {
     /// One file a migration.
@@ -58,6 +58,8 @@ pub enum Shape {
     Revisions,
     /// `APP/migrations/NAME.py`.
     Apps,
+    /// `V1_2__name.sql`, `R__name.sql`, `B5__name.sql` and what is named like an event.
+    Versions,
     /// `SPACE/NAME/` with `migration.json` and `ops.json`.
     Contracts,
 }
@@ -75,6 +77,7 @@ impl Kept {
                 Shape::Journal => Layout::Journal,
                 Shape::Revisions => Layout::Revisions,
                 Shape::Apps => Layout::Apps,
+                Shape::Versions => Layout::Versions,
                 Shape::Contracts => Layout::Contracts,
             },
             digest: self.digest,
@@ -98,7 +101,8 @@ mod tests {
     use regex_lite::Regex;
 
     use crate::action::Layout;
-    use crate::migration::{BY_FILES, CARRIED, TOOLS};
+    use crate::history::{self, File};
+    use crate::migration::{BY_FILES, CARRIED, TOOLS, forbidden};
 
     #[test]
     fn every_pattern_is_one_and_has_a_key() {
@@ -117,6 +121,37 @@ mod tests {
                 for query in [kept.postgres, kept.mysql] {
                     assert!(query.starts_with("SELECT ") && query.contains("FROM {table}"), "{}: {query}", tool.name);
                 }
+            }
+        }
+    }
+
+    /// The names of those that a tool takes of some files.
+    fn names(tool: &str, paths: &[&str]) -> String {
+        let tool = TOOLS.iter().find(|known| known.name == tool).expect("tool");
+        let files: Vec<File> = paths.iter().map(|path| File { path: (*path).to_owned(), bytes: Vec::new() }).collect();
+        let known = history::known(&tool.kept[0].model(None), &files).expect("files");
+        known.into_iter().map(|known| known.name).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn sqlx_knows_files_by_their_numbers() {
+        let paths =
+            ["0001_init.sql", "2_b.up.sql", "2_b.down.sql", "0003_v1.2.sql", "10_c.sql", "4_d/5_e.sql", "6.sql", "0_z.sql"];
+        assert_eq!(names("sqlx", &paths), "0 1 2 3 10");
+    }
+
+    #[test]
+    fn knex_does_not_migrate_by_declarations() {
+        let paths = ["1_a.js", "1_a.d.ts", "2_b.ts", "2_b.js.map", "3_c.d.mts", "4_d.cjs"];
+        assert_eq!(names("knex", &paths), "1_a.js 2_b.ts 4_d.cjs");
+    }
+
+    #[test]
+    fn what_is_advised_and_refused_as_a_step_is_for_a_persons_hand() {
+        for kept in TOOLS.into_iter().chain(BY_FILES).chain(CARRIED).flat_map(|tool| tool.kept) {
+            for advice in [kept.done, kept.undone] {
+                let refused = forbidden::find(&[advice.replace("{name}", "1")]);
+                assert!(refused.is_none() || advice.starts_with("by hand, in the container"), "{advice}");
             }
         }
     }

@@ -18,7 +18,8 @@ pub(super) const KNEX: Tool = Tool {
     failure: r"",
     kept: &[Kept {
         folders: &["migrations"],
-        shape: Shape::Files(r"^(?P<key>[^/]+\.(?:js|cjs|mjs|ts|cts|mts))$"),
+        // Declarations beside what was compiled migrate nothing: where `loadExtensions` lets them in, Knex fails on them.
+        shape: Shape::Files(r"^(?P<key>[^/]+?(?:\.(?:js|cjs|mjs)|(?P<not>\.d)?\.(?:ts|cts|mts)))$"),
         digest: None,
         table: "knex_migrations",
         postgres: "SELECT name, NULL::text, 'applied', date_trunc('second', migration_time)::text, NULL::text FROM {table} ORDER BY id",

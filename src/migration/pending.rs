@@ -31,7 +31,8 @@ pub(super) fn look<'h>(tool: &str, history: &'h History, found: &Migrations, dia
         Migrations::NotKnown { .. } => &[],
     };
     let waits = |migration: &&Migration| {
-        matches!(migration.state, MigrationState::Pending | MigrationState::Skipped)
+        migration.state == MigrationState::Along
+            || matches!(migration.state, MigrationState::Pending | MigrationState::Skipped)
             // Without a history all files wait, and only the tool's word tells which do.
             && (history.not_known.is_none() || named.is_empty() || named.contains(&migration.name))
     };

@@ -24,7 +24,7 @@ pub(super) const RAILS: Tool = Tool {
         mysql: "SELECT version, NULL, 'applied', NULL, NULL FROM {table} ORDER BY version",
         reading: Reading::Each,
         late: Late::Applies,
-        done: "finish its work by hand, then add its row to the history",
+        done: "add its row to the history: INSERT INTO schema_migrations (version) VALUES ('{key}')",
         undone: "take back what is left of it, then run again",
         back: "",
         lock: None,

@@ -102,6 +102,29 @@ fn django() {
     assert_eq!(read(1, ""), "not known");
 }
 
+/// Django prints ` OK` when a migration is done, and what that itself prints before.
+#[test]
+fn django_applies() {
+    let succeeded = |text: &str| {
+        let success = regex_lite::Regex::new(django::DJANGO.success).expect("regex");
+        text.lines().any(|line| success.is_match(line))
+    };
+    let head = "Operations to perform:\n  Apply all migrations: shop\nRunning migrations:\n";
+    for done in [
+        "  No migrations to apply.\n",
+        "  Applying shop.0002_names... OK\n",
+        "  Applying shop.0002_names...3 rows\n OK\n",
+        "  Applying shop.0002_names...3 rows OK\n",
+        "  Applying shop.0002_names... OK (0.012s)\n",
+        "  Applying shop.0001_initial... FAKED\n",
+    ] {
+        assert!(succeeded(&format!("{head}{done}")), "{done}");
+    }
+    for open in ["  Applying shop.0002_names...", "  Applying shop.0002_names...all is OK so far\nTraceback\n", "BOOK\n", ""] {
+        assert!(!succeeded(&format!("{head}{open}")), "{open}");
+    }
+}
+
 #[test]
 fn knex() {
     let read = |code, out: &str, err: &str| read(&knex::KNEX, code, out, err);
@@ -131,6 +154,7 @@ fn sqlx() {
     assert_eq!(read(0, "20240101000000/installed init\n20240102000000/pending bad\n"), "pending 20240102000000");
     let edited = "20240101000000/installed (different checksum) init\n";
     assert_eq!(read(0, edited), "failed: an applied migration was edited");
+    assert_eq!(read(0, "1/pending init\n3/pending v1.2\n"), "pending 1 3", "`0001_init.sql`, `0003_v1.2.sql`");
     assert_eq!(read(1, "error: error returned from database\n"), "not known");
 }
 
@@ -152,12 +176,36 @@ fn diesel_and_rails() {
     assert_eq!(own(0, &gone), "failed: an applied migration is not among the files");
 }
 
-/// From its source: it was not run.
+/// From its source (`MigrationInfoDumper`, `AsciiTable`, `MigrationState` of 13.0.0): it was not run.
 #[test]
 fn flyway() {
-    let row = |state: &str| format!("| Versioned | 2 | b | SQL | | {state} | No |\n");
-    let read = |states: &[&str]| read(&flyway::FLYWAY, 0, &states.iter().map(|state| row(state)).collect::<String>(), "");
-    assert_eq!(read(&["Success"]), "up to date");
-    assert_eq!(read(&["Success", "Pending"]), "pending 2");
-    assert_eq!(read(&["Missing", "Pending"]), "failed: a migration failed, or files and history have parted");
+    let table = |rows: &[&str]| {
+        let rule = "+-----------+---------+-------------+------+--------------+-------+----------+\n";
+        let head = "| Category  | Version | Description | Type | Installed On | State | Undoable |\n";
+        let rows: Vec<String> = rows.iter().map(|row| format!("| {row} |")).collect();
+        format!("Schema version: 1\n\n{rule}{head}{rule}{}\n{rule}", rows.join("\n"))
+    };
+    let of = |rows: &[&str]| read(&flyway::FLYWAY, 0, &table(rows), "");
+    let one = "Versioned  | 1       | init        | SQL  | 2026-01-05 09:00:00 | Success | No      ";
+    let row = |category: &str, version: &str, description: &str, state: &str| {
+        format!("{category:<10} | {version:<7} | {description:<11} | SQL  |                     | {state} | {:<8}", "No")
+    };
+    assert_eq!(of(&[one]), "up to date");
+    assert_eq!(of(&[one, &row("Versioned", "2.1", "b", "Pending")]), "pending 2.1");
+    assert_eq!(of(&[one, "Versioned | 2 | b | SQL | | Pending"]), "pending 2", "before 10 there was one column less");
+    assert_eq!(of(&[one, &row("Repeatable", "", "all voters", "Pending")]), "pending all voters");
+    let changed = [row("Repeatable", "", "all voters", "Outdated"), row("Repeatable", "", "all voters", "Pending")];
+    assert_eq!(of(&[one, &changed[0], &changed[1]]), "pending all voters");
+    assert_eq!(of(&[&row("Baseline", "5", "all", "Pending"), &row("Versioned", "1", "init", "Below Baseline")]), "pending 5");
+    assert_eq!(
+        of(&[one, &row("Versioned", "2", "Pending", "Success"), &row("Versioned", "3", "Failed", "Out of Order")]),
+        "up to date"
+    );
+    for state in ["Missing", "Failed", "Future", "Failed (Future)", "Failed (Missing)"] {
+        let told = of(&[one, &row("Versioned", "2", "b", state), &row("Versioned", "3", "c", "Pending")]);
+        assert_eq!(told, "failed: a migration failed, or files and history have parted", "{state}");
+    }
+    assert!(of(&[one, &row("Versioned", "0.9", "b", "Ignored")]).starts_with("failed: Flyway passes over one"));
+    assert!(of(&[one, &row("Versioned", "2", "b", "Above Target")]).starts_with("failed: Flyway is told to stop"));
+    assert_eq!(of(&[&row("Baseline", "5", "all", "Ignored (Baseline)"), one]), "up to date");
 }

@@ -17,7 +17,8 @@ pub(super) const SQLX: Tool = Tool {
     failure: r"^error: ",
     kept: &[Kept {
         folders: &["migrations"],
-        shape: Shape::Files(r"^(?P<key>\d+)_[^/.]*(?:\.up)?\.sql$"),
+        // It reads the version as a number, and prints and records that.
+        shape: Shape::Files(r"^0*(?P<key>\d+)_[^/]*?(?P<not>\.down)?\.sql$"),
         digest: Some(Digest::Sha384),
         table: "_sqlx_migrations",
         postgres: "SELECT version::text, encode(checksum, 'hex'), CASE WHEN success THEN 'applied' ELSE 'unfinished' END, date_trunc('second', installed_on)::text, NULL::text FROM {table} ORDER BY version",

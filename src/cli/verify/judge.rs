@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::action::{Digest, Late, Layout, Model};
 use crate::facts::{History, Migration, MigrationState as State};
-use crate::history::{Known, order};
+use crate::history::{self, Known, order};
 use crate::report::{Paint, Tone, label};
 
 /// One migration, judged.
@@ -32,11 +32,13 @@ pub(super) fn judge(
     if found.not_known.is_some() {
         return Vec::new();
     }
-    let applied = || local.iter().enumerate().filter(|(_, known)| of(found, known).is_some_and(|there| is_applied(there.state)));
+    let ordered = |known: &Known| history::is_ordered(&model.layout, &known.key);
+    let is_there = |known: &Known| ordered(known) && of(found, known).is_some_and(|there| is_applied(there.state));
+    let applied = || local.iter().enumerate().filter(|(_, known)| is_there(known));
     // A journal has its own order, and its times say what the tool takes for older.
     let is_late = |at: usize, known: &Known| match model.layout {
         Layout::Journal => applied().any(|(_, newer)| order(&known.key, &newer.key).is_lt()),
-        _ => applied().next_back().is_some_and(|(newest, _)| at < newest),
+        _ => ordered(known) && applied().next_back().is_some_and(|(newest, _)| at < newest),
     };
     let each = local.iter().enumerate().map(|(at, known)| {
         let (state, wrong, note) = match of(found, known) {
@@ -48,7 +50,7 @@ pub(super) fn judge(
     let gone = found.migrations.iter().filter(|there| !local.iter().any(|known| is_same(known, there)));
     let gone = gone.map(|there| {
         let (state, note) = match there.state {
-            State::Pending | State::Skipped | State::Aside => {
+            State::Pending | State::Skipped | State::Aside | State::Along => {
                 ("only in the image", "it waits there, and its file is not here".to_owned())
             }
             State::Failed => ("failed", "it began and did not finish, and its file is not here".to_owned()),
@@ -68,7 +70,9 @@ fn is_same(known: &Known, there: &Migration) -> bool {
 }
 
 fn of<'a>(found: &'a History, known: &Known) -> Option<&'a Migration> {
-    found.migrations.iter().find(|there| is_same(known, there))
+    // A baseline has the name of the version that it stands for.
+    let exact = |there: &&Migration| there.key.as_ref().unwrap_or(&there.name) == &known.key;
+    found.migrations.iter().filter(|there| is_same(known, there)).max_by_key(exact)
 }
 
 fn pending(model: &Model, late: bool, note: Option<String>) -> (&'static str, bool, Option<String>) {
@@ -105,8 +109,12 @@ fn here_and_there(
         State::Aside => {
             ("aside", false, Some("not applied: the way on from where the database stands does not lead through it".to_owned()))
         }
+        State::Along => ("along", false, Some("no migration: it runs whenever one is applied".to_owned())),
         State::Pending if there.sha256.as_ref().is_some_and(|image| *image != known.sha256) => {
             pending(model, there.late, Some("the image of the host has another text of it".to_owned()))
+        }
+        State::Applied if edited && history::comes_again(&model.layout, &known.key) => {
+            pending(model, false, Some("the image of the host has another text of it".to_owned()))
         }
         State::Pending => pending(model, there.late, None),
         State::Applied | State::Edited | State::Missing if edited => {
@@ -162,6 +170,25 @@ mod tests {
             back: None,
             lock: None,
         }
+    }
+
+    #[test]
+    fn what_comes_again_is_not_late_and_not_edited() {
+        let model = Model { layout: Layout::Versions, ..model(Late::Refuses) };
+        let again = Known { key: "R__all voters".into(), ..known("all voters") };
+        let hook = Known { key: "beforeMigrate".into(), ..known("beforeMigrate.sql") };
+        let local = [known("1"), known("2"), again, hook];
+        let own = |name: &str, state| there(name, state, Some(&format!("digest of {name}")));
+        let of = |found: Vec<Migration>| {
+            let found = History { migrations: found, ..History::default() };
+            let rows = judge(&model, &local, &found, |_, _| None);
+            rows.iter().map(|row| format!("{} {}", row.state, row.wrong)).collect::<Vec<_>>().join(", ")
+        };
+        let all = [own("1", State::Applied), own("2", State::Applied), own("all voters", State::Applied)];
+        assert_eq!(of(all.to_vec()), "applied false, applied false, applied false, pending false");
+        let hook = there("beforeMigrate.sql", State::Along, None);
+        let old = there("all voters", State::Applied, Some("another"));
+        assert_eq!(of(vec![own("1", State::Applied), old, hook]), "applied false, pending false, pending false, along false");
     }
 
     fn known(name: &str) -> Known {

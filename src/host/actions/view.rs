@@ -101,15 +101,14 @@ impl View {
         let access = self.access.as_deref().map_err(String::as_str);
         let (config, folders) = (&stage.config, &stage.folders);
         let sight = Sight { access, config, folders, run: &stage.dir.run, migrate, image };
-        let files = match migrations::hashes(sight) {
+        let files = match migrations::hashes(sight, &|name| names.contains(&stage.masked(name))) {
             Ok(files) => files,
             // They could not be looked at for the plan either, and it said so.
             Err(_) if looked_at.is_none() => return Ok(()),
             Err(why) => return Err(Outcome::failed(format!("nothing was applied: {}", stage.masked(&why)))),
         };
-        let waits = |name: &String| names.contains(&stage.masked(name));
         let seen = |hash: &String| looked_at.is_some_and(|hashes| hashes.contains(hash));
-        match files.iter().find(|(name, hash)| waits(name) && !seen(hash)) {
+        match files.iter().find(|(_, hash)| !seen(hash)) {
             None => Ok(()),
             Some((name, _)) => Err(Outcome::failed(format!(
                 "nothing was applied: {} is not what the plan showed; begin the playbook with `pull`, and run again",

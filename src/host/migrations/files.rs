@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use super::tar;
 use crate::action::{Carried, CarriedFile, Layout, Migrate, Model, Via};
+use crate::event::Stream;
 use crate::history::{self, File};
 use crate::host::compose::{Config, Mount};
 use crate::host::docker::{self, Unstarted};
-use crate::host::process::{self, CAPTURE, Spawn};
+use crate::host::process::{self, CAPTURE, Sink, Spawn};
 use crate::name::RunId;
 
 const COPY: Duration = Duration::from_mins(1);
@@ -89,7 +90,10 @@ fn overlaid(mut files: Vec<File>, mounts: &[Mount], folder: &str, layout: &Layou
         files.retain(|file| !Path::new(&file.path).starts_with(&below));
         let Some(source) = mount.source.as_deref().filter(|_| mount.kind == "bind").map(Path::new) else { continue };
         // The folder may be that of the whole application.
-        let wanted = |path: &Path| *layout != Layout::Apps || history::is_of_app(&path.display().to_string());
+        let wanted = |path: &Path| {
+            let path = path.display().to_string();
+            !history::is_foreign(&path) && (*layout != Layout::Apps || history::is_of_app(&path))
+        };
         if source.is_file() {
             if wanted(&below) {
                 let bytes = std::fs::read(source).map_err(|error| format!("{} cannot be read: {error}", source.display()))?;
@@ -164,19 +168,34 @@ impl<'a> Source<'a> {
 /// The files below a folder of a container; none where there is no such folder.
 fn of_container(id: &str, folder: &str) -> Result<Option<Vec<File>>, String> {
     let spawn = Spawn::new(["docker", "cp", "--", &format!("{id}:{folder}"), "-"]);
-    let (ended, kept) = process::capture(&spawn, COPY).map_err(|error| error.to_string())?;
-    if kept.stdout.len() >= CAPTURE {
-        return Err(format!("the folder {folder} holds more than {} MiB", CAPTURE >> 20));
-    }
+    // The stream begins at the folder's own name.
+    let below = |path: &str| path.split_once('/').map(|(_, below)| below.to_owned());
+    let reader = tar::Reader::new(|path: &str| below(path).is_some_and(|path| !history::is_foreign(&path)));
+    let mut copy = Copy { reader, stderr: Vec::new() };
+    let ended = process::run(&spawn, &mut copy, &process::within(COPY)).map_err(|error| error.to_string())?;
     if ended.code != Some(0) {
-        let text = String::from_utf8_lossy(&kept.stderr);
+        let text = String::from_utf8_lossy(&copy.stderr);
         let low = text.to_lowercase();
         let absent = ["could not find the file", "no such file", "no such container:path"].iter().any(|sign| low.contains(sign));
         return if absent { Ok(None) } else { Err(format!("the files in {folder} cannot be copied: {}", text.trim())) };
     }
-    // The stream begins at the folder's own name.
-    let below = |file: File| Some(File { path: file.path.split_once('/')?.1.to_owned(), ..file });
-    Ok(Some(tar::files(&kept.stdout)?.into_iter().filter_map(below).collect()))
+    let files = copy.reader.finish().map_err(|why| format!("the files in {folder} cannot be read: {why}"))?;
+    Ok(Some(files.into_iter().filter_map(|file| Some(File { path: below(&file.path)?, ..file })).collect()))
+}
+
+/// What a copy prints, read as it comes: most of a working folder may be what others wrote.
+struct Copy<W> {
+    reader: tar::Reader<W>,
+    stderr: Vec<u8>,
+}
+
+impl<W: Fn(&str) -> bool> Sink for Copy<W> {
+    fn data(&mut self, stream: Stream, bytes: &[u8]) {
+        match stream {
+            Stream::Stdout => self.reader.push(bytes),
+            Stream::Stderr => self.stderr.extend_from_slice(&bytes[..bytes.len().min(CAPTURE - self.stderr.len())]),
+        }
+    }
 }
 
 /// The files below a folder of the host, of those that are wanted; none where there is no such folder. Links are not followed.
@@ -193,7 +212,9 @@ fn of_host(folder: &Path, wanted: &dyn Fn(&Path) -> bool) -> Result<Option<Vec<F
             let entry = entry.map_err(unread)?;
             let kind = entry.file_type().map_err(unread)?;
             if kind.is_dir() {
-                folders.push(entry.path());
+                if !history::is_foreign(&entry.file_name().to_string_lossy()) {
+                    folders.push(entry.path());
+                }
             } else if kind.is_file() && wanted(entry.path().strip_prefix(folder).unwrap_or(&next)) {
                 size += entry.metadata().map_err(unread)?.len();
                 if size > CAPTURE as u64 {
@@ -227,6 +248,8 @@ mod tests {
         std::fs::create_dir_all(roll.join("deeper")).expect("folder");
         std::fs::write(roll.join("0002_b.py"), "b").expect("file");
         std::fs::write(roll.join("photo.jpg"), "x").expect("file");
+        std::fs::create_dir_all(roll.join(".venv/lib/auth/migrations")).expect("folder");
+        std::fs::write(roll.join(".venv/lib/auth/migrations/0001_b.py"), "b").expect("file");
         std::fs::write(host.path().join("late.py"), "late").expect("file");
         let mount = |source: &Path, target: &str| Mount {
             kind: "bind".into(),

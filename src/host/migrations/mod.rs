@@ -102,10 +102,12 @@ fn files(sight: Sight<'_>) -> Result<(&Model, String, Vec<history::File>), Strin
     }
 }
 
-/// The files that would run now: the name and the SHA-256 of each.
-pub(super) fn hashes(sight: Sight<'_>) -> Result<Vec<(String, String)>, String> {
+/// The files that would run now, of those that are named and of what runs with them: the name and the SHA-256 of each.
+pub(super) fn hashes(sight: Sight<'_>, named: &dyn Fn(&str) -> bool) -> Result<Vec<(String, String)>, String> {
     let (model, _, files) = files(sight)?;
-    Ok(history::known(model, &files)?.into_iter().map(|known| (known.name, known.sha256)).collect())
+    let known = history::known(model, &files)?.into_iter();
+    let runs = known.filter(|known| named(&known.name) || history::runs_along(&model.layout, &known.key));
+    Ok(runs.map(|known| (known.name, known.sha256)).collect())
 }
 
 /// Whether the files were read as those of this kind of server.

@@ -1,57 +1,129 @@
 //! Reads the files of a tar stream as `docker cp` writes it, within bounds. Nothing in it is ever written anywhere.
 
 use crate::history::File;
+use crate::host::process::CAPTURE;
 
-/// The regular files of a stream; links, devices and folders are passed over. Paths are without what leads out of the stream.
-pub(in crate::host) fn files(mut stream: &[u8]) -> Result<Vec<File>, String> {
-    let broken = || "the files of the image are not in the form that docker writes".to_owned();
-    let mut files = Vec::new();
-    // What an extension header says of the next entry.
-    let (mut long, mut size_of_next) = (None::<String>, None::<usize>);
-    while stream.len() >= BLOCK {
-        let (header, rest) = stream.split_at(BLOCK);
+/// The regular files of a stream that is there as a whole.
+pub(in crate::host) fn files(stream: &[u8]) -> Result<Vec<File>, String> {
+    let mut reader = Reader::new(|_| true);
+    reader.push(stream);
+    reader.finish()
+}
+
+/// Reads a stream as it comes, and keeps the regular files in it that are wanted; links, devices and folders are passed over. Paths are
+/// without what leads out of the stream. What is not wanted takes no room.
+pub(super) struct Reader<W> {
+    wanted: W,
+    files: Vec<File>,
+    /// The bytes of those.
+    size: usize,
+    /// What came, and is not understood yet.
+    held: Vec<u8>,
+    /// So many bytes to come are passed over.
+    skip: usize,
+    /// What an extension header says of the next entry.
+    long: Option<String>,
+    size_of_next: Option<usize>,
+    end: Option<Result<(), String>>,
+}
+
+impl<W: Fn(&str) -> bool> Reader<W> {
+    pub(super) fn new(wanted: W) -> Self {
+        let (files, held, end) = (Vec::new(), Vec::new(), None);
+        Self { wanted, files, size: 0, held, skip: 0, long: None, size_of_next: None, end }
+    }
+
+    /// More of the stream.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        if self.end.is_some() {
+            return;
+        }
+        let skipped = self.skip.min(bytes.len());
+        self.skip -= skipped;
+        let mut held = std::mem::take(&mut self.held);
+        held.extend_from_slice(&bytes[skipped..]);
+        let mut at = 0;
+        while at < held.len() {
+            let Some(used) = self.entry(&held[at..]) else { break };
+            at = at.saturating_add(used);
+        }
+        self.skip += at.saturating_sub(held.len());
+        held.drain(..at.min(held.len()));
+        self.held = held;
+    }
+
+    /// The files, where nothing is missing: two empty blocks at the end say so.
+    pub(super) fn finish(self) -> Result<Vec<File>, String> {
+        self.end.unwrap_or_else(|| Err(BROKEN.to_owned())).map(|()| self.files)
+    }
+
+    /// Takes the entry that begins here, and says how long it is; none where more must come, or nothing comes any more.
+    fn entry(&mut self, rest: &[u8]) -> Option<usize> {
+        if self.end.is_some() || rest.len() < BLOCK {
+            return None;
+        }
+        let (header, rest) = rest.split_at(BLOCK);
         if header.iter().all(|byte| *byte == 0) {
-            return Ok(files);
+            self.end = Some(Ok(()));
+            return None;
         }
-        let size = size_of_next.take().or_else(|| number(&header[124..136])).ok_or_else(broken)?;
-        let padded = size.checked_next_multiple_of(BLOCK).ok_or_else(broken)?;
-        if rest.len() < size {
-            return Err(broken());
+        let sizes = self.size_of_next.or_else(|| number(&header[124..136]));
+        let sizes = sizes.and_then(|size| Some((size, size.checked_next_multiple_of(BLOCK)?.checked_add(BLOCK)?)));
+        let Some((size, whole)) = sizes else {
+            self.end = Some(Err(BROKEN.to_owned()));
+            return None;
+        };
+        let kind = header[156];
+        let path = self.long.clone().unwrap_or_else(|| short(header));
+        let extends = matches!(kind, b'L' | b'x');
+        let file = matches!(kind, b'0' | 0).then(|| inside(&path)).filter(|path| (self.wanted)(path));
+        if extends || file.is_some() {
+            if self.size.saturating_add(size) > CAPTURE {
+                self.end = Some(Err(format!("more than {} MiB", CAPTURE >> 20)));
+                return None;
+            }
+            if rest.len() < size {
+                return None;
+            }
         }
-        let content = &rest[..size];
-        match header[156] {
-            b'L' => long = Some(text(content)),
+        self.size_of_next = None;
+        match kind {
+            b'L' => self.long = Some(text(&rest[..size])),
             b'x' => {
-                for (key, value) in records(content) {
+                for (key, value) in records(&rest[..size]) {
                     match key {
-                        "path" => long = Some(value.to_owned()),
-                        "size" => size_of_next = value.parse().ok(),
+                        "path" => self.long = Some(value.to_owned()),
+                        "size" => self.size_of_next = value.parse().ok(),
                         _ => {}
                     }
                 }
             }
             b'g' => {}
-            kind => {
-                let short = match text(&header[345..500]) {
-                    prefix if !prefix.is_empty() && header[257..].starts_with(b"ustar\0") => {
-                        format!("{prefix}/{}", text(&header[..100]))
-                    }
-                    _ => text(&header[..100]),
-                };
-                let path = long.take().unwrap_or(short);
-                if matches!(kind, b'0' | 0) {
-                    let inside = path.split('/').filter(|part| !matches!(*part, "" | "." | ".."));
-                    files.push(File { path: inside.collect::<Vec<_>>().join("/"), bytes: content.to_vec() });
-                }
-            }
+            _ => self.long = None,
         }
-        stream = rest.get(padded..).unwrap_or_default();
+        if let Some(path) = file {
+            self.size += size;
+            self.files.push(File { path, bytes: rest[..size].to_vec() });
+        }
+        Some(whole)
     }
-    // The two empty blocks at the end say that nothing is missing.
-    Err(broken())
 }
 
+const BROKEN: &str = "the files of the image are not in the form that docker writes";
+
 const BLOCK: usize = 512;
+
+/// The path that has room in the header itself.
+fn short(header: &[u8]) -> String {
+    match text(&header[345..500]) {
+        prefix if !prefix.is_empty() && header[257..].starts_with(b"ustar\0") => format!("{prefix}/{}", text(&header[..100])),
+        _ => text(&header[..100]),
+    }
+}
+
+fn inside(path: &str) -> String {
+    path.split('/').filter(|part| !matches!(*part, "" | "." | "..")).collect::<Vec<_>>().join("/")
+}
 
 fn text(field: &[u8]) -> String {
     let end = field.iter().position(|byte| *byte == 0).unwrap_or(field.len());
@@ -110,9 +182,40 @@ mod tests {
             let told: Vec<(&str, usize)> = found.iter().map(|file| (file.path.as_str(), file.bytes.len())).collect();
             let long = format!("migrations/{deep}/migration.sql");
             assert_eq!(told, [(long.as_str(), 10), ("migrations/big", 1500), ("migrations/empty", 0)], "{format}");
+            for piece in [1, 100, 513] {
+                let mut reader = Reader::new(|path: &str| path.ends_with("/migration.sql"));
+                tar.stdout.chunks(piece).for_each(|bytes| reader.push(bytes));
+                let read = reader.finish().expect("files");
+                assert_eq!(read.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), [long.as_str()], "{format}");
+            }
             for cut in [1, 600, tar.stdout.len() / 2] {
                 assert!(files(&tar.stdout[..cut]).is_err(), "{format} cut at {cut}");
             }
         }
+    }
+
+    /// As the header of a file that is as long as this.
+    fn header(path: &str, size: usize) -> Vec<u8> {
+        let mut header = vec![0; BLOCK];
+        header[..path.len()].copy_from_slice(path.as_bytes());
+        header[124..135].copy_from_slice(format!("{size:011o}").as_bytes());
+        header[156] = b'0';
+        header
+    }
+
+    #[test]
+    fn what_is_not_wanted_takes_no_room() {
+        let much = CAPTURE + BLOCK;
+        let read = |wanted: fn(&str) -> bool| {
+            let mut reader = Reader::new(wanted);
+            reader.push(&header("app/.venv/big", much));
+            vec![b'x'; much].chunks(1 << 16).for_each(|bytes| reader.push(bytes));
+            let small = [header("app/small", 1), vec![b'a'; BLOCK], vec![0; 2 * BLOCK]].concat();
+            reader.push(&small);
+            reader.finish()
+        };
+        let small = File { path: "app/small".into(), bytes: b"a".to_vec() };
+        assert_eq!(read(|path| path != "app/.venv/big"), Ok(vec![small]));
+        assert_eq!(read(|_| true), Err("more than 16 MiB".to_owned()));
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn lines(step: &PlannedStep, paint: Paint) -> Vec<String> {
     for migration in open(history) {
         let (mark, tone) = match migration.state {
             State::Pending => ("+", Tone::Warn),
-            State::Aside => ("·", Tone::Faint),
+            State::Aside | State::Along => ("·", Tone::Faint),
             _ => ("!", Tone::Bad),
         };
         let said = paint.paint(if tone == Tone::Bad { tone } else { Tone::Faint }, said(migration));
@@ -94,6 +94,7 @@ fn said(migration: &Migration) -> String {
         State::Missing => ": applied, and its file is gone",
         State::Skipped => ": never applied, and the tool passes it over",
         State::Aside => ": not applied, and the way on from here does not lead through it",
+        State::Along => ": no migration, it runs whenever one is applied",
         _ => "",
     };
     let told = migration.told.as_deref().map(|told| format!(" ({})", label(told))).unwrap_or_default();

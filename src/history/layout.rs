@@ -64,7 +64,7 @@ impl Known {
         let text = String::from_utf8_lossy(&self.bytes).replace("\r\n", "\n");
         [self.bytes.clone(), text.replace('\n', "\r\n").into_bytes(), text.into_bytes()].iter().any(|form| {
             let sum = Sha256::digest(form);
-            is(&hex(&sum)) || is(&sum.iter().map(|byte| format!("{byte:x}")).collect::<String>())
+            is(&hex(&sum)) || is(&sum.iter().fold(String::new(), |digits, byte| digits + &format!("{byte:x}")))
         })
     }
 }

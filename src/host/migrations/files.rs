@@ -22,8 +22,8 @@ const COPY: Duration = Duration::from_mins(1);
 #[derive(Debug, Clone, Default)]
 pub(in crate::host) struct Folders(Arc<Mutex<BTreeMap<InImage, Option<Vec<File>>>>>);
 
-/// The id of an image, and a path in it.
-type InImage = (String, String);
+/// The id of an image, a path in it, and whether what was looked for there are applications.
+type InImage = (String, String, bool);
 
 /// A place that files come from.
 pub(super) struct Place<'a> {
@@ -56,7 +56,8 @@ pub(super) fn fetch<'a>(place: &Place<'_>, models: &'a [Model]) -> Result<(&'a M
     for model in models {
         for folder in model.folders.iter().map(|folder| absolute(&work, folder)) {
             if !seen.contains_key(&folder) {
-                let files = source.files(mounts, &folder)?.map(|files| overlaid(files, mounts, &folder, &model.layout));
+                let files =
+                    source.files(mounts, &folder, &model.layout)?.map(|files| overlaid(files, mounts, &folder, &model.layout));
                 seen.insert(folder.clone(), files.transpose()?);
             }
             if seen.get(&folder).is_some_and(Option::is_some) {
@@ -133,20 +134,21 @@ impl<'a> Source<'a> {
     }
 
     /// The files below a folder; none where there is no such folder.
-    fn files(&self, mounts: &[Mount], folder: &str) -> Result<Option<Vec<File>>, String> {
+    fn files(&self, mounts: &[Mount], folder: &str, layout: &Layout) -> Result<Option<Vec<File>>, String> {
+        let may_be_one = |path: &str| !history::is_foreign(path) && (*layout != Layout::Apps || history::is_of_app(path));
         let above =
             mounts.iter().filter(|mount| Path::new(folder).starts_with(&mount.target)).max_by_key(|mount| mount.target.len());
         if let Some(mount) = above {
             let inside = Path::new(folder).strip_prefix(&mount.target).unwrap_or(Path::new(""));
             return match mount.source.as_ref().filter(|_| mount.kind == "bind") {
-                Some(source) => of_host(&Path::new(source).join(inside), &|_| true),
+                Some(source) => of_host(&Path::new(source).join(inside), &|path| may_be_one(&path.display().to_string())),
                 None => Err(format!("a volume covers the folder {folder}")),
             };
         }
         match self {
-            Self::Container(id) => of_container(id, folder),
+            Self::Container(id) => of_container(id, folder, &may_be_one),
             Self::Image { place, made } => {
-                let key = (place.image.to_owned(), folder.to_owned());
+                let key = (place.image.to_owned(), folder.to_owned(), *layout == Layout::Apps);
                 let mut known = place.folders.0.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(files) = known.get(&key) {
                     return Ok(files.clone());
@@ -157,7 +159,7 @@ impl<'a> Source<'a> {
                     let container = Unstarted::of(place.run, place.image).map_err(|trouble| said(&trouble))?;
                     made.get_or_init(|| container)
                 };
-                let files = of_container(container.id(), folder)?;
+                let files = of_container(container.id(), folder, &may_be_one)?;
                 known.insert(key, files.clone());
                 Ok(files)
             }
@@ -166,11 +168,12 @@ impl<'a> Source<'a> {
 }
 
 /// The files below a folder of a container; none where there is no such folder.
-fn of_container(id: &str, folder: &str) -> Result<Option<Vec<File>>, String> {
-    let spawn = Spawn::new(["docker", "cp", "--", &format!("{id}:{folder}"), "-"]);
+fn of_container(id: &str, folder: &str, wanted: &dyn Fn(&str) -> bool) -> Result<Option<Vec<File>>, String> {
+    // The folder itself may be a link.
+    let spawn = Spawn::new(["docker", "cp", "--follow-link", "--", &format!("{id}:{folder}"), "-"]);
     // The stream begins at the folder's own name.
     let below = |path: &str| path.split_once('/').map(|(_, below)| below.to_owned());
-    let reader = tar::Reader::new(|path: &str| below(path).is_some_and(|path| !history::is_foreign(&path)));
+    let reader = tar::Reader::new(|path: &str| below(path).is_some_and(|path| wanted(&path)));
     let mut copy = Copy { reader, stderr: Vec::new() };
     let ended = process::run(&spawn, &mut copy, &process::within(COPY)).map_err(|error| error.to_string())?;
     if ended.code != Some(0) {
@@ -179,8 +182,16 @@ fn of_container(id: &str, folder: &str) -> Result<Option<Vec<File>>, String> {
         let absent = ["could not find the file", "no such file", "no such container:path"].iter().any(|sign| low.contains(sign));
         return if absent { Ok(None) } else { Err(format!("the files in {folder} cannot be copied: {}", text.trim())) };
     }
+    if let Some(link) = copy.reader.link() {
+        return Err(a_link(folder, &below(link).unwrap_or_default()));
+    }
     let files = copy.reader.finish().map_err(|why| format!("the files in {folder} cannot be read: {why}"))?;
     Ok(Some(files.into_iter().filter_map(|file| Some(File { path: below(&file.path)?, ..file })).collect()))
+}
+
+/// The tool would follow it, and apply what nobody has looked at.
+fn a_link(folder: &str, path: &str) -> String {
+    format!("{path} in {folder} is a link, and what it leads to is not looked at: put the file itself there")
 }
 
 /// What a copy prints, read as it comes: most of a working folder may be what others wrote.
@@ -198,7 +209,8 @@ impl<W: Fn(&str) -> bool> Sink for Copy<W> {
     }
 }
 
-/// The files below a folder of the host, of those that are wanted; none where there is no such folder. Links are not followed.
+/// The files below a folder of the host, of those that are wanted; none where there is no such folder. Links are not
+/// followed, but refused.
 fn of_host(folder: &Path, wanted: &dyn Fn(&Path) -> bool) -> Result<Option<Vec<File>>, String> {
     if !folder.is_dir() {
         return Ok(None);
@@ -215,6 +227,8 @@ fn of_host(folder: &Path, wanted: &dyn Fn(&Path) -> bool) -> Result<Option<Vec<F
                 if !history::is_foreign(&entry.file_name().to_string_lossy()) {
                     folders.push(entry.path());
                 }
+            } else if kind.is_symlink() && wanted(entry.path().strip_prefix(folder).unwrap_or(&next)) {
+                return Err(a_link(&folder.display().to_string(), &entry.file_name().to_string_lossy()));
             } else if kind.is_file() && wanted(entry.path().strip_prefix(folder).unwrap_or(&next)) {
                 size += entry.metadata().map_err(unread)?.len();
                 if size > CAPTURE as u64 {
@@ -276,5 +290,16 @@ mod tests {
         let seen = "manage.py=a, roll/migrations/0002_b.py=b, ";
         assert_eq!(told(&Layout::Apps), format!("{seen}roll/migrations/0003_late.py=late"));
         assert_eq!(told(&Layout::Numbered), format!("{seen}roll/migrations/photo.jpg=x, roll/migrations/0003_late.py=late"));
+    }
+
+    #[test]
+    fn a_link_is_refused_where_it_could_be_a_migration() {
+        let host = tempfile::tempdir().expect("folder");
+        std::fs::create_dir(host.path().join("bin")).expect("folder");
+        std::os::unix::fs::symlink("/usr/bin/python3", host.path().join("bin/python")).expect("link");
+        let of_app = |path: &Path| history::is_of_app(&path.display().to_string());
+        assert_eq!(of_host(host.path(), &of_app).expect("files"), Some(Vec::new()));
+        let told = of_host(host.path(), &|_| true).expect_err("a link");
+        assert!(told.contains("python in ") && told.contains("is a link"), "{told}");
     }
 }

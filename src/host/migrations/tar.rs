@@ -10,11 +10,13 @@ pub(in crate::host) fn files(stream: &[u8]) -> Result<Vec<File>, String> {
     reader.finish()
 }
 
-/// Reads a stream as it comes, and keeps the regular files in it that are wanted; links, devices and folders are passed over. Paths are
-/// without what leads out of the stream. What is not wanted takes no room.
+/// Reads a stream as it comes, and keeps the regular files in it that are wanted, and the first link where there is one among them; devices
+/// and folders are passed over. Paths are without what leads out of the stream. What is not wanted takes no room.
 pub(super) struct Reader<W> {
     wanted: W,
     files: Vec<File>,
+    /// What it leads to is not in the stream.
+    link: Option<String>,
     /// The bytes of those.
     size: usize,
     /// What came, and is not understood yet.
@@ -30,7 +32,7 @@ pub(super) struct Reader<W> {
 impl<W: Fn(&str) -> bool> Reader<W> {
     pub(super) fn new(wanted: W) -> Self {
         let (files, held, end) = (Vec::new(), Vec::new(), None);
-        Self { wanted, files, size: 0, held, skip: 0, long: None, size_of_next: None, end }
+        Self { wanted, files, link: None, size: 0, held, skip: 0, long: None, size_of_next: None, end }
     }
 
     /// More of the stream.
@@ -55,6 +57,11 @@ impl<W: Fn(&str) -> bool> Reader<W> {
     /// The files, where nothing is missing: two empty blocks at the end say so.
     pub(super) fn finish(self) -> Result<Vec<File>, String> {
         self.end.unwrap_or_else(|| Err(BROKEN.to_owned())).map(|()| self.files)
+    }
+
+    /// The path of a link that is wanted, as far as the stream has come.
+    pub(super) fn link(&self) -> Option<&str> {
+        self.link.as_deref()
     }
 
     /// Takes the entry that begins here, and says how long it is; none where more must come, or nothing comes any more.
@@ -100,6 +107,9 @@ impl<W: Fn(&str) -> bool> Reader<W> {
             }
             b'g' => {}
             _ => self.long = None,
+        }
+        if matches!(kind, b'1' | b'2') && self.link.is_none() {
+            self.link = Some(inside(&path)).filter(|path| (self.wanted)(path));
         }
         if let Some(path) = file {
             self.size += size;
@@ -177,7 +187,10 @@ mod tests {
                 .args(["-cf", "-", "migrations"])
                 .output()
                 .expect("tar");
-            let mut found = files(&tar.stdout).expect("files");
+            let mut reader = Reader::new(|_: &str| true);
+            reader.push(&tar.stdout);
+            assert_eq!(reader.link(), Some("migrations/link"), "{format}");
+            let mut found = reader.finish().expect("files");
             found.sort_by(|a, b| a.path.cmp(&b.path));
             let told: Vec<(&str, usize)> = found.iter().map(|file| (file.path.as_str(), file.bytes.len())).collect();
             let long = format!("migrations/{deep}/migration.sql");

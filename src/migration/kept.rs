@@ -66,8 +66,9 @@ pub enum Shape {
 
 impl Kept {
     /// As it travels.
-    pub(super) fn model(&self, folder: Option<&str>) -> Model {
+    pub(super) fn model(&self, folder: Option<&str>, history: Option<&str>) -> Model {
         let text = |text: &str| text.to_owned();
+        let advice = |advice: &str| history.map_or_else(|| text(advice), |table| advice.replace(self.table, table));
         Model {
             folders: folder.map_or_else(|| self.folders.iter().map(|folder| text(folder)).collect(), |folder| vec![text(folder)]),
             layout: match self.shape {
@@ -81,11 +82,15 @@ impl Kept {
                 Shape::Contracts => Layout::Contracts,
             },
             digest: self.digest,
-            history: HistoryTable { table: text(self.table), postgres: text(self.postgres), mysql: text(self.mysql) },
+            history: HistoryTable {
+                table: text(history.unwrap_or(self.table)),
+                postgres: text(self.postgres),
+                mysql: text(self.mysql),
+            },
             reading: self.reading,
             late: self.late,
-            done: text(self.done),
-            undone: text(self.undone),
+            done: advice(self.done),
+            undone: advice(self.undone),
             back: (!self.back.is_empty()).then(|| text(self.back)),
             lock: self.lock.as_ref().map(|lock| LockTable {
                 table: text(lock.table),
@@ -105,6 +110,14 @@ mod tests {
     use crate::migration::{BY_FILES, CARRIED, TOOLS, forbidden};
 
     #[test]
+    fn another_table_is_named_in_what_settles_it_too() {
+        let diesel = TOOLS.into_iter().chain(BY_FILES).find(|tool| tool.name == "diesel").expect("diesel");
+        let model = diesel.kept[0].model(None, Some("kept.by_diesel"));
+        assert_eq!(model.history.table, "kept.by_diesel");
+        assert!(model.done.contains("INSERT INTO kept.by_diesel (version)"), "{}", model.done);
+    }
+
+    #[test]
     fn every_pattern_is_one_and_has_a_key() {
         for tool in TOOLS.into_iter().chain(BY_FILES).chain(CARRIED) {
             let lines = tool.failed.iter().chain(tool.hints).map(|(regex, _)| *regex);
@@ -114,7 +127,7 @@ mod tests {
             }
             for kept in tool.kept {
                 assert!(Regex::new(kept.back).is_ok(), "{}: {}", tool.name, kept.back);
-                if let Layout::Files { pattern, .. } = kept.model(None).layout {
+                if let Layout::Files { pattern, .. } = kept.model(None, None).layout {
                     let regex = Regex::new(&pattern).expect("regex");
                     assert!(regex.capture_names().flatten().any(|name| name == "key"), "{}", tool.name);
                 }
@@ -129,7 +142,7 @@ mod tests {
     fn names(tool: &str, paths: &[&str]) -> String {
         let tool = TOOLS.iter().find(|known| known.name == tool).expect("tool");
         let files: Vec<File> = paths.iter().map(|path| File { path: (*path).to_owned(), bytes: Vec::new() }).collect();
-        let known = history::known(&tool.kept[0].model(None), &files).expect("files");
+        let known = history::known(&tool.kept[0].model(None, None), &files).expect("files");
         known.into_iter().map(|known| known.name).collect::<Vec<_>>().join(" ")
     }
 

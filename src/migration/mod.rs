@@ -112,6 +112,8 @@ pub struct Start {
     pub preview: Option<Vec<String>>,
     /// The folder of its files, in place of the usual ones.
     pub folder: Option<String>,
+    /// Its history's table, with or without a schema, in place of the usual one.
+    pub history: Option<String>,
     /// How long a statement may wait for a lock.
     pub lock_timeout_ms: Option<u64>,
 }
@@ -156,7 +158,7 @@ impl Tool {
                 require: line(self.success, "the line that tells success"),
                 forbid: line(self.failure, "a line that tells of an error"),
             },
-            models: self.kept.iter().map(|kept| kept.model(start.folder.as_deref())).collect(),
+            models: self.kept.iter().map(|kept| kept.model(start.folder.as_deref(), start.history.as_deref())).collect(),
             carried: None,
             lock_timeout_ms: start.lock_timeout_ms,
         }

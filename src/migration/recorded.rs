@@ -16,6 +16,7 @@ fn read(tool: &Tool, code: i32, stdout: &str, stderr: &str) -> String {
         apply: None,
         preview: None,
         folder: None,
+        history: None,
         lock_timeout_ms: None,
     };
     match read_status(&tool.action(start).reading, Some(code), stdout.as_bytes(), stderr.as_bytes()) {

@@ -119,7 +119,7 @@ pub fn carried(root: &Path, folder: &str, client: Client) -> Result<Carried, Vec
     }
     let each: Vec<File> =
         files.iter().map(|file| File { path: file.name.clone(), bytes: file.text.clone().into_bytes() }).collect();
-    let model = SQL.kept[0].model(Some(folder));
+    let model = SQL.kept[0].model(Some(folder), None);
     if let Err(why) = history::known(&model, &each) {
         told.push(wrong(format!("{folder}: {why}"), "give the newer one the next free number"));
     }

@@ -49,6 +49,9 @@ pub(super) struct Migrate {
     /// With a tool: the folder of the migration files in the image, relative to its working folder; default: the tool's usual one.
     /// With "sql": the folder here, relative to landfall.toml; default "migrations".
     migrations: Option<String>,
+    /// With a tool: the table of its history, as "TABLE" or "SCHEMA.TABLE", where its configuration names another one than it usually has, or
+    /// where several schemas hold one of that name.
+    history: Option<String>,
     /// With a tool: how long a statement may wait for a lock of PostgreSQL, such as "5s", which is the default; "off": for ever.
     /// It reaches the tool by PGOPTIONS, which most drivers heed. With "sql" also of MySQL, there in whole seconds.
     lock_timeout: Option<String>,
@@ -117,12 +120,21 @@ pub(super) fn action(reader: &Reader<'_>, cx: &Cx<'_>, applies: bool) -> Option<
         );
         return None;
     }
-    let (folder, lock_timeout_ms) = (folder(reader, tool), lock_timeout(reader));
+    let (folder, history, lock_timeout_ms) = (folder(reader, tool), history(reader, tool), lock_timeout(reader));
     let via = via(reader);
     let env = on_host(reader, "env", Keys::Env, cx);
     let service = service(reader, cx)?;
-    let start =
-        |status, apply, preview| Start { service: service.clone(), via, env, status, apply, preview, folder, lock_timeout_ms };
+    let start = |status, apply, preview| Start {
+        service: service.clone(),
+        via,
+        env,
+        status,
+        apply,
+        preview,
+        folder,
+        history,
+        lock_timeout_ms,
+    };
     let apply = if applies { apply } else { apply.or_else(|| Some(Vec::new())) };
     if let Some(tool) = tool {
         return Some((tool.action(start(status, apply, preview)), tool.hints()));
@@ -145,6 +157,19 @@ fn folder(reader: &Reader<'_>, tool: Option<&Tool>) -> Option<String> {
         reader.error(&folder.place, format!("{:?} cannot be the folder of migrations", folder.value), help);
     }
     Some(folder.value)
+}
+
+fn history(reader: &Reader<'_>, tool: Option<&Tool>) -> Option<String> {
+    let table = reader.text("history")?;
+    if tool.is_none_or(|tool| tool.kept.is_empty()) {
+        reader.error(&reader.place_of("history"), "`history` goes with a tool that Landfall knows", "leave it out");
+    }
+    let is_name = |name: &str| !name.is_empty() && !name.contains(|c: char| c.is_control() || matches!(c, '"' | '`' | '\''));
+    if table.value.split('.').count() > 2 || !table.value.split('.').all(is_name) {
+        let help = "write TABLE or SCHEMA.TABLE, as the server has it: \"public.my_migrations\"";
+        reader.error(&table.place, format!("{:?} cannot be the table of a history", table.value), help);
+    }
+    Some(table.value)
 }
 
 /// Five seconds, unless the step says otherwise.

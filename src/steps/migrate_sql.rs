@@ -15,7 +15,7 @@ pub(super) fn action(
     tool: &Tool,
     lock_timeout_ms: Option<u64>,
 ) -> Option<(action::Migrate, Vec<Hint>)> {
-    for key in ["status", "apply", "preview", "via", "env"].into_iter().chain(ANSWERS) {
+    for key in ["status", "apply", "preview", "history", "via", "env"].into_iter().chain(ANSWERS) {
         if let Some(entry) = reader.entry(key) {
             let help = "leave it out: the files are applied where [database] says, and their history tells how that went";
             reader.error(&entry.key.place, format!("`{key}` cannot go with `tool = \"sql\"`"), help);
@@ -60,6 +60,7 @@ pub(super) fn action(
         apply: None,
         preview: None,
         folder: Some(folder),
+        history: None,
         lock_timeout_ms,
     };
     let migrate = action::Migrate { carried: Some(carried), ..tool.action(start) };

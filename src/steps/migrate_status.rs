@@ -32,6 +32,8 @@ pub(super) struct MigrateStatus {
     failed: Option<String>,
     /// The folder of the migrations in the image; default: where the tool looks. With "sql": the folder here.
     migrations: Option<String>,
+    /// The table of the tool's history, as "TABLE" or "SCHEMA.TABLE", where it is another one than usual.
+    history: Option<String>,
     /// Whose image holds tool and migrations; default: the `service` of [compose].
     service: Option<String>,
     /// "run" (default): in a one-off container of the service's image; "exec": in its running container.

@@ -159,7 +159,8 @@ fn rows(access: &Access, model: &Model) -> Result<Vec<Recorded>, String> {
         [] => return Ok(Vec::new()),
         [only] => only,
         several => {
-            return Err(format!("several schemas hold a table {table}: {}", several.join(", ")));
+            let which = format!("say which in the step: history = \"{}.{table}\"", several[0]);
+            return Err(format!("several schemas hold a table {table}: {}; {which}", several.join(", ")));
         }
     };
     let whole = format!("{}.{}", ident(engine, schema), ident(engine, table));

@@ -84,7 +84,7 @@ kind = "pull"
     15 | window = "02:00"
        | ^^^^^^
        |
-       = help: its keys are apply, env, failed, failure, hints, hosts, kind, lock_timeout, migrations, mode, name, needs, once, pending, pending_code, pending_name, per_host, preview, repeat, require_backup, retry, service, status, success, timeout, tool, up_to_date, via, when
+       = help: its keys are apply, env, failed, failure, hints, history, hosts, kind, lock_timeout, migrations, mode, name, needs, once, pending, pending_code, pending_name, per_host, preview, repeat, require_backup, retry, service, status, success, timeout, tool, up_to_date, via, when
 
     error: unknown key `step` in a playbook
       --> playbooks/release.toml:16:3
@@ -1395,4 +1395,13 @@ command = "true"
        |
        = help: say `service` under [compose] in landfall.toml: its image tells releases apart
     "#);
+}
+
+#[test]
+fn a_history_is_a_table_and_belongs_to_a_tool() {
+    let of = |tool: &str, table: &str| wrong(&format!("[[steps]]\nkind = \"migrate\"\n{tool}history = {table:?}\n"));
+    assert!(of("tool = \"drizzle\"\n", "a.b.c").contains("\"a.b.c\" cannot be the table of a history"));
+    assert!(of("tool = \"drizzle\"\n", "a.").contains("write TABLE or SCHEMA.TABLE"));
+    let own = of("status = [\"x\"]\napply = [\"y\"]\n", "a.b");
+    assert!(own.contains("`history` goes with a tool that Landfall knows"), "{own}");
 }

@@ -56,6 +56,22 @@ pub(super) fn in_its_container(tool: &'static Tool) {
     bench.droplet.sh(&format!("{COMPOSE} rm --stop --force tools </dev/null"));
 }
 
+/// A history in a table of another name and schema, which the tool was told by `variable`.
+pub(super) fn kept_elsewhere(tool: &'static Tool, variable: &str) {
+    let droplets = droplet();
+    let bench = Bench::new(tool, &droplets[0], Database::postgres(&droplets));
+    let told = format!("service = \"tools\"\nenv = {{ {variable} = \"kept.by_tool\" }}\n");
+    for playbook in ["tool", "status"] {
+        let playbook = format!("playbooks/{playbook}.toml");
+        bench.project.edit(&playbook, "service = \"tools\"\n", &format!("{told}history = \"kept.by_tool\"\n"));
+    }
+    bench.pending();
+    bench.run().expect(0, &["2 migrations applied, nothing pending"]);
+    assert_eq!(bench.database.sql("SELECT count(*) FROM kept.by_tool"), "2");
+    bench.up_to_date(2);
+    bench.project.landfall(&["validate", "status"]).expect(0, &["nothing pending"]);
+}
+
 /// Diesel 2.3 with the libmariadb of Debian 12 reads the first row of its history only, and would apply again what stands in the others.
 pub(super) fn overlooking(tool: &'static Tool) {
     let droplets = droplet();

@@ -348,6 +348,11 @@ fn diesel_is_not_believed_where_it_overlooks_what_it_applied() {
 }
 
 #[test]
+fn a_history_may_be_in_another_table() {
+    matrix::kept_elsewhere(&DBMATE, "DBMATE_MIGRATIONS_TABLE");
+}
+
+#[test]
 fn dbmate_in_its_running_container() {
     matrix::in_its_container(&DBMATE);
 }

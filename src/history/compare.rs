@@ -104,11 +104,11 @@ fn of_newest(model: &Model, file: &Known, files: &[Known], begun: &[&Recorded]) 
     let newest = begun.iter().map(|row| row.key.as_str()).max_by(|a, b| order(a, b));
     let fits = |row: &Recorded| row.digest.as_ref().is_some_and(|digest| file.is_recorded_as(model, digest));
     if let Some(row) = begun.iter().find(|row| same(&row.key, &file.key)) {
-        return migration(file, if fits(row) { State::Applied } else { State::Edited }, Some(row));
+        return migration(file, applied(!fits(row)), Some(row));
     }
     // Its time in the journal may have been changed since; two migrations may well have one text.
     let is_anothers = |row: &Recorded| files.iter().any(|other| same(&other.key, &row.key));
-    if let Some(row) = begun.iter().find(|row| fits(row) && !is_anothers(row)) {
+    if let Some(row) = begun.iter().find(|row| !is_anothers(row) && fits(row)) {
         return migration(file, State::Applied, Some(row));
     }
     let waits = newest.is_none_or(|newest| order(newest, &file.key).is_lt());

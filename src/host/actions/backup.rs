@@ -233,8 +233,8 @@ fn unable(access: &Access) -> Option<(String, String)> {
 /// What of the backups that a run needs or makes is not as it must be, before anything is done.
 pub(crate) fn unfit(submission: &Submission, state: Option<&State>, access: Option<&Access>, secrets: &Loaded) -> Vec<Refusal> {
     let Some(database) = &submission.database else { return Vec::new() };
-    let copies = |action: &Action| matches!(action, Action::Backup(_) | Action::Restore(_));
-    let copies = submission.steps.iter().flat_map(|step| &step.actions).any(copies);
+    let mut actions = submission.steps.iter().flat_map(|step| &step.actions);
+    let copies = actions.any(|action| matches!(action, Action::Backup(_) | Action::Restore(_)));
     if copies && access.is_some_and(|access| access.facts.pooled) {
         // pg_dump empties the search_path of its session, for one.
         let why =

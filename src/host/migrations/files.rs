@@ -90,11 +90,7 @@ fn overlaid(mut files: Vec<File>, mounts: &[Mount], folder: &str, layout: &Layou
     for (below, mount) in inside {
         files.retain(|file| !Path::new(&file.path).starts_with(&below));
         let Some(source) = mount.source.as_deref().filter(|_| mount.kind == "bind").map(Path::new) else { continue };
-        // The folder may be that of the whole application.
-        let wanted = |path: &Path| {
-            let path = path.display().to_string();
-            !history::is_foreign(&path) && (*layout != Layout::Apps || history::is_of_app(&path))
-        };
+        let wanted = |path: &Path| may_be_one(layout, &path.display().to_string());
         if source.is_file() {
             if wanted(&below) {
                 let bytes = std::fs::read(source).map_err(|error| format!("{} cannot be read: {error}", source.display()))?;
@@ -106,6 +102,11 @@ fn overlaid(mut files: Vec<File>, mounts: &[Mount], folder: &str, layout: &Layou
         files.extend(there.into_iter().map(|file| File { path: below.join(file.path).display().to_string(), ..file }));
     }
     Ok(files)
+}
+
+/// Whether a file at this path below the folder may be a migration: the folder may be that of the whole application.
+fn may_be_one(layout: &Layout, path: &str) -> bool {
+    !history::is_foreign(path) && (*layout != Layout::Apps || history::is_of_app(path))
 }
 
 fn absolute(work: &str, folder: &str) -> String {
@@ -135,18 +136,18 @@ impl<'a> Source<'a> {
 
     /// The files below a folder; none where there is no such folder.
     fn files(&self, mounts: &[Mount], folder: &str, layout: &Layout) -> Result<Option<Vec<File>>, String> {
-        let may_be_one = |path: &str| !history::is_foreign(path) && (*layout != Layout::Apps || history::is_of_app(path));
+        let wanted = |path: &str| may_be_one(layout, path);
         let above =
             mounts.iter().filter(|mount| Path::new(folder).starts_with(&mount.target)).max_by_key(|mount| mount.target.len());
         if let Some(mount) = above {
             let inside = Path::new(folder).strip_prefix(&mount.target).unwrap_or(Path::new(""));
             return match mount.source.as_ref().filter(|_| mount.kind == "bind") {
-                Some(source) => of_host(&Path::new(source).join(inside), &|path| may_be_one(&path.display().to_string())),
+                Some(source) => of_host(&Path::new(source).join(inside), &|path| wanted(&path.display().to_string())),
                 None => Err(format!("a volume covers the folder {folder}")),
             };
         }
         match self {
-            Self::Container(id) => of_container(id, folder, &may_be_one),
+            Self::Container(id) => of_container(id, folder, &wanted),
             Self::Image { place, made } => {
                 let key = (place.image.to_owned(), folder.to_owned(), *layout == Layout::Apps);
                 let mut known = place.folders.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -159,7 +160,7 @@ impl<'a> Source<'a> {
                     let container = Unstarted::of(place.run, place.image).map_err(|trouble| said(&trouble))?;
                     made.get_or_init(|| container)
                 };
-                let files = of_container(container.id(), folder, &may_be_one)?;
+                let files = of_container(container.id(), folder, &wanted)?;
                 known.insert(key, files.clone());
                 Ok(files)
             }

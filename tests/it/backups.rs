@@ -173,15 +173,11 @@ fn a_pg_dump_that_is_older_than_the_server_is_refused_before_anything_is_done() 
     project.playbook("backup", BACKUP);
     // Debian has one PostgreSQL; this says of itself what that of an older one says, and does no more.
     let own = droplet.sh("docker inspect --format '{{.Config.Image}}' deployment-postgres-1");
-    droplet.sh(&format!(
-        "set -e
-         printf '#!/bin/sh\\necho \"pg_dump (PostgreSQL) 14.11 (Debian 14.11-1.pgdg120+2)\"\\n' >/tmp/it-pg_dump
-         chmod 755 /tmp/it-pg_dump
-         id=$(docker create {own})
-         docker cp /tmp/it-pg_dump $id:$(docker exec deployment-postgres-1 sh -c 'command -v pg_dump') </dev/null >/dev/null
-         docker commit $id etally/old-client:1 >/dev/null
-         docker rm $id >/dev/null"
-    ));
+    droplet.sh(
+        "printf '#!/bin/sh\\necho \"pg_dump (PostgreSQL) 14.11 (Debian 14.11-1.pgdg120+2)\"\\n' >/tmp/it-pg_dump && chmod 755 /tmp/it-pg_dump",
+    );
+    let program = droplet.sh("docker exec deployment-postgres-1 sh -c 'command -v pg_dump' </dev/null");
+    droplet.image_with(&own, "/tmp/it-pg_dump", &program, "etally/old-client:1");
     let by_url = "url = { secret = \"DATABASE_URL\" }\nclient_image = \"etally/old-client:1\"\n";
     project.edit("landfall.toml", "service = \"postgres\"\n", by_url);
     let told = [

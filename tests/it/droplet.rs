@@ -247,6 +247,24 @@ impl Droplet {
         (supervisor, clients.replace('\n', " "))
     }
 
+    /// Removes the containers of a run whose supervisor is gone; its client may have begun to do so.
+    pub(crate) fn remove_containers_of(&self, run: &str) {
+        let of = format!("--filter label=landfall.run={run}");
+        self.sh(&format!("docker rm --force $(docker ps -q {of}) >/dev/null 2>&1 || true"));
+        eventually("its containers are gone", || self.sh(&format!("docker ps -aq {of}")).is_empty());
+    }
+
+    /// Makes an image of another one, with what is at a path of the droplet copied into it.
+    pub(crate) fn image_with(&self, image: &str, from: &str, to: &str, name: &str) {
+        self.sh(&format!(
+            "set -e
+             id=$(docker create {image})
+             docker cp {from} $id:{to} </dev/null >/dev/null
+             docker commit $id {name} >/dev/null
+             docker rm $id >/dev/null"
+        ));
+    }
+
     /// Processes of the host program, and what carries a run's mark.
     pub(crate) fn left(&self) -> String {
         self.sh("for exe in /proc/[0-9]*/exe; do

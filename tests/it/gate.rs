@@ -15,18 +15,18 @@ const MIGRATE: &str = "[vars]\nrelease = { description = \"image tag\" }\n\n[[st
 const SCRIPT: &str = "[vars]\nrelease = { description = \"image tag\" }\n\n[[steps]]\nkind = \"exec\"\n\
                       command = [\"npm\", \"run\", \"sync\"]\n\n[[steps]]\nkind = \"shell\"\ncommand = \". ./elsewhere\"\n";
 
+const STABLE: &str = "localhost:5000/etally/api:stable";
+const GATE: &str = "localhost:5000/etally/api:gate";
+
 /// An image with one more migration than the one that serves, under a tag of its own.
 fn image(droplet: &Droplet, sql: &str) {
     droplet.sh(&format!(
         "set -e
          mkdir -p /tmp/it-gate/{NAME}
          cat >/tmp/it-gate/{NAME}/migration.sql <<'SQL'
-{sql}SQL
-         id=$(docker create localhost:5000/etally/api:stable)
-         docker cp /tmp/it-gate/. $id:/app/prisma/migrations/ </dev/null >/dev/null
-         docker commit $id localhost:5000/etally/api:gate >/dev/null
-         docker rm $id >/dev/null"
+{sql}SQL"
     ));
+    droplet.image_with(STABLE, "/tmp/it-gate/.", "/app/prisma/migrations/", GATE);
 }
 
 fn ballots(droplet: &Droplet) -> bool {
@@ -115,11 +115,8 @@ fn a_command_that_is_refused_is_found_behind_a_script_of_the_image() {
     project.playbook("gate", SCRIPT);
     droplet.sh(r#"set -e
          mkdir -p /tmp/it-gate
-         echo '{ "scripts": { "sync": "npm run push -- --force-reset", "push": "prisma db push" } }' >/tmp/it-gate/package.json
-         id=$(docker create localhost:5000/etally/api:stable)
-         docker cp /tmp/it-gate/package.json $id:/app/package.json </dev/null >/dev/null
-         docker commit $id localhost:5000/etally/api:gate >/dev/null
-         docker rm $id >/dev/null"#);
+         echo '{ "scripts": { "sync": "npm run push -- --force-reset", "push": "prisma db push" } }' >/tmp/it-gate/package.json"#);
+    droplet.image_with(STABLE, "/tmp/it-gate/package.json", "/app/package.json", GATE);
     let told = ["the script \"push\" of package.json runs `prisma db push`", "what `. ./elsewhere` runs is not looked at"];
     project.landfall(&["plan", "gate", "--var", "release=gate"]).expect(7, &told);
     let before = droplet.landfall_state();

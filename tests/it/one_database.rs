@@ -123,13 +123,8 @@ fn what_was_lost_on_one_host_is_not_begun_on_another() {
     let run = first.run();
     eventually("it seeds", || seeded(&droplets[0]) == "1");
     let (supervisor, _) = droplets[0].processes_of(&run);
-    droplets[0].sh(&format!(
-        "kill -9 {supervisor}; docker rm --force $(docker ps -q --filter label=landfall.run={run}) >/dev/null 2>&1 || true"
-    ));
-    // Its client may have begun to remove it already.
-    eventually("its container is gone", || {
-        droplets[0].sh(&format!("docker ps -aq --filter label=landfall.run={run}")).is_empty()
-    });
+    droplets[0].sh(&format!("kill -9 {supervisor}"));
+    droplets[0].remove_containers_of(&run);
     first.finish().expect(6, &[]);
     let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'";
     eventually("its lock is gone with it", || droplets[0].sql(locks) == "0");

@@ -146,11 +146,8 @@ fn what_a_lost_run_left_at_work_is_seen_on_connections_that_are_older_than_it() 
     let sleeps = || droplet.sql(&format!("SELECT count(*) {asleep} || '{run}' AND wait_event = 'PgSleep'")) == "1";
     eventually("it sleeps", sleeps);
     let (supervisor, clients) = droplet.processes_of(&run);
-    droplet.sh(&format!(
-        "kill -9 {supervisor} {clients}; docker rm --force $(docker ps -q --filter label=landfall.run={run}) >/dev/null 2>&1 || true"
-    ));
-    // Its client may have begun to remove them already.
-    eventually("its containers are gone", || droplet.sh(&format!("docker ps -aq --filter label=landfall.run={run}")).is_empty());
+    droplet.sh(&format!("kill -9 {supervisor} {clients}"));
+    droplet.remove_containers_of(&run);
     running.finish().expect(6, &["its database still works: backend ", "pg_sleep(600)"]);
     droplet.sql(&format!("SELECT pg_terminate_backend(pid) {asleep} || '{run}'"));
     project.landfall(&["resolve", &run, "--as", "not-done", "--note", "it was killed", "--yes"]).expect(0, &[]);

@@ -21,8 +21,24 @@ shift 3
 exec "$@"
 "#;
 
+/// Which of two clients of MySQL is there under the name of a program that is the first word, and what that must be told.
+macro_rules! mysql_program {
+    () => {
+        r#"program=$1; shift
+case $program in mysql) other=mariadb ;; mysqldump) other=mariadb-dump ;; *) other=$program ;; esac
+if command -v "$other" >/dev/null 2>&1; then
+  program=$other
+elif [ "$program" = mysqldump ]; then
+  # What says which transactions a server has seen cannot be loaded by that server again.
+  case $(mysqldump --help 2>/dev/null) in *set-gtid-purged*) set -- --set-gtid-purged=OFF "$@" ;; esac
+fi
+"#
+    };
+}
+
 /// Words: user, database, nothing of use, then the program.
-pub(super) const MYSQL_INSIDE: &str = r#"
+pub(super) const MYSQL_INSIDE: &str = concat!(
+    r#"
 LC_ALL=C; export LC_ALL
 user=${1:-${MYSQL_USER:-${MARIADB_USER:-root}}}
 name=${2:-${MYSQL_DATABASE:-${MARIADB_DATABASE:-}}}
@@ -36,16 +52,11 @@ fi
 if [ -z "$MYSQL_PWD" ] && [ -n "$file" ]; then MYSQL_PWD=$(cat "$file"); fi
 if [ -n "$MYSQL_PWD" ]; then export MYSQL_PWD; else unset MYSQL_PWD; fi
 shift 3
-program=$1; shift
-case $program in mysql) other=mariadb ;; mysqldump) other=mariadb-dump ;; *) other=$program ;; esac
-if command -v "$other" >/dev/null 2>&1; then
-  program=$other
-elif [ "$program" = mysqldump ]; then
-  # What says which transactions a server has seen cannot be loaded by that server again.
-  case $(mysqldump --help 2>/dev/null) in *set-gtid-purged*) set -- --set-gtid-purged=OFF "$@" ;; esac
-fi
-exec "$program" --user="$user" "$@" ${name:+"$name"}
-"#;
+"#,
+    mysql_program!(),
+    r#"exec "$program" --user="$user" "$@" ${name:+"$name"}
+"#
+);
 
 /// Words: "verify" or nothing, "pooled" or nothing, then the program. Read: host, port, user, password, database, sslmode.
 ///
@@ -67,7 +78,8 @@ exec "$@"
 
 /// Words: "verify" or nothing, nothing of use, then the program. Read: the database, "tls", "verify" or nothing, the lines of an option
 /// file, and a blank one.
-pub(super) const MYSQL_BY_URL: &str = r#"
+pub(super) const MYSQL_BY_URL: &str = concat!(
+    r#"
 LC_ALL=C; export LC_ALL
 IFS= read -r name || exit 70
 IFS= read -r tls || exit 70
@@ -75,29 +87,29 @@ options=
 while IFS= read -r line && [ -n "$line" ]; do options="$options$line
 "; done
 verify=$1; shift 2
-program=$1; shift
-case $program in mysql) other=mariadb ;; mysqldump) other=mariadb-dump ;; *) other=$program ;; esac
-if command -v "$other" >/dev/null 2>&1; then
-  program=$other
+"#,
+    mysql_program!(),
+    r#"case $program in
+mariadb*)
   if [ -n "$tls" ]; then set -- --ssl "$@"; fi
   if [ "$tls" = verify ] || [ "$verify" = verify ]; then set -- --ssl-verify-server-cert "$@"; fi
-else
+  ;;
+*)
   if [ "$tls" = verify ] || [ "$verify" = verify ]; then
     set -- --ssl-mode=VERIFY_IDENTITY "$@"
   elif [ "$tls" = tls ]; then
     set -- --ssl-mode=REQUIRED "$@"
   fi
-  if [ "$program" = mysqldump ]; then
-    case $(mysqldump --help 2>/dev/null) in *set-gtid-purged*) set -- --set-gtid-purged=OFF "$@" ;; esac
-  fi
-fi
+  ;;
+esac
 if [ "$verify" = verify ]; then set -- --ssl-ca=/landfall-ca.crt "$@"; fi
 exec 3<<END
 $options
 END
 options=
 exec "$program" --defaults-extra-file=/dev/fd/3 "$@" ${name:+"$name"}
-"#;
+"#
+);
 
 /// What [`POSTGRES_BY_URL`] reads.
 pub(super) fn for_postgres(parts: &Parts, user: &str, name: &str, verify: bool) -> Vec<u8> {

@@ -6,7 +6,7 @@
 //! from being cleaned up. MySQL's is one of the session, with a second one beside it that says whose run it is.
 
 use std::io::{Read as _, Write as _};
-use std::process::Child;
+use std::process::{Child, ChildStdout};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
@@ -73,17 +73,10 @@ impl Held {
             Engine::Mysql => format!("SELECT IF(IS_USED_LOCK({MYSQL_LOCK}) = CONNECTION_ID(), 'held', 'lost');\n"),
         };
         stdin.write_all(question.as_bytes()).ok()?;
-        let end = Instant::now() + ANSWER;
-        let (mut line, mut byte) = (Vec::new(), [0]);
-        while byte[0] != b'\n' {
-            let mut set = [PollFd::new(stdout, PollFlags::IN)];
-            process::wait_any(&mut set, Some(end.saturating_duration_since(Instant::now()))).ok()?;
-            if set[0].revents().is_empty() || rustix::io::read(stdout, &mut byte).ok()? == 0 {
-                return None;
-            }
-            line.push(byte[0]);
+        match line(stdout, None, ANSWER) {
+            Said::Line(answer) => Some(answer.trim().to_owned()),
+            _ => None,
         }
-        Some(String::from_utf8_lossy(&line).trim().to_owned())
     }
 }
 
@@ -257,29 +250,9 @@ enum Said {
 
 /// The first line that it prints, or what it says instead where it ends before.
 fn first_line(child: &mut Child, claim: &Claim<'_>, limit: Duration) -> Said {
-    let end = Instant::now() + limit;
-    let mut line = Vec::new();
-    while let Some(stdout) = &mut child.stdout {
-        claim.inbox.clear();
-        let now = Instant::now();
-        if (claim.cut)() {
-            return Said::Cut;
-        }
-        if end <= now {
-            break;
-        }
-        let wake = claim.deadline.map_or(end, |deadline| deadline.min(end));
-        let mut set = [PollFd::new(&*stdout, PollFlags::IN), PollFd::new(claim.inbox, PollFlags::IN)];
-        let _ = process::wait_any(&mut set, Some(wake.saturating_duration_since(now)));
-        if set[0].revents().is_empty() {
-            continue;
-        }
-        let mut byte = [0u8; 1];
-        match stdout.read(&mut byte) {
-            Ok(1) if byte[0] == b'\n' && !line.is_empty() => return Said::Line(String::from_utf8_lossy(&line).into_owned()),
-            Ok(1) => line.push(byte[0]),
-            _ => break,
-        }
+    let said = child.stdout.as_ref().map_or_else(|| Said::Nothing(String::new()), |stdout| line(stdout, Some(claim), limit));
+    if !matches!(said, Said::Nothing(_)) {
+        return said;
     }
     let _ = child.kill();
     let mut said = String::new();
@@ -287,6 +260,38 @@ fn first_line(child: &mut Child, claim: &Claim<'_>, limit: Duration) -> Said {
         let _ = stderr.take(4096).read_to_string(&mut said);
     }
     Said::Nothing(said.lines().next().unwrap_or("no answer").to_owned())
+}
+
+/// The next line that comes, for as long as whoever claims the lock still wants it.
+fn line(stdout: &ChildStdout, claim: Option<&Claim<'_>>, limit: Duration) -> Said {
+    let end = Instant::now() + limit;
+    let mut line = Vec::new();
+    loop {
+        let mut set = vec![PollFd::new(stdout, PollFlags::IN)];
+        let mut wake = end;
+        if let Some(claim) = claim {
+            claim.inbox.clear();
+            if (claim.cut)() {
+                return Said::Cut;
+            }
+            wake = claim.deadline.map_or(end, |deadline| deadline.min(end));
+            set.push(PollFd::new(claim.inbox, PollFlags::IN));
+        }
+        let now = Instant::now();
+        if end <= now {
+            return Said::Nothing(String::new());
+        }
+        let _ = process::wait_any(&mut set, Some(wake.saturating_duration_since(now)));
+        if set[0].revents().is_empty() {
+            continue;
+        }
+        let mut byte = [0u8; 1];
+        match rustix::io::read(stdout, &mut byte) {
+            Ok(1) if byte[0] == b'\n' && !line.is_empty() => return Said::Line(String::from_utf8_lossy(&line).into_owned()),
+            Ok(1) => line.push(byte[0]),
+            _ => return Said::Nothing(String::new()),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -57,7 +57,8 @@ pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<u8, Failure> {
         let found = found.unwrap_or_else(|| History { not_known: Some("it was not looked at".to_owned()), ..History::default() });
         let database = facts.get(&host).and_then(|facts| facts.database.clone());
         let rows = judge(model, &files, &found, |known, digest| past::told(&folder, known, digest));
-        tables.push(Table { host, step, folder, database, unknown: found.not_known, digests: model.digest.is_some(), rows });
+        let digests = model.digest.is_some() || rows.iter().all(|row| row.sure || row.state != "applied");
+        tables.push(Table { host, step, folder, database, unknown: found.not_known, digests, rows });
     }
     let wrong: usize = tables.iter().map(|table| usize::from(table.unknown.is_some()) + wrong(&table.rows)).sum();
     let waits = tables.iter().flat_map(|table| &table.rows).any(|row| row.state == "pending");
@@ -84,6 +85,7 @@ struct Table {
     folder: PathBuf,
     database: Option<DatabaseFacts>,
     unknown: Option<String>,
+    /// What was applied is known of each by its digest.
     digests: bool,
     rows: Vec<Judged>,
 }

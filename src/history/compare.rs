@@ -187,7 +187,7 @@ pub(super) fn migration(file: &Known, state: State, row: Option<&Recorded>) -> M
     }
 }
 
-fn without_file(row: &Recorded) -> Migration {
+pub(super) fn without_file(row: &Recorded) -> Migration {
     let state = if row.state == Began::Unfinished { State::Failed } else { State::Missing };
     Migration {
         name: row.key.clone(),

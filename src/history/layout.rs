@@ -53,12 +53,13 @@ impl Known {
         if ops::is_ops(&self.path) { ops::sql(&self.bytes) } else { String::from_utf8_lossy(&self.bytes).into_owned() }
     }
 
-    /// Whether a digest that a history holds is that of its file. Where it is a SHA-256 of the text, line ends make no other text of it: git
-    /// changes them, and Prisma takes them for equal, too, as well as what its early versions wrote of a byte below 16.
+    /// Whether a recorded digest is that of its file. Where it is a SHA-256 of the text, as it is where Landfall remembered it, line ends
+    /// make no other text of it: git changes them, and Prisma takes them for equal, too, as well as what its early versions wrote of a
+    /// byte below 16.
     pub fn is_recorded_as(&self, model: &Model, digest: &str) -> bool {
         let is = |own: &str| own.eq_ignore_ascii_case(digest);
         let own = self.digest.as_deref().is_some_and(is);
-        if own || model.digest != Some(Digest::Sha256) {
+        if own || !matches!(model.digest, None | Some(Digest::Sha256)) {
             return own;
         }
         let text = String::from_utf8_lossy(&self.bytes).replace("\r\n", "\n");

@@ -6,6 +6,7 @@ mod contracts;
 mod layout;
 pub mod ops;
 pub mod own;
+pub mod remembered;
 
 pub use compare::{Began, Recorded, compare};
 pub use contracts::package_digest;

@@ -286,3 +286,62 @@ fn a_baseline_stands_for_all_up_to_it() {
     assert_eq!(of(&with, &[stands("2")]), "1 applied, 2 applied, 3 pending, 2 applied");
     assert_eq!(of(&with, &[row("1")]), "1 applied, 2 pending, 3 pending, 2 aside");
 }
+
+/// What a run saw of these files, and what a later one does.
+fn corrected(model: &Model, seen: &[File], files: &[File], rows: &[Recorded]) -> (String, super::remembered::Due) {
+    use super::remembered::{Remembered, correct};
+    let was = known(model, seen).expect("files");
+    let remembered: Vec<Remembered> = was
+        .into_iter()
+        .map(|file| Remembered { key: file.key, sha256: file.sha256, run: "kkkk".into(), at: "2026-01-02T03:04:05Z".into() })
+        .collect();
+    let known = known(model, files).expect("files");
+    let mut found = compare(model, &known, rows).expect("states");
+    let due = correct(model, &known, rows, &remembered, &mut found);
+    let states: Vec<_> = found.into_iter().map(|found| (found.name, found.state, found.late)).collect();
+    (told(&states), due)
+}
+
+#[test]
+fn what_the_files_were_is_remembered_where_the_tool_does_not() {
+    let layout = Layout::Files { pattern: r"^(?P<name>(?P<key>\d+)_.*)\.sql$".into(), digits: false };
+    let model = model(layout);
+    let files = ["1_a", "2_b", "3_c"].map(|name| file(&format!("{name}.sql"), name));
+    let of = |seen: &[File], files: &[File], rows: &[Recorded]| corrected(&model, seen, files, rows);
+    let both = [row("1"), row("2")];
+    let (states, due) = of(&files[..1], &files, &both);
+    assert_eq!((states.as_str(), due.learn.len()), ("1_a applied, 2_b applied, 3_c pending", 1));
+    assert_eq!((due.learn[0].0.as_str(), due.forget.len()), ("2", 0));
+    // A line end is no edit, a blank is.
+    let (states, due) =
+        of(&[file("1_a.sql", "1\n"), file("2_b.sql", "2")], &[file("1_a.sql", "1\r\n"), file("2_b.sql", "2 ")], &both);
+    assert_eq!((states.as_str(), due.is_empty()), ("1_a applied, 2_b edited", true));
+    // It was taken back, and may come again as another text.
+    let (states, due) = of(&[file("1_a.sql", "1_a"), file("2_b.sql", "other")], &files, &both[..1]);
+    assert_eq!(
+        (states.as_str(), due.learn.len(), due.forget.as_slice()),
+        ("1_a applied, 2_b pending, 3_c pending", 0, &["2".to_owned()][..])
+    );
+}
+
+#[test]
+fn by_one_number_and_what_was_seen_late_and_gone_ones_are_known() {
+    let layout = Layout::Files { pattern: r"^(?P<name>(?P<key>\d+)_.*)\.up\.sql$".into(), digits: false };
+    let model = Model { reading: Reading::Last, ..model(layout) };
+    let [one, two, three, four] = ["001_a", "2_b", "3_c", "4_d"].map(|name| file(&format!("{name}.up.sql"), name));
+    let of = |seen: &[&File], files: &[&File], last: &str| {
+        let own = |files: &[&File]| files.iter().map(|file| (*file).clone()).collect::<Vec<_>>();
+        let (states, due) = corrected(&model, &own(seen), &own(files), &[row(last)]);
+        (states, due.learn.into_iter().map(|(key, _)| key).collect::<Vec<_>>().join(" "), due.forget.join(" "))
+    };
+    let told = |states: &str, learn: &str, forget: &str| (states.to_owned(), learn.to_owned(), forget.to_owned());
+    let all = [&one, &two, &three];
+    assert_eq!(of(&[], &all, "2"), told("001_a applied, 2_b applied, 3_c pending", "001 2", ""), "nobody saw it before");
+    assert_eq!(of(&[&one, &three], &all, "3"), told("001_a applied, 2_b skipped late, 3_c applied", "", ""), "merged late");
+    assert_eq!(of(&[&one, &two], &all, "3"), told("001_a applied, 2_b applied, 3_c applied", "3", ""), "applied by hand");
+    assert_eq!(of(&all, &[&one, &three], "3"), told("001_a applied, 3_c applied, 2 missing", "", ""), "deleted");
+    assert_eq!(of(&all, &all, "2"), told("001_a applied, 2_b applied, 3_c pending", "", "3"), "taken back");
+    // One that failed was taken out, and its number was settled by hand.
+    assert_eq!(of(&[&one, &two], &[&one, &two, &four], "4"), told("001_a applied, 2_b applied, 4_d applied", "4", ""));
+    assert_eq!(of(&all, &[&one, &two], "2"), told("001_a applied, 2_b applied", "", "3"), "back, and its file is not here");
+}

@@ -4,11 +4,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::database::own::Place;
 use super::database::{Access, Trouble};
 use super::driver;
 use super::hold::{hold, tell_if_lost};
 use super::kept;
-use super::ledger::within::{Place, Row};
+use super::ledger::within::Row;
 use super::ledger::{self, Begun};
 use super::process::{self, Stopped};
 use super::stage::{Outcome, Stage};

@@ -9,16 +9,17 @@ use sha2::{Digest, Sha256};
 
 use super::actions::{self, Asking};
 use super::compose::Config;
+use super::database::own::Place;
 use super::database::{self, Access, DIRECT, Shared};
 use super::docker;
 use super::gather;
 use super::guard::mask_text;
 use super::kill::LABEL;
 use super::ledger;
-use super::ledger::within::{self, Place};
+use super::ledger::within;
 use super::literals;
 use super::lock;
-use super::migrations::{self, Folders, Sight};
+use super::migrations::{self, Folders, Look, Sight};
 use super::owner::boot_id;
 use super::packages;
 use super::process::{self, Spawn};
@@ -164,7 +165,7 @@ pub(super) fn whole(submission: &Submission, state: Option<&State>, secrets: &mu
                 let access = access.as_deref().map_err(String::as_str);
                 let (config, folders) = (&survey.config, &survey.folders);
                 let sight = Sight { access, config, folders, run: &submission.run, migrate, image };
-                let (mut own, applied) = migrations::look_and_tell(sight);
+                let Look { history: mut own, applied, .. } = migrations::look(sight);
                 // What a pull will bring is another image, so what its files lack now says nothing.
                 let coming = !begun && submission.pull.contains(&migrate.service);
                 let found = match told {

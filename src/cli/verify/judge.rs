@@ -20,6 +20,9 @@ pub(super) struct Judged {
     /// What a person should know.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) note: Option<String>,
+    /// What was applied is known by its digest, and not by the image's file alone.
+    #[serde(skip)]
+    pub(super) sure: bool,
 }
 
 /// All of them, local ones first in the order of the tool. `past` tells what is known of an edited file and the digest it had.
@@ -45,7 +48,8 @@ pub(super) fn judge(
             None => pending(model, is_late(at, known), Some("the image of the host does not have it yet".to_owned())),
             Some(there) => here_and_there(model, known, there, &past),
         };
-        Judged { name: known.name.clone(), state, wrong, note }
+        let sure = of(found, known).is_some_and(|there| there.recorded.is_some());
+        Judged { name: known.name.clone(), state, wrong, note, sure }
     });
     let gone = found.migrations.iter().filter(|there| !local.iter().any(|known| is_same(known, there)));
     let gone = gone.map(|there| {
@@ -56,7 +60,7 @@ pub(super) fn judge(
             State::Failed => ("failed", "it began and did not finish, and its file is not here".to_owned()),
             _ => ("missing", "it is applied, and its file is not here: bring it back".to_owned()),
         };
-        Judged { name: there.name.clone(), state, wrong: true, note: Some(note) }
+        Judged { name: there.name.clone(), state, wrong: true, note: Some(note), sure: false }
     });
     each.chain(gone).collect()
 }
@@ -95,9 +99,9 @@ fn here_and_there(
     there: &Migration,
     past: &impl Fn(&Known, &str) -> Option<String>,
 ) -> (&'static str, bool, Option<String>) {
-    let recorded = there.recorded.as_ref().filter(|_| model.digest.is_some());
-    let edited = match (recorded, &known.digest) {
-        (Some(recorded), Some(_)) => !known.is_recorded_as(model, recorded),
+    let recorded = there.recorded.as_ref();
+    let edited = match recorded.filter(|_| known.digest.is_some() || model.digest.is_none()) {
+        Some(recorded) => !known.is_recorded_as(model, recorded),
         // Without a recorded digest the image's file is the nearest witness of what was applied.
         _ => there.sha256.as_ref().is_some_and(|image| *image != known.sha256),
     };
@@ -118,7 +122,7 @@ fn here_and_there(
         }
         State::Pending => pending(model, there.late, None),
         State::Applied | State::Edited | State::Missing if edited => {
-            let sha256 = matches!(model.digest, Some(Digest::Sha256)).then_some(recorded).flatten();
+            let sha256 = matches!(model.digest, None | Some(Digest::Sha256)).then_some(recorded).flatten();
             let witness = sha256.or(there.sha256.as_ref());
             let usual = || {
                 "its text is another one than was applied; that text is neither in the history of this repository nor here"
@@ -136,10 +140,15 @@ fn here_and_there(
 pub(super) fn table(rows: &[Judged], digests: bool, paint: Paint) -> Vec<String> {
     let quiet = |row: &&Judged| row.state == "applied" && row.note.is_none();
     let applied = rows.iter().filter(quiet).count();
-    let sure = if digests {
-        "unchanged"
-    } else {
-        "as in the image; whether one was edited since cannot be known: the tool keeps no digest"
+    let unsure = rows.iter().filter(quiet).filter(|row| !digests && !row.sure).count();
+    let sure = match unsure {
+        0 => "unchanged".to_owned(),
+        some => {
+            let which = if some == applied { "one".to_owned() } else { format!("one of {some}") };
+            format!(
+                "as in the image; whether {which} was edited since cannot be known: the tool keeps no digest, and no run of Landfall saw it before"
+            )
+        }
     };
     let mut lines = vec![format!("  {applied} applied, {sure}")];
     let width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0);

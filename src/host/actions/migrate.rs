@@ -35,7 +35,11 @@ pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate)
         Ok(held) => held,
         Err(outcome) => return outcome,
     };
-    let pending = match pending(stage, step, migrate, &view) {
+    let pending = pending(stage, step, migrate, &view);
+    if held.is_some() && pending.is_ok() {
+        view.remember(stage, step, migrate);
+    }
+    let pending = match pending {
         Ok(Some(pending)) => pending,
         Ok(None) => return Outcome { detail: Some("nothing pending".into()), ..Outcome::ok() },
         Err(outcome) => return outcome,
@@ -82,6 +86,9 @@ pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate)
         (Status::Ok, Ok(Migrations::UpToDate)) => {
             let to = if pending.is_empty() { "applied".to_owned() } else { pending.join(", ") };
             stage.event(&step.name, Body::Changed { what: "migrations".into(), from: None, to });
+            if held.is_some() {
+                view.remember(stage, step, migrate);
+            }
             Outcome { detail: Some(format!("{} applied, nothing pending", count(pending.len()))), ..applied }
         }
         (Status::Ok, Ok(Migrations::Pending { names })) => Outcome { detail: None, ..Outcome::failed("") }

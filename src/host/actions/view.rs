@@ -1,18 +1,21 @@
 //! What a `migrate` step sees of its database: files and history, its lock there, and who works on it. Where the database cannot be
 //! reached only the tool's own word counts, and that is said.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::super::database::own::Place;
 use super::super::database::{Access, Held};
 use super::super::hold::hold;
 use super::super::migrations::watch::{self, Watch};
-use super::super::migrations::{self, Sight, shown};
+use super::super::migrations::{self, Look, Sight, applied, shown};
 use super::super::stage::{Outcome, Stage};
 use crate::action::Migrate;
 use crate::event::Body;
 use crate::facts::Migrations;
+use crate::history::remembered::Due;
 use crate::name::StepName;
 use crate::protocol::{Engine, HostStep};
 use crate::secret::Value;
@@ -25,6 +28,8 @@ pub(super) struct View {
     access: Result<Arc<Access>, String>,
     /// The inventory names one.
     named: bool,
+    /// What the last look found to be written down, and by which of the tool's models.
+    due: RefCell<Option<(usize, Place, Due)>>,
 }
 
 /// What the database still does when its client is gone.
@@ -49,7 +54,7 @@ impl View {
                 format!("only the tool's own word counts, and this host's lock alone guards the database: {}", stage.masked(why));
             stage.event(&step.name, Body::Warning { text });
         }
-        Self { access, named }
+        Self { access, named, due: RefCell::default() }
     }
 
     /// The database, where it answers.
@@ -80,11 +85,24 @@ impl View {
         let access = self.access.as_deref().map_err(String::as_str);
         let (config, folders) = (&stage.config, &stage.folders);
         let sight = Sight { access, config, folders, run: &stage.dir.run, migrate, image };
-        let own = migrations::look(sight);
+        let Look { history: own, due, .. } = migrations::look(sight);
+        *self.due.borrow_mut() = due.map(|(place, due)| (own.model, place, due));
         if own.not_known.is_some() && told.is_none() && !migrate.status.is_empty() {
             return None;
         }
         Some(shown::migrations(migrations::verdict(sight, &own, told), &|text| stage.masked(text)))
+    }
+
+    /// Remembers in the database what the files were that the last look saw applied, where the tool itself does not. The lock must be held.
+    pub(super) fn remember(&self, stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate) {
+        let (Ok(access), Some((model, place, due))) = (&self.access, self.due.borrow_mut().take()) else { return };
+        let Some(model) = migrate.models.get(model) else { return };
+        if let Err(trouble) = applied::write_down(access, place, model, &due, &stage.dir.run) {
+            let why = stage.masked(&trouble.to_string());
+            let text =
+                format!("what was applied could not be remembered, so nobody will know whether a file is edited later: {why}");
+            stage.event(&step.name, Body::Warning { text });
+        }
     }
 
     /// Whether the files of what waits are those that the plan showed, and the gate judged: an image may have been pulled since, or a

@@ -2,6 +2,7 @@
 //! client program (psql, pg_dump, mysql, …) connected as the inventory says. No secret is ever in an argv: what a client must know it
 //! finds in its container's own environment, or reads from stdin. Must not know what is asked, nor of migrations.
 
+pub(super) mod own;
 mod prelude;
 mod quote;
 mod rows;

@@ -47,7 +47,7 @@ fn found(stage: &Stage<'_>, migrate: &Migrate) -> Result<Migrations, String> {
     };
     Ok(match (told, access.is_ok()) {
         (Some(told), false) => told,
-        (told, _) => migrations::verdict(sight, &migrations::look(sight), told),
+        (told, _) => migrations::verdict(sight, &migrations::look(sight).history, told),
     })
 }
 

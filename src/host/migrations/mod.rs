@@ -1,6 +1,7 @@
 //! Landfall's own view of migrations: the files that would run and the history in the database, compared here. A tool's own status is
 //! a second witness; where the two disagree, nothing is applied. Knows no tool by name: all that tells them apart is in the model.
 
+pub(super) mod applied;
 mod evidence;
 mod files;
 pub(super) mod preview;
@@ -12,11 +13,13 @@ use std::collections::BTreeSet;
 
 use crate::action::{Carried, Client, Layout, Migrate, Model};
 use crate::facts::{History, Migration, MigrationState as State, Migrations};
+use crate::history::remembered::{self, Due, Remembered};
 use crate::history::{self, Began, Recorded, own};
 use crate::name::RunId;
 use crate::protocol::Engine;
 
 use super::compose::Config;
+use super::database::own::{Place, Table};
 use super::database::{Access, Row, Trouble, ident, literal};
 
 pub(super) use files::Folders;
@@ -38,18 +41,24 @@ pub(super) struct Sight<'a> {
     pub image: &'a str,
 }
 
-/// Files and history of a step's tool, compared. Where the database cannot be asked there are the files, as if none had been applied:
-/// what will run is looked at all the same. Its texts are unmasked.
-pub(super) fn look(sight: Sight<'_>) -> History {
-    look_and_tell(sight).0
+/// What was seen. Its texts are unmasked.
+#[derive(Debug, Default)]
+pub(super) struct Look {
+    /// Files and history of a step's tool, compared. Where the database cannot be asked there are the files, as if none had been applied:
+    /// what will run is looked at all the same.
+    pub history: History,
+    /// What the tool's history calls those that are applied.
+    pub applied: Vec<String>,
+    /// What a run is to write down of it, and where; none where there is nothing to write, or no place for it.
+    pub due: Option<(Place, Due)>,
 }
 
-/// The same, with what the history calls those that are applied.
-pub(super) fn look_and_tell(sight: Sight<'_>) -> (History, Vec<String>) {
-    seen(sight).unwrap_or_else(|why| (History { not_known: Some(why), ..History::default() }, Vec::new()))
+/// Looks at files and history.
+pub(super) fn look(sight: Sight<'_>) -> Look {
+    seen(sight).unwrap_or_else(|why| Look { history: History { not_known: Some(why), ..History::default() }, ..Look::default() })
 }
 
-fn seen(sight: Sight<'_>) -> Result<(History, Vec<String>), String> {
+fn seen(sight: Sight<'_>) -> Result<Look, String> {
     let Sight { access, migrate, .. } = sight;
     if migrate.models.is_empty() {
         return Err("Landfall does not know how this tool keeps its history".to_owned());
@@ -75,14 +84,17 @@ fn seen(sight: Sight<'_>) -> Result<(History, Vec<String>), String> {
             migrate.tool
         ));
     }
-    let (rows, not_known) = match access.map_err(str::to_owned).and_then(|access| rows(access, model)) {
-        Ok(rows) => (rows, None),
-        Err(why) => (Vec::new(), Some(why)),
+    let (told, not_known) = match access.map_err(str::to_owned).and_then(|access| told(access, model)) {
+        Ok(told) => (told, None),
+        Err(why) => (Told::default(), Some(why)),
     };
+    let Told { rows, place, remembered } = told;
     let (mut migrations, not_known) = match history::compare(model, &known, &rows) {
         Ok(migrations) => (migrations, not_known),
         Err(why) => (history::compare(model, &known, &[]).unwrap_or_default(), not_known.or(Some(why))),
     };
+    let due = place.map(|place| (place, remembered::correct(model, &known, &rows, &remembered, &mut migrations)));
+    let due = due.filter(|(_, due)| not_known.is_none() && !due.is_empty());
     // Where files are gone, what waits may well have been applied: that they have parted is what must be told.
     let parted = migrations.iter().any(|migration| matches!(migration.state, State::Missing | State::Edited));
     if let (Ok(access), None, false) = (access, &not_known, parted) {
@@ -90,7 +102,7 @@ fn seen(sight: Sight<'_>) -> Result<(History, Vec<String>), String> {
     }
     let applied = rows.into_iter().filter(|row| row.state == Began::Applied).map(|row| row.key).collect();
     let model = migrate.models.iter().position(|one| std::ptr::eq(one, model)).unwrap_or_default();
-    Ok((History { not_known, folder, model, migrations, ..History::default() }, applied))
+    Ok(Look { history: History { not_known, folder, model, migrations, ..History::default() }, applied, due })
 }
 
 /// The files that would run, with what they are to be read as and their folder: those that the plan carries, or the image's.
@@ -134,14 +146,24 @@ fn misread(access: &Access) -> String {
     format!("its files were not read as those of {server}: say `engine = {engine:?}` under [database]")
 }
 
-/// The history as the database has it.
-fn rows(access: &Access, model: &Model) -> Result<Vec<Recorded>, String> {
+/// What the database tells.
+#[derive(Debug, Default)]
+struct Told {
+    /// The tool's history.
+    rows: Vec<Recorded>,
+    /// Where it is remembered what its files were, …
+    place: Option<Place>,
+    /// … and what they were.
+    remembered: Vec<Remembered>,
+}
+
+fn told(access: &Access, model: &Model) -> Result<Told, String> {
     let history = &model.history;
     let engine = access.engine();
     let (fixed, table) =
         history.table.split_once('.').map_or((None, history.table.as_str()), |(schema, table)| (Some(schema), table));
     let name = literal(engine, table);
-    let told = |trouble: Trouble| format!("its history cannot be read: {trouble}");
+    let failed = |trouble: Trouble| format!("its history cannot be read: {trouble}");
     let (find, query) = match engine {
         Engine::Postgres => (
             format!("SELECT schemaname FROM pg_catalog.pg_tables WHERE tablename = {name} ORDER BY schemaname"),
@@ -152,20 +174,31 @@ fn rows(access: &Access, model: &Model) -> Result<Vec<Recorded>, String> {
             &history.mysql,
         ),
     };
-    let mut schemas: Vec<String> = access.query(&find).map_err(told)?.into_iter().flatten().flatten().collect();
+    let mut finds = vec![find];
+    finds.extend(remembered::is_needed(model).then(|| Table::Applied.look(engine)));
+    let mut found = ask(access, &finds).map_err(failed)?.into_iter();
+    let mut schemas: Vec<String> = found.next().unwrap_or_default().into_iter().flatten().flatten().collect();
+    let place = found.next().and_then(|found| Table::Applied.place(engine, found).ok());
     schemas.retain(|schema| fixed.is_none_or(|fixed| schema == fixed));
-    let schema = match schemas.as_slice() {
+    let whole = match schemas.as_slice() {
         // Nothing was ever applied.
-        [] => return Ok(Vec::new()),
-        [only] => only,
+        [] => None,
+        [only] => Some(format!("{}.{}", ident(engine, only), ident(engine, table))),
         several => {
             let which = format!("say which in the step: history = \"{}.{table}\"", several[0]);
             return Err(format!("several schemas hold a table {table}: {}; {which}", several.join(", ")));
         }
     };
-    let whole = format!("{}.{}", ident(engine, schema), ident(engine, table));
-    let rows = access.query(&query.replace("{table}", &whole)).map_err(told)?;
-    rows.into_iter().map(recorded).collect()
+    let kept = (place == Some(Place::There)).then(|| applied::query(access, model));
+    let queries: Vec<String> = whole.iter().map(|whole| query.replace("{table}", whole)).chain(kept).collect();
+    let mut sets = if queries.is_empty() { Vec::new() } else { ask(access, &queries).map_err(failed)? }.into_iter();
+    let rows = whole.and_then(|_| sets.next()).unwrap_or_default();
+    let remembered = sets.next().map(applied::remembered).unwrap_or_default();
+    Ok(Told { rows: rows.into_iter().map(recorded).collect::<Result<_, _>>()?, place, remembered })
+}
+
+fn ask(access: &Access, queries: &[String]) -> Result<Vec<Vec<Row>>, Trouble> {
+    access.queries(&queries.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 fn recorded(row: Row) -> Result<Recorded, String> {
@@ -293,8 +326,11 @@ fn wrong(sight: Sight<'_>, own: &History, told: Option<&Migrations>) -> Option<M
     }
     let edited = names(State::Edited);
     if !edited.is_empty() {
+        let told =
+            of(own, State::Edited).find_map(|migration| migration.told.as_deref().filter(|_| remembered::is_needed(model)));
+        let witness = told.unwrap_or("the digest in the history is another one");
         return Some(Migrations::Failed {
-            why: format!("drift: what was applied is not what the files say now: {edited} (the digest in the history is another one)"),
+            why: format!("drift: what was applied is not what the files say now: {edited} ({witness})"),
             remedy: Some(
                 "bring the file back as it was applied (`landfall verify` looks for it in the git history), and put the change into a new migration"
                     .to_owned(),

@@ -46,6 +46,14 @@ impl<'d> Database<'d> {
         }
     }
 
+    /// Takes away what Landfall remembered of files.
+    pub(super) fn forget(&self) {
+        match self {
+            Self::Postgres(droplet) => droplet.sql("DROP TABLE landfall.applied"),
+            Self::Maria(_, maria) => maria.sql("DROP TABLE landfall_applied"),
+        };
+    }
+
     /// Whether a table is there.
     pub(super) fn has(&self, table: &str) -> bool {
         match self {

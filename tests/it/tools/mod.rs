@@ -36,7 +36,7 @@ struct Tool {
     framework: usize,
     /// What is to be read where the SQL of a migration fails.
     reason: &'static str,
-    /// Whether its history keeps digests, so that an edited file is seen.
+    /// Whether its history keeps digests; else Landfall remembers them.
     digests: bool,
     /// What becomes of the late one.
     when_late: Late,

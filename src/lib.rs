@@ -72,7 +72,9 @@
 //! is in the database, so the database keeps a row of it (`landfall.ledger`; in MySQL `landfall_ledger`) under the same key: written and
 //! ended like the host's own entry, read by every host, and going where the data goes. The host's entry names the database by a digest of what
 //! that calls itself, or of its address: an entry of another database is none of this one's. A look makes nothing there; where
-//! a login may not make or use it, or nothing answers, the plan says that the step is guarded on this host only, and why.
+//! a login may not make or use it, or nothing answers, the plan says that the step is guarded on this host only, and why. Beside it
+//! `landfall.applied` (`landfall_applied`) holds what the files of migrations were that a run saw applied, where the tool's own history
+//! has no digest of them.
 //!
 //! The log is append-only text, a frame a line ([`record`]): events, lines of output, the end. A position is a byte offset. On the
 //! wire ([`protocol`]) the same bytes travel in length-framed messages, with credit for each follower, so that a reader that

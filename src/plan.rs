@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::action::{Action, HostScript, Script};
 use crate::event::Approved;
 use crate::facts::{DatabaseFacts, Facts, History, LockHolder, Migrations, Refusal, ServiceFacts, Story};
+use crate::history::drift::Accepted;
 use crate::migration::behind::{self, Behind};
 use crate::migration::gate::{self, Consent, Verdict, Waiting};
 use crate::migration::lint::Dialect;
@@ -170,6 +171,8 @@ pub struct Order {
     pub approve_within_ms: u64,
     /// How long a step waits for another that works on the same database.
     pub lock_wait_ms: u64,
+    /// What of files and histories that have parted somebody takes upon themselves.
+    pub accepted: Vec<Accepted>,
 }
 
 impl Plan {
@@ -225,6 +228,7 @@ impl Plan {
             answer_within_ms: order.answer_within_ms,
             approve_within_ms: order.approve_within_ms,
             lock_wait_ms: order.lock_wait_ms,
+            accepted: order.accepted.clone(),
             pull: resolved.pull.clone(),
             pull_hints: resolved.pull_hints.clone(),
             steps: resolved.steps.iter().map(|step| step.step.clone()).collect(),

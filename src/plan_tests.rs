@@ -123,6 +123,7 @@ fn submits_what_it_shows() {
         answer_within_ms: 60_000,
         approve_within_ms: 30_000,
         lock_wait_ms: 0,
+        accepted: Vec::new(),
     };
     let submission = plan.submission(&plan.hosts[1].host, &order).expect("a submission");
     assert_eq!(submission.plan, plan.digest);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-pub(super) use self::consent::ConsentArgs;
+pub(super) use self::consent::{ApprovalArgs, ConsentArgs};
 pub(super) use self::lint::{LintArgs, LintFormat};
 use self::reports::speed;
 pub(super) use self::reports::{ReportArgs, Reports, RunsArgs, RunsCommand, RunsDiffArgs, Speed};

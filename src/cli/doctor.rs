@@ -129,6 +129,7 @@ fn submission(inventory: &Inventory, playbooks: &[std::path::PathBuf], at: &Host
             answer_within_ms: 0,
             approve_within_ms: 0,
             lock_wait_ms: 0,
+            accepted: Vec::new(),
         },
     )?;
     // A doctor looks at the host, not at the work that waits.

@@ -1,7 +1,7 @@
 //! `landfall lint`: what makes migrations dangerous, found in their files. Contacts nothing, and runs nothing that comes from the
 //! repository. What is a finding, and what an approval is bound to, is [`crate::migration::lint`]'s.
 
-mod approve;
+pub(super) mod approve;
 mod find;
 mod show;
 
@@ -25,14 +25,8 @@ pub(super) fn run(context: &Context, args: &LintArgs) -> Result<u8, Failure> {
     found.bind(&mut findings);
     let path = root.join(APPROVALS_FILE);
     let approvals = approvals(&path)?;
-    if let Some(waiver) = &args.write_approval {
-        let wanted = approve::Wanted {
-            waiver,
-            by: args.by.as_deref().unwrap_or_default(),
-            reason: args.reason.as_deref().unwrap_or_default(),
-            key: args.key.as_deref(),
-            statement: args.statement.as_deref(),
-        };
+    if let Some(wanted) = approve::Wanted::of(&args.approval) {
+        let wanted = approve::Wanted { key: args.key.as_deref(), statement: args.statement.as_deref(), ..wanted };
         return approve::write(&path, &approvals, findings, &wanted);
     }
     let mut names: Vec<&str> = found.files.iter().map(|file| file.name.as_str()).collect();

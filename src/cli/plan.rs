@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::args::{PlanArgs, PlanFormat};
 use super::{Context, Failure, check, consent, exit, reach, who};
 use crate::facts::Facts;
+use crate::migration::gate::Consent;
 use crate::name::{HostName, RunId};
 use crate::plan::{Order, Plan};
 use crate::playbook::{self, HostAt, Inventory, ResolvedPlaybook};
@@ -16,7 +17,7 @@ pub(super) fn run(context: &Context, args: &PlanArgs) -> Result<u8, Failure> {
     let inventory = Inventory::read(&context.inventory()?)?;
     let resolved = playbook::named(&inventory, &args.playbook, &check::options(&args.selection))?;
     let consent = consent::of_file(&inventory)?;
-    let (facts, code) = ask(context, &resolved, &Plan::new(&resolved, BTreeMap::new()))?;
+    let (facts, code) = ask(context, &resolved, &Plan::new(&resolved, BTreeMap::new()), &consent)?;
     if let Some(code) = code {
         return Ok(code);
     }
@@ -36,6 +37,7 @@ pub(super) fn ask(
     context: &Context,
     resolved: &ResolvedPlaybook,
     bare: &Plan,
+    consent: &Consent,
 ) -> Result<(BTreeMap<HostName, Facts>, Option<u8>), Failure> {
     let hosts: Vec<HostAt> = resolved
         .hosts
@@ -46,7 +48,7 @@ pub(super) fn ask(
         let (contacts, mut stops) = reach::contacts(&reach::reach()?, &hosts).await;
         let mut asking = Vec::new();
         for (_, contact) in contacts {
-            let submission = bare.submission(&contact.host, &order()?);
+            let submission = bare.submission(&contact.host, &order(consent)?);
             let submission = submission.and_then(|submission| serde_json::to_string(&submission).ok()).unwrap_or_default();
             asking.push(tokio::task::spawn_local(async move {
                 let reply = contact.ask(&Request::Survey { submission }).await;
@@ -76,7 +78,7 @@ pub(super) fn ask(
     Ok((facts, None))
 }
 
-fn order() -> Result<Order, Failure> {
+fn order(consent: &Consent) -> Result<Order, Failure> {
     let mut bits = [0u8; 6];
     getrandom::fill(&mut bits).map_err(|error| Failure::new(exit::UNKNOWN, error.to_string()))?;
     Ok(Order {
@@ -88,5 +90,6 @@ fn order() -> Result<Order, Failure> {
         answer_within_ms: 0,
         approve_within_ms: 0,
         lock_wait_ms: 0,
+        accepted: consent.accepted(),
     })
 }

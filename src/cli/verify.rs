@@ -10,15 +10,18 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::args::{VerifyArgs, VerifyFormat};
+use super::lint::{self, approve};
 use super::{Context, Failure, check, exit, plan, start};
 use crate::action::{Action, Migrate, Model};
 use crate::facts::{DatabaseFacts, Facts, History};
 use crate::history::{self, File, Known};
+use crate::migration::gate::{Consent, difference};
+use crate::migration::lint::{APPROVALS_FILE, Approvals, Finding, Granted, Waiver, gate};
 use crate::name::{HostName, StepName};
 use crate::plan::Plan;
 use crate::playbook::{self, Inventory, Work};
 use crate::report::{Case, Output, Paint, Verdict, label, suites_junit};
-use judge::{Judged, judge};
+use judge::{Judged, Parted, judge};
 
 /// The most that is read of a folder of migrations.
 const LARGEST: u64 = 64 << 20;
@@ -46,19 +49,26 @@ pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<u8, Failure> {
             format!("--apply cannot do the step {step}: {} takes its files from the image, not from this folder", migrate.tool);
         return Err(Failure::refused(why).remedy("build the image, and release it: landfall run"));
     }
-    let (facts, code) = plan::ask(context, &resolved, &bare)?;
+    let path = inventory.root.join(APPROVALS_FILE);
+    let approvals = lint::approvals(&path)?;
+    let (facts, code) = plan::ask(context, &resolved, &bare, &Consent::default())?;
     if let Some(code) = code {
         return Ok(code);
     }
-    let mut tables = Vec::new();
+    let (mut tables, mut findings) = (Vec::new(), Vec::new());
     for (host, step, migrate) in steps {
         let (model, folder, files) = local(&inventory.root, &migrate, args.files.as_deref())?;
         let found = facts.get(&host).and_then(|facts: &Facts| facts.histories.get(&step).cloned());
         let found = found.unwrap_or_else(|| History { not_known: Some("it was not looked at".to_owned()), ..History::default() });
         let database = facts.get(&host).and_then(|facts| facts.database.clone());
-        let rows = judge(model, &files, &found, |known, digest| past::told(&folder, known, digest));
+        let mut rows = judge(model, &files, &found, |known, digest| past::told(&folder, known, digest));
+        let below = folder.strip_prefix(&inventory.root).unwrap_or(&folder).display().to_string();
+        accept(&mut rows, &below, &approvals, &args.consent.approve, &mut findings);
         let digests = model.digest.is_some() || rows.iter().all(|row| row.sure || row.state != "applied");
         tables.push(Table { host, step, folder, database, unknown: found.not_known, digests, rows });
+    }
+    if let Some(wanted) = approve::Wanted::of(&args.approval) {
+        return approve::write(&path, &approvals, findings, &wanted);
     }
     let wrong: usize = tables.iter().map(|table| usize::from(table.unknown.is_some()) + wrong(&table.rows)).sum();
     let waits = tables.iter().flat_map(|table| &table.rows).any(|row| row.state == "pending");
@@ -76,6 +86,24 @@ pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<u8, Failure> {
         return start::start(context, &inventory, &resolved.carried_only(), &args.start, &args.consent);
     }
     Ok(if wrong == 0 { exit::DONE } else { exit::REFUSED })
+}
+
+/// What has parted, as findings; of what somebody took upon themselves the rows say by whom.
+fn accept(rows: &mut [Judged], folder: &str, approvals: &Approvals, waivers: &[Waiver], findings: &mut Vec<Finding>) {
+    for row in rows {
+        let Some(Parted { rule, migration }) = &row.parted else { continue };
+        let finding = difference(rule, migration, folder);
+        let judged = gate(vec![finding.clone()], approvals, waivers, &[]);
+        if let Some((_, granted)) = judged.approved.first() {
+            row.wrong = false;
+            let told = match granted {
+                Granted::Entry(approval) => format!("{} took that upon themselves: {}", approval.by, approval.reason),
+                Granted::Waiver(waiver) => format!("--approve {waiver}"),
+            };
+            row.note = Some(told);
+        }
+        findings.push(finding);
+    }
 }
 
 /// What is with the migrations of one step on one host.

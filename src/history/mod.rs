@@ -3,6 +3,7 @@
 
 mod compare;
 mod contracts;
+pub mod drift;
 mod layout;
 pub mod ops;
 pub mod own;

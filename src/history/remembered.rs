@@ -41,6 +41,18 @@ pub struct Due {
 }
 
 impl Due {
+    /// What somebody took upon themselves is remembered as it is, so that it is asked for once.
+    pub fn accept(&mut self, model: &Model, migration: &Migration) {
+        let key = migration.key.as_ref().unwrap_or(&migration.name);
+        let by_one_number = matches!(model.reading, Reading::Last);
+        match (migration.state, &migration.sha256) {
+            (State::Edited, Some(sha256)) if is_needed(model) => self.learn.push((key.clone(), sha256.clone())),
+            (State::Skipped, Some(sha256)) if by_one_number => self.learn.push((key.clone(), sha256.clone())),
+            (State::Missing, _) if by_one_number => self.forget.push(key.clone()),
+            _ => {}
+        }
+    }
+
     /// Whether there is nothing.
     pub fn is_empty(&self) -> bool {
         self.learn.is_empty() && self.forget.is_empty()

@@ -35,6 +35,7 @@ pub(super) fn masked(submission: &Submission, needles: &Arc<Needles>) -> Submiss
     kept.who.machine = mask(&kept.who.machine);
     kept.playbook = mask(&kept.playbook);
     kept.steps.clear();
+    kept.accepted.clear();
     if let Some(compose) = &mut kept.compose {
         compose.env.clear();
     }

@@ -164,7 +164,8 @@ pub(super) fn whole(submission: &Submission, state: Option<&State>, secrets: &mu
                 let told = told_by_tool(submission, project, secrets, survey, migrate, image, begun);
                 let access = access.as_deref().map_err(String::as_str);
                 let (config, folders) = (&survey.config, &survey.folders);
-                let sight = Sight { access, config, folders, run: &submission.run, migrate, image };
+                let sight =
+                    Sight { access, config, folders, run: &submission.run, migrate, image, accepted: &submission.accepted };
                 let Look { history: mut own, applied, .. } = migrations::look(sight);
                 // What a pull will bring is another image, so what its files lack now says nothing.
                 let coming = !begun && submission.pull.contains(&migrate.service);

@@ -5,7 +5,8 @@ use super::lint::{self, Approval, Approvals, Dialect, Finding, Granted, Severity
 use super::pending::{self, Pending};
 use crate::command::quoted;
 use crate::event::Approved;
-use crate::facts::{History, Migrations, Refusal};
+use crate::facts::{History, Migration, Migrations, Refusal};
+use crate::history::drift;
 use crate::name::StepName;
 
 /// So many findings of a step are told one by one.
@@ -73,6 +74,7 @@ pub fn judge(waiting: Waiting<'_>, consent: &Consent) -> Verdict {
     for finding in pending.findings.iter_mut().filter(|finding| finding.rule == lint::NOT_SQL && told_only) {
         finding.severity = Severity::Warning;
     }
+    pending.findings.extend(parted(history, found));
     let files: Vec<&str> = pending.files.iter().map(|(_, file)| file.as_str()).collect();
     let judged = lint::gate(std::mem::take(&mut pending.findings), &consent.approvals, &consent.waivers, &files);
     let mut verdict = Verdict {
@@ -85,7 +87,7 @@ pub fn judge(waiting: Waiting<'_>, consent: &Consent) -> Verdict {
         let told = told(step, finding);
         match finding.severity {
             Severity::Error => {
-                let of = |approval: &&Approval| approval.rule == finding.rule && lint::same_file(&approval.file, &finding.file);
+                let of = |approval: &&Approval| approval.rule == finding.rule && drift::same_file(&approval.file, &finding.file);
                 let stale = judged.stale.iter().find(of);
                 let more = stale.map(|approval| format!("; {} approved another content of that file", approval.by));
                 verdict.refusals.push(Refusal::unfit(format!("{told}{}", more.unwrap_or_default()), remedy(finding, &pending)));
@@ -109,10 +111,50 @@ pub fn judge(waiting: Waiting<'_>, consent: &Consent) -> Verdict {
     verdict
 }
 
+/// What is wrong with files and history, where the host goes on in spite of it: somebody must have taken that upon themselves.
+fn parted(history: &History, found: &Migrations) -> Vec<Finding> {
+    // It does not, and has said why.
+    if matches!(found, Migrations::Failed { .. }) {
+        return Vec::new();
+    }
+    let each = history.migrations.iter().filter_map(|migration| Some((drift::rule(migration)?, migration)));
+    each.map(|(rule, migration)| difference(rule, migration, &history.folder)).collect()
+}
+
+/// A difference between files and history, as a finding.
+pub fn difference(rule: &'static str, migration: &Migration, folder: &str) -> Finding {
+    let (message, safe) = match rule {
+        "edited" => ("it was applied as another text", "bring the file back as it was applied"),
+        "missing" => ("it is applied, and its file is gone", "bring the file back"),
+        _ => ("it was never applied, and the tool passes it over", "give it a date after the newest that is applied"),
+    };
+    let bound = drift::bound(rule, migration);
+    let file = migration.file.as_ref().map_or_else(|| migration.name.clone(), |below| format!("{folder}/{below}"));
+    Finding {
+        rule,
+        severity: Severity::Error,
+        file,
+        sha256: bound.sha256,
+        line: 1,
+        column: 1,
+        span: 0..0,
+        statement: migration.name.clone(),
+        digest: bound.recorded,
+        message: message.to_owned(),
+        why: "a database that is made anew gets another schema than this one has",
+        safe,
+    }
+}
+
 impl Consent {
+    /// What of it hosts must be told.
+    pub fn accepted(&self) -> Vec<drift::Accepted> {
+        lint::accepted(&self.approvals, &self.waivers)
+    }
+
     /// The waivers that approve nothing, or that could mean several files.
     pub fn idle<'c>(&'c self, approved: &[&Approved]) -> Vec<&'c Waiver> {
-        let used = |waiver: &Waiver| approved.iter().any(|of| of.rule == waiver.rule && lint::same_file(&of.file, &waiver.file));
+        let used = |waiver: &Waiver| approved.iter().any(|of| of.rule == waiver.rule && drift::same_file(&of.file, &waiver.file));
         self.waivers.iter().filter(|waiver| !used(waiver)).collect()
     }
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, Retry};
+use crate::history::drift::Accepted;
 use crate::name::{HostName, ProjectName, RunId, ServiceName, StepName};
 use crate::secret::SecretSources;
 
@@ -57,6 +58,9 @@ pub struct Submission {
     /// How long a step waits for another that works on the same database.
     #[serde(default)]
     pub lock_wait_ms: u64,
+    /// What of files and histories that have parted somebody takes upon themselves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accepted: Vec<Accepted>,
     /// Services whose images are pulled while preparing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pull: Vec<ServiceName>,

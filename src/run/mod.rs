@@ -353,6 +353,7 @@ impl Attempt<'_> {
             answer_within_ms: in_millis(self.options.reconnect_for),
             approve_within_ms: in_millis(approve_within),
             lock_wait_ms: in_millis(self.options.lock_wait),
+            accepted: self.options.consent.accepted(),
         };
         let submission = self.bare.submission(host, &order);
         let text = submission.and_then(|submission| serde_json::to_string(&submission).ok());

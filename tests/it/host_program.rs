@@ -146,6 +146,7 @@ impl Droplet {
             answer_within_ms: 300,
             approve_within_ms: 0,
             lock_wait_ms: 0,
+            accepted: Vec::new(),
             pull: vec![],
             pull_hints: vec![],
             retention: Retention::default(),

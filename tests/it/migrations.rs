@@ -56,3 +56,70 @@ fn a_working_folder_is_verified_against_the_database() {
     let junit = project.landfall(&["verify", "--format", "junit"]);
     junit.expect(7, &["<testsuite name=\"droplet-", "failures=\"1\"", "<failure message=\"missing: it is applied", "pending"]);
 }
+
+/// What golang-migrate does with `up`, by its source: the program itself is not to be had here. It knows one number and whether the
+/// migration of that number came to its end.
+const UP: &str = r#"
+ask() { psql -qAtX -v ON_ERROR_STOP=1 "$DATABASE_URL" "$@"; }
+ask -c 'CREATE TABLE IF NOT EXISTS schema_migrations (version bigint NOT NULL PRIMARY KEY, dirty boolean NOT NULL)'
+[ -z "$(ask -c 'SELECT 1 FROM schema_migrations WHERE dirty')" ] || { echo 'error: Dirty database version' >&2; exit 1; }
+now=$(ask -c 'SELECT version FROM schema_migrations')
+for file in $(ls /migrations | grep '[.]up[.]sql$' | sort -n); do
+  version=${file%%_*}
+  [ "$version" -gt "${now:-0}" ] || continue
+  ask -c "BEGIN; TRUNCATE schema_migrations; INSERT INTO schema_migrations VALUES ($version, true); COMMIT"
+  ask -f "/migrations/$file" || exit 1
+  ask -c 'UPDATE schema_migrations SET dirty = false'
+done
+"#;
+
+#[test]
+fn a_history_of_one_number_is_corrected_by_what_runs_saw() {
+    let droplets = droplet();
+    let droplet = &droplets[0];
+    let project = Project::on(&droplets);
+    let image = droplet.sh("docker inspect --format '{{.Image}}' deployment-postgres-1");
+    let compose = format!(
+        "services:\n  tools:\n    image: {}\n    entrypoint: []\n    env_file: ../.env\n    volumes: [\"/tmp/it-golang:/migrations:ro\"]\n",
+        image.trim()
+    );
+    droplet
+        .sh(&format!("rm -rf /tmp/it-golang && mkdir /tmp/it-golang && cat >/tmp/it-golang/compose.yml <<'EOF'\n{compose}EOF"));
+    droplet.sh(&format!("cat >/tmp/it-golang/up <<'EOF'{UP}EOF"));
+    let files = r#"files = ["docker-compose.prod.yml""#;
+    project.edit("landfall.toml", files, &format!("{files}, \"/tmp/it-golang/compose.yml\""));
+    let step = "[[steps]]\nkind = \"migrate\"\nname = \"golang\"\ntool = \"golang-migrate\"\nservice = \"tools\"\n\
+                migrations = \"/migrations\"\napply = [\"bash\", \"/migrations/up\"]\nper_host = true\n";
+    project.playbook("tool", step);
+    let make = |name: &str, sql: &str| droplet.sh(&format!("echo '{sql}' >/tmp/it-golang/{name}.up.sql"));
+    let run = |more: &[&str]| project.landfall(&[&["run", "tool", "--yes"], more].concat());
+    make("001_one", "CREATE TABLE one (id int);");
+    make("003_three", "CREATE TABLE three (id int);");
+    run(&[]).expect(0, &["2 migrations applied, nothing pending"]);
+
+    // Merged late: for the tool it is applied.
+    make("002_two", "CREATE TABLE two (id int);");
+    run(&[])
+        .expect(7, &["never applied, and the tool would pass it over in silence: 002_two", "--approve skipped@002_two.up.sql"]);
+    project.landfall(&["plan", "tool"]).expect(7, &["never applied", "002_two"]);
+    let by_hand = ["--approve", "skipped@002_two.up.sql", "--note", "applied by hand"];
+    run(&by_hand).expect(0, &["nothing pending"]);
+    run(&[]).expect(0, &["nothing pending"]);
+
+    make("003_three", "CREATE TABLE three (id bigint);");
+    run(&[]).expect(7, &["drift", "003_three", "saw another text of it applied"]);
+    make("003_three", "CREATE TABLE three (id int);");
+    droplet.sh("rm /tmp/it-golang/001_one.up.sql");
+    run(&[]).expect(7, &["not among the files of the image: 001"]);
+    run(&["--approve", "missing@001", "--note", "made into one"]).expect(0, &["nothing pending"]);
+    make("004_four", "ALTER TABLE nope ADD COLUMN x int;");
+    run(&[]).expect(1, &["004_four began and did not finish"]);
+    droplet.sql("UPDATE schema_migrations SET version = 3, dirty = false");
+    droplet.sh("rm /tmp/it-golang/004_four.up.sql");
+    make("005_five", "CREATE TABLE five (id int);");
+    run(&[]).expect(0, &["1 migration applied, nothing pending"]);
+    assert_eq!(
+        droplet.sql("SELECT string_agg(entry, ' ' ORDER BY entry) FROM landfall.applied WHERE sha256 IS NOT NULL"),
+        "002 003 005"
+    );
+}

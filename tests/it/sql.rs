@@ -162,6 +162,14 @@ fn a_history_that_the_files_do_not_fit_refuses() {
     project.write("db/migrations/001_voters.sql", &format!("{VOTERS}-- more\n"));
     project.landfall(&["run", "sql", "--yes"]).expect(7, &["drift", "001_voters.sql"]);
     project.landfall(&["verify", "sql"]).expect(7, &["001_voters.sql", "edited", "NOT READY"]);
+    // An entry holds for the file as it is, and ends with its next change.
+    let words = ["verify", "sql", "--write-approval", "edited@001_voters.sql", "--by", "Ann", "--reason", "a word more"];
+    project.landfall(&words).expect(0, &["wrote one entry"]);
+    project.landfall(&["verify", "sql"]).expect(0, &["edited", "Ann took that upon themselves", "READY TO MERGE"]);
+    project.landfall(&["run", "sql", "--yes"]).expect(0, &["edited", "Ann", "nothing pending"]);
+    project.write("db/migrations/001_voters.sql", &format!("{VOTERS}-- and more\n"));
+    project.landfall(&["run", "sql", "--yes"]).expect(7, &["drift", "001_voters.sql"]);
+    project.landfall(&["verify", "sql"]).expect(7, &["001_voters.sql", "edited", "NOT READY"]);
     std::fs::remove_file(project.path("db/migrations/001_voters.sql")).unwrap();
     project.landfall(&["run", "sql", "--yes"]).expect(7, &["not among the files in db/migrations: 001_voters.sql"]);
     project.write("db/migrations/001_voters.sql", VOTERS);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::ApprovalArgs;
 use crate::migration::lint::{Dialect, Waiver};
 
 /// `landfall lint`
@@ -24,15 +25,8 @@ pub(in crate::cli) struct LintArgs {
     /// Refuse (exit code 7) for warnings and stale approvals as well
     #[arg(long)]
     pub(in crate::cli) strict: bool,
-    /// Write an approval into landfall-approvals.toml, bound to the file as it is now
-    #[arg(long, value_name = "RULE@FILE", requires_all = ["by", "reason"])]
-    pub(in crate::cli) write_approval: Option<Waiver>,
-    /// Who approves it
-    #[arg(long, value_name = "NAME", requires = "write_approval")]
-    pub(in crate::cli) by: Option<String>,
-    /// Why it may be done
-    #[arg(long, value_name = "TEXT", requires = "write_approval")]
-    pub(in crate::cli) reason: Option<String>,
+    #[command(flatten)]
+    pub(in crate::cli) approval: ApprovalArgs,
     /// The fingerprint of the SSH key of who approves it
     #[arg(long, value_name = "SHA256:…", requires = "write_approval")]
     pub(in crate::cli) key: Option<String>,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{ConsentArgs, Selection, Start, THIS_RUN, WHERE};
+use super::{ApprovalArgs, ConsentArgs, Selection, Start, THIS_RUN, WHERE};
 
 /// `landfall verify`.
 #[derive(Debug, Args)]
@@ -23,6 +23,8 @@ pub(crate) struct VerifyArgs {
     /// Then apply what waits, as the playbook's `migrate` step would: for `tool = "sql"`, whose files are here
     #[arg(long, conflicts_with = "folder", help_heading = THIS_RUN)]
     pub(crate) apply: bool,
+    #[command(flatten)]
+    pub(crate) approval: ApprovalArgs,
     #[command(flatten)]
     pub(crate) start: Start,
     #[command(flatten)]

@@ -3,22 +3,31 @@
 use std::io::Write as _;
 use std::path::Path;
 
+use super::super::args::ApprovalArgs;
 use super::super::{Failure, exit};
+use crate::history::drift::RULES as DRIFT;
 use crate::migration::lint::{Approvals, Finding, NOT_SQL, Waiver, entry, gate, rule};
 
 /// What shall be approved, by whom and why.
-pub(super) struct Wanted<'w> {
-    pub(super) waiver: &'w Waiver,
-    pub(super) by: &'w str,
-    pub(super) reason: &'w str,
-    pub(super) key: Option<&'w str>,
+pub(in crate::cli) struct Wanted<'w> {
+    pub(in crate::cli) waiver: &'w Waiver,
+    pub(in crate::cli) by: &'w str,
+    pub(in crate::cli) reason: &'w str,
+    pub(in crate::cli) key: Option<&'w str>,
     /// The SHA-256 of a statement that only the tool of a program knows.
-    pub(super) statement: Option<&'w str>,
+    pub(in crate::cli) statement: Option<&'w str>,
 }
 
-impl Wanted<'_> {
+impl<'w> Wanted<'w> {
+    /// As the command line says it, where it does.
+    pub(in crate::cli) fn of(args: &'w ApprovalArgs) -> Option<Self> {
+        let text = |text: &'w Option<String>| text.as_deref().unwrap_or_default();
+        let waiver = args.write_approval.as_ref()?;
+        Some(Self { waiver, by: text(&args.by), reason: text(&args.reason), key: None, statement: None })
+    }
+
     /// What is meant of what was found.
-    fn of(&self, findings: Vec<Finding>) -> Vec<Finding> {
+    fn meant(&self, findings: Vec<Finding>) -> Vec<Finding> {
         let Some((statement, rule)) = self.statement.zip(rule(&self.waiver.rule)) else {
             return findings.into_iter().filter(|finding| self.waiver.fits(finding)).collect();
         };
@@ -29,14 +38,24 @@ impl Wanted<'_> {
 }
 
 /// Appends an entry for each finding that is meant and not approved yet.
-pub(super) fn write(path: &Path, approvals: &Approvals, findings: Vec<Finding>, wanted: &Wanted<'_>) -> Result<u8, Failure> {
+pub(in crate::cli) fn write(
+    path: &Path,
+    approvals: &Approvals,
+    findings: Vec<Finding>,
+    wanted: &Wanted<'_>,
+) -> Result<u8, Failure> {
     if wanted.by.trim().is_empty() || wanted.reason.trim().is_empty() {
         return Err(Failure::usage("an approval needs a name and a reason").remedy("give --by NAME and --reason TEXT"));
     }
-    let meant = wanted.of(findings);
+    let meant = wanted.meant(findings);
     if meant.is_empty() {
-        return Err(Failure::usage(format!("nothing was found that {} approves", wanted.waiver))
-            .remedy("`landfall lint` lists what there is; of a program `landfall plan` does, and says what to write here"));
+        return Err(Failure::usage(format!("nothing was found that {} approves", wanted.waiver)).remedy(
+            if DRIFT.contains(&wanted.waiver.rule.as_str()) {
+                "`landfall verify PLAYBOOK` tells what there is, and takes the same options"
+            } else {
+                "`landfall lint` lists what there is; of a program `landfall plan` does, and says what to write here"
+            },
+        ));
     }
     let mut open = gate(meant, approvals, &[], &[]).open;
     // One entry covers all that a rule says of one statement.
@@ -48,7 +67,7 @@ pub(super) fn write(path: &Path, approvals: &Approvals, findings: Vec<Finding>, 
     let mut text = String::new();
     if !path.exists() {
         text.push_str(
-            "# Findings of `landfall lint` that somebody took upon themselves. An entry ends with the next change of its file.\n",
+            "# Findings of `landfall lint` and `landfall verify` that somebody took upon themselves. An entry ends with the next change of its file.\n",
         );
     }
     for finding in &open {

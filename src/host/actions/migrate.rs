@@ -39,6 +39,12 @@ pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate)
     if held.is_some() && pending.is_ok() {
         view.remember(stage, step, migrate);
     }
+    if pending.is_ok() {
+        for of in driver::approved(stage.dir, &step.name) {
+            let body = Body::Approved(kept::approval(&of, &|text| stage.masked(text)));
+            stage.event(&step.name, body);
+        }
+    }
     let pending = match pending {
         Ok(Some(pending)) => pending,
         Ok(None) => return Outcome { detail: Some("nothing pending".into()), ..Outcome::ok() },
@@ -46,10 +52,6 @@ pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate)
     };
     if let Err(outcome) = view.as_shown(stage, step, migrate, &pending) {
         return outcome;
-    }
-    for of in driver::approved(stage.dir, &step.name) {
-        let body = Body::Approved(kept::approval(&of, &|text| stage.masked(text)));
-        stage.event(&step.name, body);
     }
     let since = view.now();
     let apply = ServiceCommand {

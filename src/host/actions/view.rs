@@ -84,7 +84,8 @@ impl View {
         let image = carried.as_ref().or_else(|| stage.images.get(&migrate.service))?;
         let access = self.access.as_deref().map_err(String::as_str);
         let (config, folders) = (&stage.config, &stage.folders);
-        let sight = Sight { access, config, folders, run: &stage.dir.run, migrate, image };
+        let accepted = &stage.submission.accepted;
+        let sight = Sight { access, config, folders, run: &stage.dir.run, migrate, image, accepted };
         let Look { history: own, due, .. } = migrations::look(sight);
         *self.due.borrow_mut() = due.map(|(place, due)| (own.model, place, due));
         if own.not_known.is_some() && told.is_none() && !migrate.status.is_empty() {
@@ -118,7 +119,8 @@ impl View {
         let Some(image) = stage.images.get(&migrate.service).filter(|_| !migrate.models.is_empty()) else { return Ok(()) };
         let access = self.access.as_deref().map_err(String::as_str);
         let (config, folders) = (&stage.config, &stage.folders);
-        let sight = Sight { access, config, folders, run: &stage.dir.run, migrate, image };
+        let accepted = &stage.submission.accepted;
+        let sight = Sight { access, config, folders, run: &stage.dir.run, migrate, image, accepted };
         let files = match migrations::hashes(sight, &|name| names.contains(&stage.masked(name))) {
             Ok(files) => files,
             // They could not be looked at for the plan either, and it said so.

@@ -44,6 +44,7 @@ fn found(stage: &Stage<'_>, migrate: &Migrate) -> Result<Migrations, String> {
         run: &stage.dir.run,
         migrate,
         image: &image,
+        accepted: &stage.submission.accepted,
     };
     Ok(match (told, access.is_ok()) {
         (Some(told), false) => told,

@@ -12,7 +12,9 @@ pub(super) mod watch;
 use std::collections::BTreeSet;
 
 use crate::action::{Carried, Client, Layout, Migrate, Model};
+use crate::command::quoted;
 use crate::facts::{History, Migration, MigrationState as State, Migrations};
+use crate::history::drift::{self, Accepted};
 use crate::history::remembered::{self, Due, Remembered};
 use crate::history::{self, Began, Recorded, own};
 use crate::name::RunId;
@@ -39,6 +41,8 @@ pub(super) struct Sight<'a> {
     pub migrate: &'a Migrate,
     /// The id of the image that will run.
     pub image: &'a str,
+    /// What somebody takes upon themselves.
+    pub accepted: &'a [Accepted],
 }
 
 /// What was seen. Its texts are unmasked.
@@ -93,7 +97,13 @@ fn seen(sight: Sight<'_>) -> Result<Look, String> {
         Ok(migrations) => (migrations, not_known),
         Err(why) => (history::compare(model, &known, &[]).unwrap_or_default(), not_known.or(Some(why))),
     };
-    let due = place.map(|place| (place, remembered::correct(model, &known, &rows, &remembered, &mut migrations)));
+    let due = place.map(|place| {
+        let mut due = remembered::correct(model, &known, &rows, &remembered, &mut migrations);
+        for migration in migrations.iter().filter(|migration| drift::is_accepted(migration, sight.accepted)) {
+            due.accept(model, migration);
+        }
+        (place, due)
+    });
     let due = due.filter(|(_, due)| not_known.is_none() && !due.is_empty());
     // Where files are gone, what waits may well have been applied: that they have parted is what must be told.
     let parted = migrations.iter().any(|migration| matches!(migration.state, State::Missing | State::Edited));
@@ -306,7 +316,18 @@ fn of(own: &History, state: State) -> impl Iterator<Item = &Migration> {
 
 /// What is wrong with files and history, whatever the tool says.
 fn wrong(sight: Sight<'_>, own: &History, told: Option<&Migrations>) -> Option<Migrations> {
-    let names = |state| of(own, state).map(|migration| migration.name.as_str()).collect::<Vec<_>>().join(", ");
+    let open = |state| of(own, state).filter(|migration| !drift::is_accepted(migration, sight.accepted));
+    let names = |state| open(state).map(|migration| migration.name.as_str()).collect::<Vec<_>>().join(", ");
+    let meant = |state| {
+        let ways = open(state).filter_map(|migration| {
+            let waiver = format!("{}@{}", drift::rule(migration)?, drift::file(migration));
+            Some(format!(" --approve {}", quoted(&waiver)))
+        });
+        format!(
+            "if it is meant to be so, for one run:{} --note TEXT, and for good: landfall verify --write-approval",
+            ways.collect::<String>()
+        )
+    };
     let model = sight.migrate.models.get(own.model)?;
     if let Some(failed) = of(own, State::Failed).next() {
         let what = failed.told.as_ref().map(|told| format!(" ({told})")).unwrap_or_default();
@@ -331,10 +352,10 @@ fn wrong(sight: Sight<'_>, own: &History, told: Option<&Migrations>) -> Option<M
         let witness = told.unwrap_or("the digest in the history is another one");
         return Some(Migrations::Failed {
             why: format!("drift: what was applied is not what the files say now: {edited} ({witness})"),
-            remedy: Some(
-                "bring the file back as it was applied (`landfall verify` looks for it in the git history), and put the change into a new migration"
-                    .to_owned(),
-            ),
+            remedy: Some(format!(
+                "bring the file back as it was applied (`landfall verify` looks for it in the git history), and put the change into a new migration; {}",
+                meant(State::Edited)
+            )),
         });
     }
     let missing = names(State::Missing);
@@ -345,7 +366,10 @@ fn wrong(sight: Sight<'_>, own: &History, told: Option<&Migrations>) -> Option<M
         };
         return Some(Migrations::Failed {
             why: format!("drift: applied, but not among the files {place}: {missing}"),
-            remedy: Some(format!("{old} is older than the database, or the file was deleted: bring it back")),
+            remedy: Some(format!(
+                "{old} is older than the database, or the file was deleted: bring it back; {}",
+                meant(State::Missing)
+            )),
         });
     }
     let doubtful = of(own, State::Pending).find_map(|migration| Some((&migration.name, migration.told.as_ref()?)));
@@ -367,6 +391,6 @@ fn wrong(sight: Sight<'_>, own: &History, told: Option<&Migrations>) -> Option<M
     let skipped = names(State::Skipped);
     (!skipped.is_empty()).then(|| Migrations::Failed {
         why: format!("never applied, and the tool would pass it over in silence: {skipped}"),
-        remedy: Some("give it a date after the newest applied one, or apply it by hand".to_owned()),
+        remedy: Some(format!("give it a date after the newest applied one, or apply it by hand; {}", meant(State::Skipped))),
     })
 }

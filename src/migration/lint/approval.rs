@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::finding::Finding;
 use super::rules::{rule, rules};
+use crate::history::drift::{Accepted, Bound, RULES as DRIFT, same_file};
 use crate::source::{Place, Placed, Reader, Sink, Table, nearest, parse};
 
 /// The file that keeps them, beside the inventory.
@@ -113,8 +114,8 @@ fn approval(table: &Table, sink: &Sink) -> Option<Approval> {
     let file = needed("file", "the path of the migration");
     let sha256 = hash("sha256");
     let name = needed("rule", "the name of the rule, as findings say it");
-    if let Some(name) = name.as_ref().filter(|name| rule(&name.value).is_none()) {
-        let known: Vec<&str> = rules().map(|rule| rule.id).collect();
+    if let Some(name) = name.as_ref().filter(|name| !is_rule(&name.value)) {
+        let known: Vec<&str> = names().collect();
         let help = nearest(&name.value, &known)
             .map_or_else(|| "`landfall lint --rules` lists them".to_owned(), |near| format!("did you mean `{near}`?"));
         reader.error(&name.place, format!("there is no rule `{}`", name.value), help);
@@ -139,6 +140,27 @@ fn approval(table: &Table, sink: &Sink) -> Option<Approval> {
         place,
         came: None,
     })
+}
+
+/// What an approval may name: the rules, and what a history may show.
+fn names() -> impl Iterator<Item = &'static str> {
+    rules().map(|rule| rule.id).chain(DRIFT)
+}
+
+fn is_rule(name: &str) -> bool {
+    rule(name).is_some() || DRIFT.contains(&name)
+}
+
+/// What is approved of files and histories that have parted, as hosts are told: they judge it.
+pub fn accepted(approvals: &Approvals, waivers: &[Waiver]) -> Vec<Accepted> {
+    let entries = approvals.0.iter().filter(|approval| DRIFT.contains(&approval.rule.as_str())).map(|approval| Accepted {
+        rule: approval.rule.clone(),
+        file: approval.file.clone(),
+        bound: Some(Bound { sha256: approval.sha256.clone(), recorded: approval.statement.clone() }),
+    });
+    let waivers = waivers.iter().filter(|waiver| DRIFT.contains(&waiver.rule.as_str()));
+    let waivers = waivers.map(|waiver| Accepted { rule: waiver.rule.clone(), file: waiver.file.clone(), bound: None });
+    entries.chain(waivers).collect()
 }
 
 /// Parts findings into those that somebody approved and those that nobody did. `files` are those that were looked at.
@@ -174,18 +196,12 @@ pub fn gate(findings: Vec<Finding>, approvals: &Approvals, waivers: &[Waiver], f
     }
     let unused = |used: &[bool], at: usize| !used[at];
     let looked_at = |file: &str| files.iter().any(|known| same_file(known, file));
-    let stale = approvals.0.iter().enumerate().filter(|(at, approval)| unused(&used, *at) && looked_at(&approval.file));
+    // What a history shows no file tells.
+    let told_by_file = |approval: &Approval| rule(&approval.rule).is_some() && looked_at(&approval.file);
+    let stale = approvals.0.iter().enumerate().filter(|(at, approval)| unused(&used, *at) && told_by_file(approval));
     judged.stale = stale.map(|(_, approval)| approval.clone()).collect();
     judged.idle = waivers.iter().enumerate().filter(|(at, _)| unused(&waived, *at)).map(|(_, waiver)| waiver.clone()).collect();
     judged
-}
-
-/// Whether two paths mean one file: the shorter is the end of the longer.
-pub(in crate::migration) fn same_file(one: &str, other: &str) -> bool {
-    let plain = |path: &str| path.trim_start_matches("./").to_owned();
-    let (one, other) = (plain(one), plain(other));
-    let ends = |long: &str, short: &str| !short.is_empty() && (long == short || long.ends_with(&format!("/{short}")));
-    ends(&one, &other) || ends(&other, &one)
 }
 
 impl Approval {
@@ -212,8 +228,8 @@ impl FromStr for Waiver {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, file) = text.split_once('@').ok_or("write RULE@FILE")?;
-        if rule(name).is_none() {
-            let known: Vec<&str> = rules().map(|rule| rule.id).collect();
+        if !is_rule(name) {
+            let known: Vec<&str> = names().collect();
             let near = nearest(name, &known).map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
             return Err(format!("there is no rule `{name}`{near}"));
         }

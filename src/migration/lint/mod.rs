@@ -30,8 +30,7 @@ use std::ops::Range;
 
 use sha2::{Digest as _, Sha256};
 
-pub(super) use approval::same_file;
-pub use approval::{Approval, Approvals, FILE_NAME as APPROVALS_FILE, Granted, Judged, Waiver, entry, gate};
+pub use approval::{Approval, Approvals, FILE_NAME as APPROVALS_FILE, Granted, Judged, Waiver, accepted, entry, gate};
 pub use finding::{Finding, Severity};
 pub use layout::{Layout, guess, in_transaction, is_down, is_migration, is_printable, is_program, well_known};
 pub use rules::{Rule, rule, rules};

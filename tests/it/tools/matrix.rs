@@ -85,6 +85,47 @@ pub(super) fn overlooking(tool: &'static Tool) {
     assert_eq!(bench.count(), "2");
 }
 
+/// Files that were reformatted or cleared away, by somebody who knows what they do.
+pub(super) fn parted_on_purpose(tool: &'static Tool) {
+    let droplets = droplet();
+    let bench = Bench::new(tool, &droplets[0], Database::postgres(&droplets));
+    bench.applied();
+    let [first, second] = tool.first;
+    let waived = |waiver: &str| bench.project.landfall(&["run", "tool", "--yes", "--approve", waiver, "--note", "reformatted"]);
+
+    // Once, for what was seen applied is then remembered as it is now.
+    let mut files = files::of_image(tool);
+    files::edit(&mut files, first);
+    bench.put(&files);
+    let way = format!("--approve edited@{first} --note TEXT");
+    bench.run().expect(7, &["drift", &way]);
+    waived(&format!("edited@{second}")).expect(7, &["drift", &way]);
+    waived(&format!("edited@{first}")).expect(0, &["nothing pending"]);
+    bench.project.landfall(&["report"]).expect(0, &["edited", first, "reformatted"]);
+    bench.up_to_date(2);
+
+    // A row without a file stays one: an entry of the repository speaks for it.
+    files::delete(&mut files, first);
+    bench.put(&files);
+    let gone = format!("missing@{}", tool.recorded[0]);
+    bench.run().expect(7, &["not among the files", &format!("--approve {gone} --note TEXT")]);
+    waived(&gone).expect(0, &["nothing pending"]);
+    bench.run().expect(7, &["not among the files"]);
+    bench.verify().expect(7, &[tool.recorded[0], "missing"]);
+    let write = |waiver: &str| {
+        bench.project.landfall(&["verify", "tool", "--write-approval", waiver, "--by", "Ann", "--reason", "made into one"])
+    };
+    write(&format!("edited@{second}")).expect(2, &["nothing was found"]);
+    write(&gone).expect(0, &["wrote one entry"]);
+    bench.verify().expect(0, &["Ann took that upon themselves: made into one", "READY TO MERGE"]);
+    bench.run().expect(0, &["nothing pending"]);
+    bench.project.landfall(&["validate", "status"]).expect(0, &["nothing pending"]);
+    bench.project.landfall(&["lint", "--strict"]);
+    files::delete(&mut files, second);
+    bench.put(&files);
+    bench.run().expect(7, &["not among the files", &tool.first[1][..14]]);
+}
+
 /// The two migrations of the image, applied, and then one in their place.
 pub(super) fn made_into_one(tool: &'static Tool) {
     let droplets = droplet();

@@ -353,6 +353,11 @@ fn a_history_may_be_in_another_table() {
 }
 
 #[test]
+fn what_parted_on_purpose_may_be_taken_upon_oneself() {
+    matrix::parted_on_purpose(&DBMATE);
+}
+
+#[test]
 fn dbmate_in_its_running_container() {
     matrix::in_its_container(&DBMATE);
 }

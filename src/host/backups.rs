@@ -88,7 +88,12 @@ impl Backups {
 
     /// The folder as it is, to look for what is there.
     pub(super) fn look(state: &State, database: &Database) -> Self {
-        Self { dir: database.backups.as_ref().map_or_else(|| state.root().join("backups"), PathBuf::from) }
+        Self::below(state.root(), database)
+    }
+
+    /// The same below a folder that may not be there: where nothing ever ran there is none.
+    pub(super) fn below(root: &Path, database: &Database) -> Self {
+        Self { dir: database.backups.as_ref().map_or_else(|| root.join("backups"), PathBuf::from) }
     }
 
     /// Free bytes for this user.

@@ -134,9 +134,12 @@ fn a_gate_asks_for_a_backup_that_is_young_enough() {
     let droplets = droplet();
     let droplet = &droplets[0];
     let project = Project::on(&droplets);
-    droplet.sh("rm -rf /var/lib/landfall/etally/backups");
+    // As it is where nothing ever ran.
+    droplet.sh("rm -rf /var/lib/landfall/etally");
     let gate = "[[steps]]\nkind = \"shell\"\nname = \"risky\"\nrequire_backup = \"24h\"\ncommand = \"touch /tmp/it-risky\"\n";
     project.playbook("gated", gate);
+    project.landfall(&["plan", "gated"]).expect(7, &["there is no backup of etally", "`backup` step before it"]);
+    droplet.sh("test ! -e /var/lib/landfall/etally");
     project.landfall(&["run", "gated", "--yes"]).expect(7, &["there is no backup of etally", "`backup` step before it"]);
     droplet.sh("test ! -e /tmp/it-risky");
     project.playbook("both", &format!("{BACKUP}keep = 2\n{gate}"));

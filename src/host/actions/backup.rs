@@ -246,9 +246,7 @@ pub(crate) fn unfit(submission: &Submission, state: Option<&State>, access: Opti
     if copies && let Some((why, remedy)) = access.and_then(unable) {
         refusals.push(Refusal::unfit(mask(why), remedy));
     }
-    // Where nothing ever ran there is none.
-    let Some(state) = state else { return refusals };
-    let backups = Backups::look(state, database);
+    let backups = Backups::below(state.map_or(Path::new(&submission.state.path), State::root), database);
     // What the run takes itself before it comes to a step.
     let mut coming = None;
     for (step, action) in submission.steps.iter().flat_map(|step| step.actions.iter().map(move |action| (step, action))) {

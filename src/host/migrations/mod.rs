@@ -319,13 +319,14 @@ fn wrong(sight: Sight<'_>, own: &History, told: Option<&Migrations>) -> Option<M
     let open = |state| of(own, state).filter(|migration| !drift::is_accepted(migration, sight.accepted));
     let names = |state| open(state).map(|migration| migration.name.as_str()).collect::<Vec<_>>().join(", ");
     let meant = |state| {
-        let ways = open(state).filter_map(|migration| {
-            let waiver = format!("{}@{}", drift::rule(migration)?, drift::file(migration));
-            Some(format!(" --approve {}", quoted(&waiver)))
-        });
+        let waiver = |migration| Some(quoted(&format!("{}@{}", drift::rule(migration)?, drift::file(migration))));
+        let waivers: Vec<String> = open(state).filter_map(waiver).collect();
+        let each = if waivers.len() == 1 { "" } else { ", for each" };
         format!(
-            "if it is meant to be so, for one run:{} --note TEXT, and for good: landfall verify --write-approval",
-            ways.collect::<String>()
+            "if it is meant to be so, for one run: --approve {} --note TEXT; for good{each}: \
+             landfall verify PLAYBOOK --write-approval {} --by NAME --reason TEXT",
+            waivers.join(" --approve "),
+            waivers.first().map_or("", String::as_str)
         )
     };
     let model = sight.migrate.models.get(own.model)?;

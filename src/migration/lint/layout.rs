@@ -238,7 +238,7 @@ pub fn is_migration(path: &str, text: &str) -> bool {
 /// Whether a file undoes a migration: those are not looked at.
 pub fn is_down(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
-    name == "down.sql" || name.ends_with(".down.sql") || name.ends_with(".undo.sql")
+    is_flyways(name, "U") || name == "down.sql" || name.ends_with(".down.sql") || name.ends_with(".undo.sql")
 }
 
 /// Whether a path below a folder is where a migration tool keeps its files.
@@ -261,8 +261,16 @@ pub fn well_known(path: &str) -> bool {
     }
     match *name {
         "migration.sql" | "up.sql" => matches!(above, "migrations" | "drizzle"),
-        _ => name.ends_with(".up.sql") || matches!(parent, "migrations" | "drizzle"),
+        _ => name.ends_with(".up.sql") || matches!(parent, "migrations" | "drizzle") || is_flyways(name, "VBR"),
     }
+}
+
+/// `V1.2__name.sql`, and `R__name.sql`: Flyway's names are clear in whatever folder.
+fn is_flyways(name: &str, kinds: &str) -> bool {
+    let Some((head, _)) = name.split_once("__") else { return false };
+    let version = head.trim_start_matches(|c| kinds.contains(c));
+    let numbers = || version.split(['.', '_']).all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
+    head.len() == version.len() + 1 && if head.starts_with('R') { version.is_empty() } else { numbers() }
 }
 
 /// What stands behind a marker in a comment of its own line.
@@ -363,6 +371,8 @@ mod tests {
             "migrations/app/20240101T0000_a/ops.json",
             "alembic/versions/1_a.py",
             "db/migrate/1_a.rb",
+            "src/main/resources/db/migration/V1_2__a.sql",
+            "sql/R__views.sql",
         ] {
             assert!(well_known(path), "{path}");
         }
@@ -372,6 +382,10 @@ mod tests {
             "migrations/1/down.sql",
             "x/1_a.down.sql",
             "schema.sql",
+            "sql/U1.2__a.sql",
+            "sql/V__a.sql",
+            "sql/VIEW__a.sql",
+            "sql/R1__a.sql",
             "node_modules/x/migrations/a.sql",
             "migrations/readme.md",
             "x/site-packages/y/migrations/1.py",

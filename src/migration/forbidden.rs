@@ -9,7 +9,7 @@ pub struct Forbidden {
     pub why: &'static str,
     /// What to do instead.
     pub instead: &'static str,
-    tool: &'static str,
+    tools: &'static [&'static str],
     words: &'static [&'static str],
     option: Option<&'static str>,
 }
@@ -28,19 +28,34 @@ const PURGES: Reason =
 const EMPTIES: Reason = Reason { why: "it empties every table", instead: "delete what must go by a migration that was reviewed" };
 const REPLACES: Reason =
     Reason { why: "it replaces the tables by empty ones", instead: "use a `migrate` step: it runs `rails db:migrate`" };
+const FIXTURES: Reason = Reason {
+    why: "it empties the tables that it has made-up rows for",
+    instead: "put rows that production needs into a seed or a migration",
+};
 const TAKES_BACK: Reason = Reason {
     why: "it takes back migrations with what they hold: the running version needs it, and data is lost",
     instead: "make a migration that undoes it and let a `migrate` step apply it, or restore a backup",
 };
 
-const fn refused(name: &'static str, tool: &'static str, words: &'static [&'static str], reason: Reason) -> Forbidden {
-    Forbidden { name, why: reason.why, instead: reason.instead, tool, words, option: None }
+const fn refused(
+    name: &'static str,
+    tools: &'static [&'static str],
+    words: &'static [&'static str],
+    reason: Reason,
+) -> Forbidden {
+    Forbidden { name, why: reason.why, instead: reason.instead, tools, words, option: None }
 }
 
-const FORBIDDEN: [Forbidden; 40] = [
+/// One of Rails' tasks, which both of its programs carry out. Rails itself refuses most of them where the database says that it is
+/// `production`, and not where it says another name or `DISABLE_DATABASE_ENVIRONMENT_CHECK` is set.
+const fn rails(name: &'static str, task: &'static [&'static str], reason: Reason) -> Forbidden {
+    refused(name, &["rails", "rake"], task, reason)
+}
+
+const FORBIDDEN: [Forbidden; 35] = [
     refused(
         "prisma db push",
-        "prisma",
+        &["prisma"],
         &["db", "push"],
         Reason {
             why: "it changes the schema without a migration, and may drop data",
@@ -49,7 +64,7 @@ const FORBIDDEN: [Forbidden; 40] = [
     ),
     refused(
         "prisma migrate dev",
-        "prisma",
+        &["prisma"],
         &["migrate", "dev"],
         Reason {
             why: "it is for development: it may reset the database",
@@ -58,7 +73,7 @@ const FORBIDDEN: [Forbidden; 40] = [
     ),
     refused(
         "prisma migrate reset",
-        "prisma",
+        &["prisma"],
         &["migrate", "reset"],
         Reason {
             why: "it drops the database",
@@ -69,7 +84,7 @@ const FORBIDDEN: [Forbidden; 40] = [
         option: Some("--shadow-database-url"),
         ..refused(
             "prisma migrate diff --shadow-database-url",
-            "prisma",
+            &["prisma"],
             &["migrate", "diff"],
             Reason {
                 why: "Prisma resets the shadow database, and a host's DATABASE_URL is production",
@@ -79,7 +94,7 @@ const FORBIDDEN: [Forbidden; 40] = [
     },
     refused(
         "prisma db init",
-        "prisma",
+        &["prisma"],
         &["db", "init"],
         Reason {
             why: "it makes what the contract says without a migration",
@@ -88,7 +103,7 @@ const FORBIDDEN: [Forbidden; 40] = [
     ),
     refused(
         "prisma db update",
-        "prisma",
+        &["prisma"],
         &["db", "update"],
         Reason {
             why: "it changes the schema without a migration, and may drop data",
@@ -97,7 +112,7 @@ const FORBIDDEN: [Forbidden; 40] = [
     ),
     refused(
         "prisma db sign",
-        "prisma",
+        &["prisma"],
         &["db", "sign"],
         Reason {
             why: "it writes down another contract without applying anything",
@@ -106,7 +121,7 @@ const FORBIDDEN: [Forbidden; 40] = [
     ),
     refused(
         "drizzle-kit push",
-        "drizzle-kit",
+        &["drizzle-kit"],
         &["push"],
         Reason {
             why: "it changes the schema without a migration, and may drop data",
@@ -115,45 +130,40 @@ const FORBIDDEN: [Forbidden; 40] = [
     ),
     refused(
         "alembic stamp",
-        "alembic",
+        &["alembic"],
         &["stamp"],
         Reason {
             why: "it writes into the history without applying anything",
             instead: "let a `migrate` step apply what is pending",
         },
     ),
-    refused("alembic downgrade", "alembic", &["downgrade"], TAKES_BACK),
-    refused("rails db:schema:load", "rails", &["db:schema:load"], REPLACES),
-    refused("rails db:setup", "rails", &["db:setup"], REPLACES),
-    refused("rails db:migrate:reset", "rails", &["db:migrate:reset"], DROPS),
-    refused("rails db:reset", "rails", &["db:reset"], DROPS),
-    refused("rails db:drop", "rails", &["db:drop"], DROPS),
-    refused("rails db:purge", "rails", &["db:purge"], PURGES),
-    refused("rails db:truncate_all", "rails", &["db:truncate_all"], EMPTIES),
-    refused("rails db:seed:replant", "rails", &["db:seed:replant"], EMPTIES),
-    refused("rake db:schema:load", "rake", &["db:schema:load"], REPLACES),
-    refused("rake db:setup", "rake", &["db:setup"], REPLACES),
-    refused("rake db:migrate:reset", "rake", &["db:migrate:reset"], DROPS),
-    refused("rake db:reset", "rake", &["db:reset"], DROPS),
-    refused("rake db:drop", "rake", &["db:drop"], DROPS),
-    refused("rake db:purge", "rake", &["db:purge"], PURGES),
-    refused("rake db:truncate_all", "rake", &["db:truncate_all"], EMPTIES),
-    refused("rake db:seed:replant", "rake", &["db:seed:replant"], EMPTIES),
-    refused("django flush", "manage.py", &["flush"], EMPTIES),
-    refused("django flush", "django-admin", &["flush"], EMPTIES),
-    refused("django flush", "django", &["flush"], EMPTIES),
-    refused("dbmate drop", "dbmate", &["drop"], DROPS),
-    refused("diesel database reset", "diesel", &["database", "reset"], DROPS),
-    refused("diesel database drop", "diesel", &["database", "drop"], DROPS),
-    refused("diesel migration revert", "diesel", &["migration", "revert"], TAKES_BACK),
-    refused("diesel migration redo", "diesel", &["migration", "redo"], TAKES_BACK),
-    refused("sqlx database drop", "sqlx", &["database", "drop"], DROPS),
-    refused("sqlx database drop", "sqlx", &["db", "drop"], DROPS),
-    refused("sqlx database reset", "sqlx", &["database", "reset"], DROPS),
-    refused("sqlx database reset", "sqlx", &["db", "reset"], DROPS),
+    refused("alembic downgrade", &["alembic"], &["downgrade"], TAKES_BACK),
+    rails("rails db:schema:load", &["db:schema:load"], REPLACES),
+    rails("rails db:setup", &["db:setup"], REPLACES),
+    rails("rails db:migrate:reset", &["db:migrate:reset"], DROPS),
+    rails("rails db:reset", &["db:reset"], DROPS),
+    rails("rails db:drop", &["db:drop"], DROPS),
+    rails("rails db:purge", &["db:purge"], PURGES),
+    rails("rails db:truncate_all", &["db:truncate_all"], EMPTIES),
+    rails("rails db:seed:replant", &["db:seed:replant"], EMPTIES),
+    rails("rails db:structure:load", &["db:structure:load"], REPLACES),
+    rails("rails db:fixtures:load", &["db:fixtures:load"], FIXTURES),
+    rails("rails db:rollback", &["db:rollback"], TAKES_BACK),
+    rails("rails db:migrate:down", &["db:migrate:down"], TAKES_BACK),
+    rails("rails db:migrate:redo", &["db:migrate:redo"], TAKES_BACK),
+    refused("django flush", &["manage.py", "django-admin", "django"], &["flush"], EMPTIES),
+    refused("dbmate drop", &["dbmate"], &["drop"], DROPS),
+    refused("diesel database reset", &["diesel"], &["database", "reset"], DROPS),
+    refused("diesel database drop", &["diesel"], &["database", "drop"], DROPS),
+    refused("diesel migration revert", &["diesel"], &["migration", "revert"], TAKES_BACK),
+    refused("diesel migration redo", &["diesel"], &["migration", "redo"], TAKES_BACK),
+    refused("sqlx database drop", &["sqlx"], &["database", "drop"], DROPS),
+    refused("sqlx database drop", &["sqlx"], &["db", "drop"], DROPS),
+    refused("sqlx database reset", &["sqlx"], &["database", "reset"], DROPS),
+    refused("sqlx database reset", &["sqlx"], &["db", "reset"], DROPS),
     refused(
         "flyway clean",
-        "flyway",
+        &["flyway"],
         &["clean"],
         Reason {
             why: "it drops everything in the schema",
@@ -162,7 +172,7 @@ const FORBIDDEN: [Forbidden; 40] = [
     ),
     refused(
         "golang-migrate drop",
-        "migrate",
+        &["migrate"],
         &["drop"],
         Reason {
             why: "it drops everything in the database",
@@ -211,7 +221,7 @@ fn in_simple_command(words: &[String]) -> Option<Forbidden> {
         let after = &words[at + 1..];
         FORBIDDEN.into_iter().find(|forbidden| {
             let plain: Vec<&str> = after.iter().filter(|word| !word.starts_with('-')).map(String::as_str).collect();
-            is_tool(word, forbidden.tool)
+            forbidden.tools.iter().any(|tool| is_tool(word, tool))
                 && plain.windows(forbidden.words.len()).any(|window| window.iter().zip(forbidden.words).all(is_word))
                 && forbidden.option.is_none_or(|option| after.iter().any(|word| word.starts_with(option)))
         })
@@ -259,14 +269,20 @@ mod tests {
             ("sqlx database drop -y", "sqlx database drop"),
             ("cargo sqlx db reset", "sqlx database reset"),
             ("migrate -path db/migrations -database \"$DATABASE_URL\" drop -f", "golang-migrate drop"),
-            ("rake db:drop", "rake db:drop"),
-            ("bundle exec rake db:reset", "rake db:reset"),
-            ("bin/rake db:schema:load", "rake db:schema:load"),
+            ("rake db:drop", "rails db:drop"),
+            ("bundle exec rake db:reset", "rails db:reset"),
+            ("bin/rake db:schema:load", "rails db:schema:load"),
             ("RAILS_ENV=production bin/rails db:setup", "rails db:setup"),
             ("rails db:migrate:reset", "rails db:migrate:reset"),
             ("bundle exec rails db:schema:load:animals", "rails db:schema:load"),
             ("bin/rails db:drop:primary db:create", "rails db:drop"),
             ("rails db:seed:replant", "rails db:seed:replant"),
+            ("rake db:rollback STEP=2", "rails db:rollback"),
+            ("bin/rails db:migrate:down VERSION=20240101000000", "rails db:migrate:down"),
+            ("bundle exec rails db:migrate:redo:primary", "rails db:migrate:redo"),
+            ("rails db:fixtures:load", "rails db:fixtures:load"),
+            ("rake db:structure:load", "rails db:structure:load"),
+            ("django-admin flush", "django flush"),
             ("python -m django flush --no-input", "django flush"),
             ("diesel migration redo", "diesel migration redo"),
             ("diesel --database-url x migration revert --all", "diesel migration revert"),
@@ -300,6 +316,7 @@ mod tests {
             "migrate -path db/migrations up",
             "bin/rails db:migrate:status",
             "bin/rails db:migrate db:seed",
+            "bin/rails db:migrate:up VERSION=20240101000000",
             "bundle exec rake db:migrate",
             "python manage.py migrate --no-input",
             "python -m django migrate",

@@ -154,6 +154,22 @@ mod tests {
     }
 
     #[test]
+    fn rails_finds_files_below_its_folder_and_knows_them_by_their_numbers() {
+        let paths = [
+            "20260105090000_voters.rb",
+            "001_old.rb",
+            "sub/0002_older.rb",
+            "a/b/3_c.rb",
+            "20260302000000_create_x.active_storage.rb",
+            ".4_d/5_e.rb",
+            "0_z.rb",
+            "6_f.rb.orig",
+            "g.rb",
+        ];
+        assert_eq!(names("rails", &paths), "0 1 2 3 20260105090000 20260302000000");
+    }
+
+    #[test]
     fn knex_does_not_migrate_by_declarations() {
         let paths = ["1_a.js", "1_a.d.ts", "2_b.ts", "2_b.js.map", "3_c.d.mts", "4_d.cjs"];
         assert_eq!(names("knex", &paths), "1_a.js 2_b.ts 4_d.cjs");
@@ -175,6 +191,8 @@ mod tests {
             ("dbmate", "-- migrate:up\nCREATE TABLE a (id int);\n", "-- migrate:down\nDROP TABLE a;\n"),
             ("knex", "exports.up = (knex) => knex.raw('x');\nexports.", "down = (knex) => knex.raw('y');\n"),
             ("knex", "export async function up(knex) {}\nexport async function ", "down(knex) {}\n"),
+            ("rails", "  def up\n    execute 'x'\n  end\n\n  ", "def down\n    execute 'y'\n  end\n"),
+            ("rails", "  def self.up\n    execute 'x'\n  end\n\n  ", "def self.down\n    execute 'y'\n  end\n"),
             ("alembic", "def upgrade() -> None:\n    op.execute('x')\n\n\n", "def downgrade() -> None:\n    op.execute('y')\n"),
         ] {
             let known = TOOLS.iter().find(|known| known.name == tool).expect("tool");

@@ -160,21 +160,84 @@ fn sqlx() {
 }
 
 #[test]
-fn diesel_and_rails() {
+fn diesel() {
     let own = |code, out: &str| read(&diesel::DIESEL, code, out, "");
     assert_eq!(own(0, "Migrations:\n  [X] 2024-01-01-000000_init\n"), "up to date");
     assert_eq!(
         own(0, "Migrations:\n  [X] 2024-01-01-000000_init\n  [ ] 2024-01-02-000000_bad\n"),
         "pending 2024-01-02-000000_bad"
     );
-    let own = |code, out: &str| read(&rails::RAILS, code, out, "");
-    let head = "\n Status   Migration ID    Migration Name\n--------------------------------------------------\n";
-    assert_eq!(own(0, &format!("{head}   up     20240101000000  Create users\n")), "up to date");
-    let pending = format!("{head}   up     20240101000000  Create users\n  down    20240102000000  Bad\n");
-    assert_eq!(own(0, &pending), "pending 20240102000000");
-    assert_eq!(own(1, "Schema migrations table does not exist yet.\n"), "pending ");
-    let gone = format!("{head}   up     20240102000000  ********** NO FILE **********\n");
-    assert_eq!(own(0, &gone), "failed: an applied migration is not among the files");
+}
+
+/// Of 6.1.7; up to 8.1 its source prints the same.
+#[test]
+fn rails() {
+    let own = |code, out: &str, err: &str| read(&rails::RAILS, code, out, err);
+    let head =
+        "\ndatabase: app\n\n Status   Migration ID    Migration Name\n--------------------------------------------------\n";
+    let up = "   up     20260105090000  Voters\n";
+    assert_eq!(own(0, &format!("{head}{up}\n"), ""), "up to date");
+    assert_eq!(own(0, &format!("{head}{up}  down    20260212101500  Born\n\n"), ""), "pending 20260212101500");
+    assert_eq!(own(1, "", "Schema migrations table does not exist yet.\n"), "pending ");
+    let gone = format!("{head}   up     20260105090000  ********** NO FILE **********\n   up     20260212101500  Born\n\n");
+    assert_eq!(own(0, &gone, ""), "failed: an applied migration is not among the files");
+    // The files are `001_old.rb` and `0002_older.rb`, and the history calls them 1 and 2.
+    let old = format!("{head}  down    001             Old\n  down    002             Older\n{up}\n");
+    assert_eq!(own(0, &old, ""), "pending 1 2");
+    // With its log on the error output, where it cannot write its file.
+    let log = "Rails Error: Unable to access log file. Please ensure that /app/log/production.log exists and is writable\n  \u{1b}[1m\u{1b}[35m (0.6ms)\u{1b}[0m  \u{1b}[1m\u{1b}[34mSELECT \"schema_migrations\".\"version\" FROM \"schema_migrations\"\u{1b}[0m\n";
+    assert_eq!(own(0, &format!("{head}{up}\n"), log), "up to date");
+    assert_eq!(own(1, "", &aborted("rails", REFUSED, "db:migrate:status")), "not known");
+    let illegal = "ActiveRecord::IllegalMigrationNameError: \n\nIllegal name for migration file: /app/db/migrate/20260401000000_Odd-name.rb\n\t(only lower case letters, numbers, and '_' allowed).\n\n";
+    assert_eq!(own(1, head, &aborted("rails", illegal, "db:migrate:status")), "not known");
+    assert_eq!(own(0, head, ""), "not known", "no migration at all");
+}
+
+const REFUSED: &str = "ActiveRecord::ConnectionNotEstablished: connection to server at \"127.0.0.1\", port 55999 failed: Connection refused\n\tIs the server running on that host and accepting TCP/IP connections?\n\n\nCaused by:\nPG::ConnectionBad: connection to server at \"127.0.0.1\", port 55999 failed: Connection refused\n\tIs the server running on that host and accepting TCP/IP connections?\n";
+
+/// How each failure of Rails begins and ends.
+fn aborted(program: &str, why: &str, task: &str) -> String {
+    format!("{program} aborted!\n{why}\n\nTasks: TOP => {task}\n(See full trace by running task with --trace)\n")
+}
+
+/// What people see of `db:migrate`, and which hint each failure gets: of 6.1.7, where no other version is named.
+#[test]
+fn rails_applies() {
+    let tool = &rails::RAILS;
+    let is = |regex: &str, text: &str| text.lines().any(|line| regex_lite::Regex::new(regex).expect("regex").is_match(line));
+    let applied = "== 20260105090000 Voters: migrating ===========================================\n-- create_table(:voters)\n   -> 0.0091s\n== 20260105090000 Voters: migrated (0.0092s) ==================================\n\n";
+    assert!(tool.success.is_empty() && !is(tool.failure, applied), "where nothing is pending it prints nothing");
+    let failed = "StandardError: An error has occurred, this and all later migrations canceled:\n\nPG::UndefinedTable: ERROR:  relation \"nope\" does not exist\n/app/db/migrate/20260318142000_third.rb:3:in `up'\n";
+    // The third is that of `bin/rails` from 7.1 on, by its source.
+    for program in ["rails", "rake", "bin/rails"] {
+        assert!(is(tool.failure, &aborted(program, failed, "db:migrate")), "{program}");
+    }
+    let hint = |why: &str, task: &str| {
+        let text = aborted("rails", why, task);
+        tool.hints().into_iter().find(|hint| is(&hint.regex, &text)).map(|hint| hint.text).unwrap_or_default()
+    };
+    assert_eq!(hint(failed, "db:migrate"), "");
+    assert!(hint(REFUSED, "db:migrate").starts_with("the database cannot be reached"));
+    let busy = "ActiveRecord::ConcurrentMigrationError: \n\nCannot run migrations because another migration process is currently running.\n\n";
+    assert!(hint(busy, "db:migrate").starts_with("another process migrates"));
+    let password = "ActiveRecord::NoDatabaseError: connection to server at \"192.0.2.1\", port 5432 failed: FATAL:  password authentication failed for user \"app\"\n";
+    assert!(hint(password, "db:migrate").contains("its login was refused"));
+    // The other two are of 7.1 and 8.1, from their source.
+    for adapter in [
+        "LoadError: Could not load the 'mysql' Active Record adapter. Ensure that the adapter is spelled correctly in config/database.yml and that you've added the necessary adapter gem to your Gemfile.\n",
+        "ActiveRecord::AdapterNotFound: database configuration specifies nonexistent mysql adapter\n",
+        "ActiveRecord::AdapterNotFound: Database configuration specifies nonexistent 'mysql' adapter.\n",
+    ] {
+        assert!(hint(adapter, "db:migrate => db:load_config").contains("mysql2://"), "{adapter}");
+    }
+    let none =
+        "Cannot load database configuration:\nCould not load database configuration. No such file - [\"config/database.yml\"]\n";
+    assert!(hint(none, "db:migrate => db:load_config").contains("neither a config/database.yml nor DATABASE_URL"));
+    let twice =
+        "ActiveRecord::DuplicateMigrationVersionError: \n\nMultiple migrations have the version number 20260401000000.\n\n";
+    assert!(hint(twice, "db:migrate").contains("rename the file"));
+    let dump = "Errno::EROFS: Read-only file system @ rb_sysopen - /app/db/schema.rb\n";
+    assert!(hint(dump, "db:schema:dump").starts_with("the migrations are applied"));
 }
 
 /// From its source (`MigrationInfoDumper`, `AsciiTable`, `MigrationState` of 13.0.0): it was not run.

@@ -103,6 +103,16 @@ pub(super) fn knex(files: &mut Files, new: &New, sql: &str) {
     files.insert(new.name.to_owned(), text);
 }
 
+/// A class each, whose name no other migration may have.
+pub(super) fn rails(files: &mut Files, new: &New, sql: &str) {
+    let name = new.name;
+    let each: String = statements(sql).map(|one| format!("    execute \"{one}\"\n")).collect();
+    let text = format!(
+        "class M{name} < ActiveRecord::Migration[6.1]\n  def up\n{each}  end\n\n  def down\n    execute \"DROP TABLE half\"\n  end\nend\n"
+    );
+    files.insert(format!("{name}_m{name}.rb"), text);
+}
+
 pub(super) fn dbmate(files: &mut Files, new: &New, sql: &str) {
     files.insert(new.name.to_owned(), format!("-- migrate:up\n{sql};\n\n-- migrate:down\nDROP TABLE half;\n"));
 }
@@ -160,7 +170,7 @@ pub(super) fn edit(files: &mut Files, name: &str) {
         return;
     }
     let remark = match Path::new(&path).extension().and_then(|extension| extension.to_str()) {
-        Some("py") => "# a licence\n",
+        Some("py" | "rb") => "# a licence\n",
         Some("js") => "// a licence\n",
         _ => "-- a licence\n",
     };

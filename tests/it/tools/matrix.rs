@@ -72,6 +72,35 @@ pub(super) fn kept_elsewhere(tool: &'static Tool, variable: &str) {
     bench.project.landfall(&["validate", "status"]).expect(0, &["nothing pending"]);
 }
 
+/// Numbers with zeros before them, in a folder below too, and a variable VERSION: to Rails that is where to migrate to, and what is newer
+/// it would take back.
+pub(super) fn by_number(tool: &'static Tool) {
+    let droplets = droplet();
+    let bench = Bench::new(tool, &droplets[0], Database::postgres(&droplets));
+    for playbook in ["tool", "status"] {
+        let service = "service = \"tools\"\n";
+        bench.project.edit(&format!("playbooks/{playbook}.toml"), service, &format!("{service}env = {{ VERSION = \"1\" }}\n"));
+    }
+    bench.applied();
+    let mut files = files::of_image(tool);
+    for (path, class, table) in [("001_old.rb", "Old", "old"), ("sub/0002_older.rb", "Older", "older")] {
+        let text = format!("class {class} < ActiveRecord::Migration[6.1]\n  def change\n    create_table :{table}\n  end\nend\n");
+        files.insert(path.to_owned(), text);
+    }
+    bench.put(&files);
+    bench.run().expect(0, &["2 migrations pending (1, 2)", "2 migrations applied, nothing pending"]);
+    assert!(["voters", "old", "older"].iter().all(|table| bench.database.has(table)));
+    assert_eq!(
+        bench.database.sql("SELECT string_agg(version, ' ' ORDER BY version) FROM schema_migrations WHERE version < '20'"),
+        "1 2"
+    );
+    assert_eq!(bench.count(), "4");
+    bench.up_to_date(4);
+    files.remove("sub/0002_older.rb");
+    bench.put(&files);
+    bench.run().expect(7, &["not among the files", "2"]);
+}
+
 /// Diesel 2.3 with the libmariadb of Debian 12 reads the first row of its history only, and would apply again what stands in the others.
 pub(super) fn overlooking(tool: &'static Tool) {
     let droplets = droplet();

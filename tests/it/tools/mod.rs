@@ -236,6 +236,25 @@ const DIESEL: Tool = Tool {
     ..SQLX
 };
 
+const RAILS: Tool = Tool {
+    name: "rails",
+    image: "rails",
+    project: "rails",
+    folder: "db/migrate",
+    first: ["20260105090000", "20260212101500"],
+    third: New { name: "20260318142000", after: "" },
+    late: New { name: "20260120080000", after: "" },
+    recorded: ["20260105090000", "20260318142000"],
+    write: files::rails,
+    count: "SELECT count(*) FROM schema_migrations",
+    framework: 0,
+    reason: "relation \"nope\" does not exist",
+    digests: false,
+    when_late: Late::Applied,
+    settles: None,
+    lock: None,
+};
+
 const DRIZZLE_MARIA: Tool = Tool { project: "drizzle/mysql", count: "SELECT COUNT(*) FROM __drizzle_migrations", ..DRIZZLE };
 
 const DRIZZLE_NEXT_MARIA: Tool =
@@ -251,6 +270,8 @@ const DBMATE_MARIA: Tool = Tool { reason: NO_TABLE, ..DBMATE };
 
 const SQLX_MARIA: Tool =
     Tool { reason: NO_TABLE, settles: Some("DELETE FROM _sqlx_migrations WHERE version = 20260318142000"), ..SQLX };
+
+const RAILS_MARIA: Tool = Tool { reason: NO_TABLE, ..RAILS };
 
 /// What MariaDB says of a table that it does not have.
 const NO_TABLE: &str = "Table 'shop.nope' doesn't exist";
@@ -345,6 +366,21 @@ fn diesel_in_every_state() {
 #[test]
 fn diesel_is_not_believed_where_it_overlooks_what_it_applied() {
     long(matrix::overlooking, &DIESEL);
+}
+
+#[test]
+fn rails_in_every_state() {
+    long(matrix::of, &RAILS);
+}
+
+#[test]
+fn rails_on_mariadb_in_every_state() {
+    long(matrix::of_maria, &RAILS_MARIA);
+}
+
+#[test]
+fn rails_knows_migrations_by_number_in_folders_too_and_takes_none_back() {
+    long(matrix::by_number, &RAILS);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::event::Approved;
 use crate::facts::{DatabaseFacts, Facts, History, LockHolder, Migrations, Refusal, ServiceFacts, Story};
 use crate::history::drift::Accepted;
 use crate::migration::behind::{self, Behind};
-use crate::migration::gate::{self, Consent, Verdict, Waiting};
+use crate::migration::gate::{self, Consent, Image, Verdict, Waiting};
 use crate::migration::lint::Dialect;
 use crate::name::{GroupName, HostName, PlaybookName, ProjectName, RunId, ServiceName, StepName};
 use crate::playbook::{LocalStep, ResolvedHost, ResolvedPlaybook, ResolvedStep, Serial, Work, hex};
@@ -363,7 +363,7 @@ fn host_plan(host: &ResolvedHost, facts: Option<Facts>, production: bool, consen
     }
     let mut steps: Vec<PlannedStep> = host.steps.iter().map(|step| planned(step, &facts, asked)).collect();
     for (step, planned) in host.steps.iter().zip(&mut steps) {
-        let Some(verdict) = judged(step, dialect(host, &facts), &facts, production, consent) else { continue };
+        let Some(verdict) = judged(host, step, &facts, production, consent) else { continue };
         refusals.extend(verdict.refusals);
         warnings.extend(verdict.warnings);
         planned.approved = verdict.approved;
@@ -418,7 +418,7 @@ fn dialect(host: &ResolvedHost, facts: &Facts) -> Dialect {
 }
 
 /// What the rules say of the migrations that wait for a step, where it is this host that applies them.
-fn judged(step: &ResolvedStep, dialect: Dialect, facts: &Facts, production: bool, consent: &Consent) -> Option<Verdict> {
+fn judged(host: &ResolvedHost, step: &ResolvedStep, facts: &Facts, production: bool, consent: &Consent) -> Option<Verdict> {
     let name = &step.step.name;
     let migrate = step.step.actions.iter().find_map(|action| match action {
         Action::Migrate(migrate) => Some(migrate),
@@ -428,8 +428,13 @@ fn judged(step: &ResolvedStep, dialect: Dialect, facts: &Facts, production: bool
     let unknown = History { not_known: Some("its files were not looked at".to_owned()), ..History::default() };
     let history = facts.histories.get(name).unwrap_or(&unknown);
     let (tool, limited) = (migrate.tool.as_str(), migrate.lock_timeout_ms.is_some());
-    let pulled = facts.pulled;
-    Some(gate::judge(Waiting { step: name, tool, dialect, found, history, pulled, production, limited }, consent))
+    let image = match facts.pulled {
+        true => Image::Pulled,
+        false if host.pull.contains(&migrate.service) => Image::Before,
+        false => Image::Here,
+    };
+    let waiting = Waiting { step: name, tool, dialect: dialect(host, facts), found, history, image, production, limited };
+    Some(gate::judge(waiting, consent))
 }
 
 fn images(host: &ResolvedHost, facts: &Facts) -> Vec<ImageChange> {

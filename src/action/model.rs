@@ -19,6 +19,9 @@ pub struct Model {
     pub reading: Reading,
     /// What the tool does with one that waits and is older than the newest that is applied.
     pub late: Late,
+    /// Where files and history have parted ("edited", "missing", "skipped"): with what of that it goes on by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tolerates: Vec<String>,
     /// The tool's own way to say of one that began and did not finish that its work is done; `{name}` stands for it.
     pub done: String,
     /// The same to say that nothing of it is left.

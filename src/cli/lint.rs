@@ -27,7 +27,7 @@ pub(super) fn run(context: &Context, args: &LintArgs) -> Result<u8, Failure> {
     let approvals = approvals(&path)?;
     if let Some(wanted) = approve::Wanted::of(&args.approval) {
         let wanted = approve::Wanted { key: args.key.as_deref(), statement: args.statement.as_deref(), ..wanted };
-        return approve::write(&path, &approvals, findings, &wanted);
+        return approve::write(&path, &approvals, &findings, &wanted);
     }
     let mut names: Vec<&str> = found.files.iter().map(|file| file.name.as_str()).collect();
     // An approval for a file that is gone fits nothing either.

@@ -61,14 +61,14 @@ pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<u8, Failure> {
         let found = facts.get(&host).and_then(|facts: &Facts| facts.histories.get(&step).cloned());
         let found = found.unwrap_or_else(|| History { not_known: Some("it was not looked at".to_owned()), ..History::default() });
         let database = facts.get(&host).and_then(|facts| facts.database.clone());
-        let mut rows = judge(model, &files, &found, |known, digest| past::told(&folder, known, digest));
+        let mut rows = judge(model, &files, &found, |known, digest| past::told(&folder, model, known, digest));
         let below = folder.strip_prefix(&inventory.root).unwrap_or(&folder).display().to_string();
         accept(&mut rows, &below, &approvals, &args.consent.approve, &mut findings);
         let digests = model.digest.is_some() || rows.iter().all(|row| row.sure || row.state != "applied");
         tables.push(Table { host, step, folder, database, unknown: found.not_known, digests, rows });
     }
     if let Some(wanted) = approve::Wanted::of(&args.approval) {
-        return approve::write(&path, &approvals, findings, &wanted);
+        return approve::write(&path, &approvals, &findings, &wanted);
     }
     let wrong: usize = tables.iter().map(|table| usize::from(table.unknown.is_some()) + wrong(&table.rows)).sum();
     let waits = tables.iter().flat_map(|table| &table.rows).any(|row| row.state == "pending");

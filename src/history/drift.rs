@@ -15,9 +15,9 @@ pub const RULES: [&str; 3] = ["edited", "missing", "skipped"];
 pub struct Accepted {
     /// One of [`RULES`].
     pub rule: String,
-    /// The migration's file, or its name where it has none; or the end of that.
+    /// The migration's file, or its name where it has none; or the end of that. For people, where it is bound.
     pub file: String,
-    /// What alone it holds for; none: for whatever there is, in one run.
+    /// What it holds for; none: for whatever is with that file, in one run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bound: Option<Bound>,
 }
@@ -65,8 +65,8 @@ pub fn file(migration: &Migration) -> &str {
 pub fn is_accepted(migration: &Migration, accepted: &[Accepted]) -> bool {
     let Some(rule) = rule(migration) else { return false };
     accepted.iter().any(|one| {
-        let is = one.rule == rule && same_file(&one.file, file(migration));
-        is && one.bound.as_ref().is_none_or(|own| *own == bound(rule, migration))
+        one.rule == rule
+            && one.bound.as_ref().map_or_else(|| same_file(&one.file, file(migration)), |own| *own == bound(rule, migration))
     })
 }
 

@@ -53,6 +53,22 @@ impl Known {
         if ops::is_ops(&self.path) { ops::sql(&self.bytes) } else { String::from_utf8_lossy(&self.bytes).into_owned() }
     }
 
+    /// The same with the digest that belongs to its bytes, where it is theirs alone.
+    #[must_use]
+    pub fn with_digest(self, model: &Model) -> Self {
+        Self { digest: model.digest.map(|digest| recorded(digest, &self.bytes)), ..self }
+    }
+
+    /// SHA-256 by which Landfall itself remembers it.
+    pub fn remembered(&self, model: &Model) -> String {
+        hex(&Sha256::digest(self.own_text(model)))
+    }
+
+    /// Its file, as far as that says what it does.
+    fn own_text(&self, model: &Model) -> Vec<u8> {
+        if model.layout == Layout::Apps { apps::without_places(&self.bytes) } else { self.bytes.clone() }
+    }
+
     /// Whether a recorded digest is that of its file. Where it is a SHA-256 of the text, as it is where Landfall remembered it, line ends
     /// make no other text of it: git changes them, and Prisma takes them for equal, too, as well as what its early versions wrote of a
     /// byte below 16.
@@ -62,8 +78,9 @@ impl Known {
         if own || !matches!(model.digest, None | Some(Digest::Sha256)) {
             return own;
         }
-        let text = String::from_utf8_lossy(&self.bytes).replace("\r\n", "\n");
-        [self.bytes.clone(), text.replace('\n', "\r\n").into_bytes(), text.into_bytes()].iter().any(|form| {
+        let bytes = self.own_text(model);
+        let text = String::from_utf8_lossy(&bytes).replace("\r\n", "\n");
+        [bytes.clone(), text.replace('\n', "\r\n").into_bytes(), text.into_bytes()].iter().any(|form| {
             let sum = Sha256::digest(form);
             is(&hex(&sum)) || is(&sum.iter().fold(String::new(), |digits, byte| digits + &format!("{byte:x}")))
         })

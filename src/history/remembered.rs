@@ -3,7 +3,7 @@
 
 use super::Recorded;
 use super::compare::{migration, without_file};
-use super::layout::{Known, order};
+use super::layout::{Known as File, order};
 use crate::action::{Model, Reading};
 use crate::facts::{Migration, MigrationState as State};
 
@@ -34,78 +34,100 @@ pub fn is_needed(model: &Model) -> bool {
 /// What is to be written once a run has looked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Due {
-    /// Applied, and not remembered yet: key and SHA-256.
+    /// Applied, and not remembered so: key and SHA-256.
     pub learn: Vec<(String, String)>,
     /// Remembered, and not applied any more: it may come again as another text.
     pub forget: Vec<String>,
 }
 
 impl Due {
-    /// What somebody took upon themselves is remembered as it is, so that it is asked for once.
-    pub fn accept(&mut self, model: &Model, migration: &Migration) {
-        let key = migration.key.as_ref().unwrap_or(&migration.name);
-        let by_one_number = matches!(model.reading, Reading::Last);
-        match (migration.state, &migration.sha256) {
-            (State::Edited, Some(sha256)) if is_needed(model) => self.learn.push((key.clone(), sha256.clone())),
-            (State::Skipped, Some(sha256)) if by_one_number => self.learn.push((key.clone(), sha256.clone())),
-            (State::Missing, _) if by_one_number => self.forget.push(key.clone()),
-            _ => {}
-        }
-    }
-
     /// Whether there is nothing.
     pub fn is_empty(&self) -> bool {
         self.learn.is_empty() && self.forget.is_empty()
     }
 }
 
-/// Corrects what was compared by what is remembered, and tells what is due. `rows` are the history's.
-pub fn correct(
-    model: &Model,
-    files: &[Known],
-    rows: &[Recorded],
-    remembered: &[Remembered],
-    migrations: &mut Vec<Migration>,
-) -> Due {
+/// What is compared, and what is known of it beside the files.
+#[derive(Clone, Copy)]
+pub struct Known<'a> {
+    /// The rows of the tool's history.
+    pub rows: &'a [Recorded],
+    /// What runs saw.
+    pub remembered: &'a [Remembered],
+    /// What somebody takes upon themselves; it is then remembered as it is, so that it is asked for once.
+    pub accepted: &'a dyn Fn(&Migration) -> bool,
+}
+
+/// Corrects what was compared by what is remembered, and tells what is due.
+pub fn correct(model: &Model, files: &[File], known: Known<'_>, migrations: &mut Vec<Migration>) -> Due {
+    let Known { rows, remembered, accepted } = known;
     let by_one_number = matches!(model.reading, Reading::Last);
-    let same = |a: &str, b: &str| order(a, b).is_eq();
-    let newest = remembered.iter().max_by(|a, b| order(&a.key, &b.key));
+    let last = rows.last().map(|row| row.key.as_str());
+    // Where the history is one number, what stands above it is not applied, or not any more.
+    let is_reached = |one: &&Remembered| !by_one_number || last.is_some_and(|last| order(&one.key, last).is_le());
+    let newest = remembered.iter().filter(is_reached).max_by(|a, b| order(&a.key, &b.key)).filter(|_| by_one_number);
     let mut due = Due::default();
     for found in migrations.iter_mut() {
         let key = found.key.clone().unwrap_or_else(|| found.name.clone());
-        let Some(file) = files.iter().find(|file| file.key == key) else { continue };
-        let own = remembered.iter().find(|one| same(&one.key, &key));
-        let newer = newest.filter(|newest| by_one_number && order(&key, &newest.key).is_lt());
-        match (found.state, own, newer) {
-            (State::Applied, Some(own), _) => {
-                let edited = !file.is_recorded_as(model, &own.sha256);
+        let own: Vec<&Remembered> = remembered.iter().filter(|one| order(&one.key, &key).is_eq()).collect();
+        let newer = newest.filter(|newest| order(&key, &newest.key).is_lt());
+        let Some(file) = files.iter().find(|file| file.key == key) else {
+            if let Some(own) = own.first().filter(|_| found.state == State::Missing && found.recorded.is_none()) {
+                found.recorded = Some(own.sha256.clone());
+            }
+            continue;
+        };
+        let learn = (key.clone(), file.remembered(model));
+        match (found.state, own.first(), newer) {
+            (State::Applied, Some(first), _) => {
+                let same = own.iter().find(|one| file.is_recorded_as(model, &one.sha256));
+                let edited = same.is_none().then(|| first.told("saw another text of it applied"));
+                let state = if edited.is_some() { State::Edited } else { State::Applied };
                 *found = Migration {
-                    recorded: Some(own.sha256.clone()),
-                    told: edited.then(|| own.told("saw another text of it applied")),
-                    ..migration(file, if edited { State::Edited } else { State::Applied }, None)
+                    recorded: Some(same.unwrap_or(first).sha256.clone()),
+                    told: edited,
+                    ..migration(file, state, None)
                 };
+                if state == State::Edited && accepted(found) {
+                    due.forget.extend(own.iter().map(|one| one.key.clone()).filter(|own| *own != key));
+                    due.learn.push(learn);
+                }
             }
             // All that is older counts as applied for the tool, whether it was there then or not.
             (State::Applied, None, Some(newer)) => {
                 let told = Some(newer.told("saw newer ones applied, and not this one"));
                 *found = Migration { late: true, told, ..migration(file, State::Skipped, None) };
+                if accepted(found) {
+                    due.learn.push(learn);
+                }
             }
-            (State::Applied, None, None) => due.learn.push((key, file.sha256.clone())),
-            (State::Pending, Some(own), _) => due.forget.push(own.key.clone()),
+            (State::Applied, None, None) => due.learn.push(learn),
+            (State::Pending, Some(_), _) => due.forget.extend(own.iter().map(|one| one.key.clone())),
             _ => {}
         }
     }
-    if let Some(last) = rows.last().filter(|_| by_one_number) {
-        for gone in remembered.iter().filter(|one| !files.iter().any(|file| same(&file.key, &one.key))) {
-            if order(&gone.key, &last.key).is_gt() {
-                due.forget.push(gone.key.clone());
-                continue;
-            }
-            // That the row's own file is gone is known without.
-            let known = migrations.iter().any(|found| same(&found.name, &gone.key));
-            let row = Recorded { key: gone.key.clone(), digest: Some(gone.sha256.clone()), ..Recorded::default() };
-            migrations.extend((!known).then(|| without_file(&row)));
-        }
+    if by_one_number {
+        by_memory_alone(files, last, known, migrations, &mut due);
     }
     due
+}
+
+/// Where the history is one number, those that only the memory tells of: their files are gone.
+fn by_memory_alone(files: &[File], last: Option<&str>, known: Known<'_>, migrations: &mut Vec<Migration>, due: &mut Due) {
+    let same = |a: &str, b: &str| order(a, b).is_eq();
+    for gone in known.remembered.iter().filter(|one| !files.iter().any(|file| same(&file.key, &one.key))) {
+        if last.is_none_or(|last| order(&gone.key, last).is_gt()) {
+            due.forget.push(gone.key.clone());
+            continue;
+        }
+        let row = Recorded { key: gone.key.clone(), digest: Some(gone.sha256.clone()), ..Recorded::default() };
+        let told = migrations.iter().position(|found| found.file.is_none() && same(&found.name, &gone.key));
+        let at = told.unwrap_or_else(|| {
+            migrations.push(without_file(&row));
+            migrations.len() - 1
+        });
+        if (known.accepted)(&migrations[at]) {
+            due.forget.push(gone.key.clone());
+        }
+    }
 }

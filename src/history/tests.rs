@@ -15,6 +15,7 @@ pub(super) fn model(layout: Layout) -> Model {
         done: "say done {name}".into(),
         undone: "say undone {name}".into(),
         back: None,
+        tolerates: vec![],
         lock: None,
     }
 }
@@ -289,15 +290,26 @@ fn a_baseline_stands_for_all_up_to_it() {
 
 /// What a run saw of these files, and what a later one does.
 fn corrected(model: &Model, seen: &[File], files: &[File], rows: &[Recorded]) -> (String, super::remembered::Due) {
-    use super::remembered::{Remembered, correct};
+    taken(model, seen, files, rows, false)
+}
+
+/// The same, where all that has parted is taken upon oneself, or nothing.
+fn taken(model: &Model, seen: &[File], files: &[File], rows: &[Recorded], accepted: bool) -> (String, super::remembered::Due) {
+    use super::remembered::{Known, Remembered, correct};
     let was = known(model, seen).expect("files");
     let remembered: Vec<Remembered> = was
         .into_iter()
-        .map(|file| Remembered { key: file.key, sha256: file.sha256, run: "kkkk".into(), at: "2026-01-02T03:04:05Z".into() })
+        .map(|file| Remembered {
+            sha256: file.remembered(model),
+            key: file.key,
+            run: "kkkk".into(),
+            at: "2026-01-02T03:04:05Z".into(),
+        })
         .collect();
     let known = known(model, files).expect("files");
     let mut found = compare(model, &known, rows).expect("states");
-    let due = correct(model, &known, rows, &remembered, &mut found);
+    let beside = Known { rows, remembered: &remembered, accepted: &|_| accepted };
+    let due = correct(model, &known, beside, &mut found);
     let states: Vec<_> = found.into_iter().map(|found| (found.name, found.state, found.late)).collect();
     (told(&states), due)
 }
@@ -344,4 +356,42 @@ fn by_one_number_and_what_was_seen_late_and_gone_ones_are_known() {
     // One that failed was taken out, and its number was settled by hand.
     assert_eq!(of(&[&one, &two], &[&one, &two, &four], "4"), told("001_a applied, 2_b applied, 4_d applied", "4", ""));
     assert_eq!(of(&all, &[&one, &two], "2"), told("001_a applied, 2_b applied", "", "3"), "back, and its file is not here");
+    assert_eq!(of(&[&one, &three], &[&one, &two], "2"), told("001_a applied, 2_b applied", "2", "3"), "another in its place");
+    let owned = |files: &[&File]| files.iter().map(|file| (*file).clone()).collect::<Vec<_>>();
+    let (states, due) = corrected(&model, &owned(&all), &owned(&[&one]), &[]);
+    assert_eq!((states.as_str(), due.forget.len()), ("001_a pending", 3), "the database was made anew");
+    // Of the newest the row itself tells that its file is gone; both are one.
+    let (states, _) = corrected(&model, &[file("003_c.up.sql", "c")], &owned(&[&one]), &[row("3")]);
+    assert_eq!(states, "001_a skipped late, 3 missing");
+}
+
+#[test]
+fn what_is_taken_upon_oneself_is_remembered_as_it_is() {
+    let layout = Layout::Files { pattern: r"^(?P<name>(?P<key>\d+)_.*)\.up\.sql$".into(), digits: false };
+    let model = Model { reading: Reading::Last, ..model(layout) };
+    let file = |name: &str, text: &str| file(&format!("{name}.up.sql"), text);
+    let of = |seen: &[File], files: &[File]| {
+        let (_, due) = taken(&model, seen, files, &[row("3")], true);
+        (due.learn.into_iter().map(|(key, _)| key).collect::<Vec<_>>().join(" "), due.forget.join(" "))
+    };
+    let three = file("3_c", "c");
+    assert_eq!(of(std::slice::from_ref(&three), &[file("1_a", "a"), three.clone()]), ("1".into(), String::new()), "late");
+    assert_eq!(
+        of(&[file("2_b", "b"), three.clone()], &[file("002_b", "bb"), three.clone()]),
+        ("002".into(), "2".into()),
+        "renamed"
+    );
+    assert_eq!(of(&[file("2_b", "b"), three.clone()], &[three]), (String::new(), "2".into()), "gone");
+    assert_eq!(of(&[file("003_c", "c")], &[]), (String::new(), "003".into()), "gone, by another spelling than the row's");
+}
+
+#[test]
+fn what_an_application_was_made_into_is_no_edit() {
+    let model = model(Layout::Apps);
+    let shop = |text: &str| file("shop/migrations/0003_all.py", &format!("class Migration:\n{text}    operations = []\n"));
+    let rows = ["1_a", "2_b", "3_all"].map(|name| row(&format!("shop.000{name}")));
+    let before = shop("    replaces = [('shop', '0001_a'), ('shop', '0002_b')]\n\n    dependencies = [('auth', '1')]\n\n");
+    let of = |now: File| corrected(&model, std::slice::from_ref(&before), &[now], &rows[2..]).0;
+    assert_eq!(of(shop("    dependencies = [('auth', '2')]\n\n")), "shop.0003_all applied");
+    assert_eq!(of(shop("    atomic = False\n")), "shop.0003_all edited");
 }

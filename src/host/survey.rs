@@ -166,7 +166,7 @@ pub(super) fn whole(submission: &Submission, state: Option<&State>, secrets: &mu
                 let (config, folders) = (&survey.config, &survey.folders);
                 let sight =
                     Sight { access, config, folders, run: &submission.run, migrate, image, accepted: &submission.accepted };
-                let Look { history: mut own, applied, .. } = migrations::look(sight);
+                let Look { history: mut own, applied, forgets, .. } = migrations::look(sight);
                 // What a pull will bring is another image, so what its files lack now says nothing.
                 let coming = !begun && submission.pull.contains(&migrate.service);
                 let found = match told {
@@ -181,6 +181,11 @@ pub(super) fn whole(submission: &Submission, state: Option<&State>, secrets: &mu
                 let mask = |text: &str| mask_text(&secrets.needles, text);
                 if access.is_ok_and(|access| access.facts.pooled) {
                     through_pool(&step.name, migrate, &found, &mut survey.facts, &mask);
+                }
+                if let Some(why) = forgets.filter(|_| submission.effects && !begun) {
+                    let text =
+                        format!("{}: nobody will know whether a file that is applied is edited later: {}", step.name, mask(&why));
+                    survey.facts.warnings.push(text);
                 }
                 survey.facts.migrations.insert(step.name.clone(), migrations::shown::migrations(found, &mask));
                 survey.facts.histories.insert(step.name.clone(), migrations::shown::history(&own, !begun, &mask));

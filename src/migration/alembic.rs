@@ -29,6 +29,7 @@ pub(super) const ALEMBIC: Tool = Tool {
         mysql: "SELECT version_num, NULL, 'applied', NULL, NULL FROM {table}",
         reading: Reading::Heads,
         late: Late::Applies,
+        tolerates: &["edited"],
         done: "by hand, in the container (Landfall refuses it as a step): alembic stamp {name}",
         undone: "take back what is left of it, then run again",
         back: r"(?m)^def downgrade\b",

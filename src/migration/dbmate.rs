@@ -24,6 +24,7 @@ pub(super) const DBMATE: Tool = Tool {
         mysql: "SELECT version, NULL, 'applied', NULL, NULL FROM {table} ORDER BY version",
         reading: Reading::Each,
         late: Late::Applies,
+        tolerates: &["edited", "missing"],
         done: "add its row to the history: INSERT INTO schema_migrations (version) VALUES ('{key}')",
         undone: "take back what is left of it, then run again",
         back: r"(?m)^--\s*migrate:down",

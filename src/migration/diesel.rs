@@ -24,6 +24,7 @@ pub(super) const DIESEL: Tool = Tool {
         mysql: "SELECT version, NULL, 'applied', run_on, NULL FROM {table} ORDER BY version",
         reading: Reading::Each,
         late: Late::Applies,
+        tolerates: &["edited", "missing"],
         done: "add its row to the history: INSERT INTO __diesel_schema_migrations (version) VALUES ('{key}')",
         undone: "take back what is left of it, then run again",
         back: "",

@@ -45,6 +45,7 @@ pub(super) const DJANGO: Tool = Tool {
         mysql: "SELECT CONCAT(app, '.', name), NULL, 'applied', applied, NULL FROM {table} ORDER BY id",
         reading: Reading::Each,
         late: Late::Applies,
+        tolerates: &["edited", "missing"],
         done: "python manage.py migrate --fake {words}",
         undone: "take back what is left of it, then run again",
         back: "",

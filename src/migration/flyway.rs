@@ -71,6 +71,7 @@ pub(super) const FLYWAY: Tool = Tool {
         mysql: rows!("CONCAT('R__', one.description)", "CONCAT('R__', later.description)", "checksum", "installed_on, NULL"),
         reading: Reading::Each,
         late: Late::Refuses,
+        tolerates: &[],
         done: "say so in the history: UPDATE flyway_schema_history SET success = true WHERE COALESCE(version, description) = '{name}' AND NOT success",
         undone: "flyway repair",
         back: "",

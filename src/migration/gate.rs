@@ -44,12 +44,23 @@ pub struct Waiting<'a> {
     pub found: &'a Migrations,
     /// Files and history.
     pub history: &'a History,
-    /// Whether it came with an image that was pulled for this run.
-    pub pulled: bool,
+    /// Which image was looked into.
+    pub image: Image,
     /// Whether the run touches a production group.
     pub production: bool,
     /// Whether the step itself limits how long a statement waits for a lock.
     pub limited: bool,
+}
+
+/// Of which image what waits is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Image {
+    /// The one that was there.
+    Here,
+    /// The one that was pulled for this run.
+    Pulled,
+    /// Another one will be pulled: what the files of this one lack says nothing.
+    Before,
 }
 
 /// What the gate says.
@@ -65,7 +76,7 @@ pub struct Verdict {
 
 /// Judges what waits.
 pub fn judge(waiting: Waiting<'_>, consent: &Consent) -> Verdict {
-    let Waiting { step, tool, dialect, found, history, pulled, production, limited } = waiting;
+    let Waiting { step, tool, dialect, found, history, image, production, limited } = waiting;
     let mut pending = pending::look(tool, history, found, dialect);
     pending.findings.retain(|finding| !(limited && finding.rule == "missing-lock-timeout"));
     // Where nothing is lost that matters, it is enough to know that a program does what no rule sees; and for a plan not everything is
@@ -74,7 +85,9 @@ pub fn judge(waiting: Waiting<'_>, consent: &Consent) -> Verdict {
     for finding in pending.findings.iter_mut().filter(|finding| finding.rule == lint::NOT_SQL && told_only) {
         finding.severity = Severity::Warning;
     }
-    pending.findings.extend(parted(history, found));
+    if image != Image::Before {
+        pending.findings.extend(parted(history, found));
+    }
     let files: Vec<&str> = pending.files.iter().map(|(_, file)| file.as_str()).collect();
     let judged = lint::gate(std::mem::take(&mut pending.findings), &consent.approvals, &consent.waivers, &files);
     let mut verdict = Verdict {
@@ -82,8 +95,10 @@ pub fn judge(waiting: Waiting<'_>, consent: &Consent) -> Verdict {
         ..Verdict::default()
     };
     for finding in &judged.open {
-        let unlooked_at =
-            consent.unseen && pulled && finding.rule != lint::NOT_SQL && !is_expected(&meant(finding, &pending, found), consent);
+        let unlooked_at = consent.unseen
+            && image == Image::Pulled
+            && finding.rule != lint::NOT_SQL
+            && !is_expected(&meant(finding, &pending, found), consent);
         let told = told(step, finding);
         match finding.severity {
             Severity::Error => {
@@ -126,10 +141,14 @@ pub fn difference(rule: &'static str, migration: &Migration, folder: &str) -> Fi
     let (message, safe) = match rule {
         "edited" => ("it was applied as another text", "bring the file back as it was applied"),
         "missing" => ("it is applied, and its file is gone", "bring the file back"),
-        _ => ("it was never applied, and the tool passes it over", "give it a date after the newest that is applied"),
+        _ => ("it was never applied, and the tool passes it over", "make it anew, later than the newest that is applied"),
     };
     let bound = drift::bound(rule, migration);
-    let file = migration.file.as_ref().map_or_else(|| migration.name.clone(), |below| format!("{folder}/{below}"));
+    let file = match &migration.file {
+        Some(below) if folder.is_empty() => below.clone(),
+        Some(below) => format!("{folder}/{below}"),
+        None => migration.name.clone(),
+    };
     Finding {
         rule,
         severity: Severity::Error,
@@ -195,6 +214,12 @@ fn remedy(finding: &Finding, pending: &Pending<'_>) -> String {
     // What was not seen has nothing that an entry of the file could be bound to.
     if finding.digest.is_empty() || finding.sha256.is_empty() {
         return format!("the safe way: {safe}. To take it upon yourself, for one run: --approve {waiver} --note TEXT");
+    }
+    if drift::RULES.contains(&finding.rule) {
+        return format!(
+            "the safe way: {safe}. To take it upon yourself: landfall verify PLAYBOOK --write-approval {waiver} --by NAME --reason TEXT; \
+             for one run: --approve {waiver} --note TEXT"
+        );
     }
     // Only the tool knows the statements of a program: nobody finds them in its file.
     let printed = finding.rule != lint::NOT_SQL && of.is_some_and(|migration| !migration.is_sql());

@@ -35,7 +35,8 @@ fn pending(history: &History) -> Migrations {
 fn judged(history: &History, found: &Migrations, pulled: bool, consent: &Consent) -> Verdict {
     let step = "migrate".parse().unwrap();
     let (dialect, production) = (Dialect::Postgres, true);
-    judge(Waiting { step: &step, tool: "prisma", dialect, found, history, pulled, production, limited: true }, consent)
+    let image = if pulled { Image::Pulled } else { Image::Here };
+    judge(Waiting { step: &step, tool: "prisma", dialect, found, history, image, production, limited: true }, consent)
 }
 
 fn told(verdict: &Verdict) -> String {
@@ -311,7 +312,7 @@ fn what_a_preview_does_not_tell_needs_approval_in_production_only() {
             dialect,
             found: &found,
             history: &history,
-            pulled: false,
+            image: Image::Here,
             production: false,
             limited: true,
         };

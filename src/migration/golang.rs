@@ -25,6 +25,7 @@ pub(super) const GOLANG: Tool = Tool {
         mysql: "SELECT version, NULL, CASE WHEN dirty THEN 'unfinished' ELSE 'applied' END, NULL, NULL FROM {table}",
         reading: Reading::Last,
         late: Late::Skips,
+        tolerates: &["edited", "missing", "skipped"],
         done: "migrate -path DIR -database URL force {key}, with the options of the step's own commands",
         undone: "migrate -path DIR -database URL force VERSION, with the options of the step's own commands, and the version before {key} (`-- -1` where there is none)",
         back: "",

@@ -21,6 +21,8 @@ pub struct Kept {
     pub reading: Reading,
     /// What becomes of a migration that is older than the newest applied one.
     pub late: Late,
+    /// Which of [`crate::history::drift::RULES`] it goes on with, where files and history have parted so.
+    pub tolerates: &'static [&'static str],
     /// How the tool is told that an unfinished one is done; of `{name}`, `{words}` (the name with a blank in it where its first dot is),
     /// `{key}` and `{sha256}`.
     pub done: &'static str,
@@ -66,7 +68,7 @@ pub enum Shape {
 
 impl Kept {
     /// As it travels.
-    pub(super) fn model(&self, folder: Option<&str>, history: Option<&str>) -> Model {
+    pub(crate) fn model(&self, folder: Option<&str>, history: Option<&str>) -> Model {
         let text = |text: &str| text.to_owned();
         let advice = |advice: &str| history.map_or_else(|| text(advice), |table| advice.replace(self.table, table));
         Model {
@@ -89,6 +91,7 @@ impl Kept {
             },
             reading: self.reading,
             late: self.late,
+            tolerates: self.tolerates.iter().map(|rule| text(rule)).collect(),
             done: advice(self.done),
             undone: advice(self.undone),
             back: (!self.back.is_empty()).then(|| text(self.back)),

@@ -26,6 +26,7 @@ pub(super) const KNEX: Tool = Tool {
         mysql: "SELECT name, NULL, 'applied', migration_time, NULL FROM {table} ORDER BY id",
         reading: Reading::Each,
         late: Late::Applies,
+        tolerates: &["edited"],
         done: "add its row to the history: INSERT INTO knex_migrations (name, batch, migration_time) SELECT '{name}', COALESCE(MAX(batch), 0) + 1, NOW() FROM knex_migrations",
         undone: "take back what is left of it, then run again",
         back: r"\bdown\s*[=:(]",

@@ -31,10 +31,15 @@ pub(super) fn look<'h>(tool: &str, history: &'h History, found: &Migrations, dia
         Migrations::NotKnown { .. } => &[],
     };
     let waits = |migration: &&Migration| {
-        migration.state == MigrationState::Along
-            || matches!(migration.state, MigrationState::Pending | MigrationState::Skipped)
+        let is_named = named.is_empty() || named.contains(&migration.name);
+        match migration.state {
+            MigrationState::Along => true,
             // Without a history all files wait, and only the tool's word tells which do.
-            && (history.not_known.is_none() || named.is_empty() || named.contains(&migration.name))
+            MigrationState::Pending => history.not_known.is_none() || is_named,
+            // Where somebody took that upon themselves, it is passed over.
+            MigrationState::Skipped => is_named,
+            _ => false,
+        }
     };
     let waiting: Vec<&Migration> = history.migrations.iter().filter(waits).collect();
     let together = history.previews.iter().find(|preview| preview.of.is_none());

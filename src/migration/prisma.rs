@@ -34,6 +34,7 @@ pub const PRISMA: Tool = Tool {
                 THEN 'unfinished' ELSE 'applied' END, started_at, LEFT(logs, 1500) FROM {table} ORDER BY started_at",
         reading: Reading::Each,
         late: Late::Applies,
+        tolerates: &["edited", "missing"],
         done: "npx prisma migrate resolve --applied {name}",
         undone: "npx prisma migrate resolve --rolled-back {name}",
         back: "",

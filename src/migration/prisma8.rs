@@ -39,6 +39,7 @@ pub(super) const PRISMA_8: Tool = Tool {
         mysql: "SELECT NULL, NULL, NULL, NULL, NULL FROM {table}",
         reading: Reading::Ways,
         late: Late::Aside,
+        tolerates: &[],
         done: "by hand, in the container (Landfall refuses it as a step): npx prisma db sign",
         undone: "take back what is left of it, then run again",
         back: "",

@@ -32,6 +32,7 @@ pub(super) const RAILS: Tool = Tool {
         mysql: "SELECT version, NULL, 'applied', NULL, NULL FROM {table} ORDER BY version",
         reading: Reading::Each,
         late: Late::Applies,
+        tolerates: &["edited", "missing"],
         done: "add its row to the history: INSERT INTO schema_migrations (version) VALUES ('{key}')",
         undone: "take back what is left of it, then run again",
         back: r"\bdef\s+(self\.)?down\b",

@@ -35,6 +35,7 @@ pub const SQL: Tool = Tool {
         mysql: own::mysql::ROWS,
         reading: Reading::Each,
         late: Late::Refuses,
+        tolerates: &["edited", "missing"],
         done: "UPDATE landfall_migrations SET applied_at = now() WHERE name = '{name}'",
         undone: "DELETE FROM landfall_migrations WHERE name = '{name}', then run again",
         back: "",

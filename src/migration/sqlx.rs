@@ -25,6 +25,7 @@ pub(super) const SQLX: Tool = Tool {
         mysql: "SELECT version, LOWER(HEX(checksum)), CASE WHEN success THEN 'applied' ELSE 'unfinished' END, installed_on, NULL FROM {table} ORDER BY version",
         reading: Reading::Each,
         late: Late::Applies,
+        tolerates: &[],
         done: "UPDATE _sqlx_migrations SET success = true WHERE version = {name}",
         undone: "DELETE FROM _sqlx_migrations WHERE version = {name}",
         back: "",

@@ -21,6 +21,21 @@ fn files_that_are_not_what_was_applied_refuse_before_anything_changes() {
 }
 
 #[test]
+fn a_row_without_a_file_may_be_taken_upon_oneself_though_the_tool_calls_it_a_failure() {
+    let droplets = droplet();
+    let droplet = &droplets[0];
+    let project = Project::on(&droplets);
+    droplet.sql(
+        "INSERT INTO _prisma_migrations (id, checksum, migration_name, started_at, finished_at, applied_steps_count) \
+         VALUES ('x', repeat('0', 64), '20250101000000_gone', '2025-01-01', '2025-01-01', 1)",
+    );
+    project.playbook("only", "[[steps]]\nkind = \"migrate\"\ntool = \"prisma\"\n");
+    project.landfall(&["run", "only", "--yes"]).expect(7, &["--approve missing@20250101000000_gone --note TEXT"]);
+    let words = ["run", "only", "--yes", "--approve", "missing@20250101000000_gone", "--note", "made into one"];
+    project.landfall(&words).expect(0, &["missing", "made into one"]);
+}
+
+#[test]
 fn an_unfinished_migration_is_told_with_what_of_it_is_there() {
     let droplets = droplet();
     let droplet = &droplets[0];

@@ -8,9 +8,9 @@ use crate::migration::lint::Waiver;
 /// What shall be written into the file of approvals.
 #[derive(Debug, Clone, Default, Args)]
 pub(in crate::cli) struct ApprovalArgs {
-    /// Write an approval into landfall-approvals.toml, bound to the file as it is now
+    /// Write an approval into landfall-approvals.toml, bound to the file as it is now (repeatable)
     #[arg(long, value_name = "RULE@FILE", requires_all = ["by", "reason"])]
-    pub(in crate::cli) write_approval: Option<Waiver>,
+    pub(in crate::cli) write_approval: Vec<Waiver>,
     /// Who approves it
     #[arg(long, value_name = "NAME", requires = "write_approval")]
     pub(in crate::cli) by: Option<String>,

@@ -21,7 +21,7 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "FORM", conflicts_with = "apply")]
     pub(crate) format: Option<VerifyFormat>,
     /// Then apply what waits, as the playbook's `migrate` step would: for `tool = "sql"`, whose files are here
-    #[arg(long, conflicts_with = "folder", help_heading = THIS_RUN)]
+    #[arg(long, conflicts_with_all = ["folder", "write_approval"], help_heading = THIS_RUN)]
     pub(crate) apply: bool,
     #[command(flatten)]
     pub(crate) approval: ApprovalArgs,

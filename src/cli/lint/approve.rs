@@ -1,5 +1,6 @@
 //! Approvals: writes entries.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::Path;
 
@@ -10,7 +11,7 @@ use crate::migration::lint::{Approvals, Finding, NOT_SQL, Waiver, entry, gate, r
 
 /// What shall be approved, by whom and why.
 pub(in crate::cli) struct Wanted<'w> {
-    pub(in crate::cli) waiver: &'w Waiver,
+    pub(in crate::cli) waivers: &'w [Waiver],
     pub(in crate::cli) by: &'w str,
     pub(in crate::cli) reason: &'w str,
     pub(in crate::cli) key: Option<&'w str>,
@@ -22,46 +23,53 @@ impl<'w> Wanted<'w> {
     /// As the command line says it, where it does.
     pub(in crate::cli) fn of(args: &'w ApprovalArgs) -> Option<Self> {
         let text = |text: &'w Option<String>| text.as_deref().unwrap_or_default();
-        let waiver = args.write_approval.as_ref()?;
-        Some(Self { waiver, by: text(&args.by), reason: text(&args.reason), key: None, statement: None })
+        let waivers = &args.write_approval[..];
+        let wanted = Self { waivers, by: text(&args.by), reason: text(&args.reason), key: None, statement: None };
+        (!waivers.is_empty()).then_some(wanted)
     }
 
-    /// What is meant of what was found.
-    fn meant(&self, findings: Vec<Finding>) -> Vec<Finding> {
-        let Some((statement, rule)) = self.statement.zip(rule(&self.waiver.rule)) else {
-            return findings.into_iter().filter(|finding| self.waiver.fits(finding)).collect();
+    /// What one of them means of what was found.
+    fn meant(&self, waiver: &Waiver, findings: &[Finding]) -> Vec<Finding> {
+        let Some((statement, rule)) = self.statement.zip(rule(&waiver.rule)) else {
+            return findings.iter().filter(|finding| waiver.fits(finding)).cloned().collect();
         };
-        let program = Waiver { rule: NOT_SQL.to_owned(), ..self.waiver.clone() };
-        let of = findings.into_iter().filter(|finding| program.fits(finding));
-        of.map(|finding| Finding { rule: rule.id, digest: statement.to_owned(), ..finding }).collect()
+        let program = Waiver { rule: NOT_SQL.to_owned(), ..waiver.clone() };
+        let of = findings.iter().filter(|finding| program.fits(finding));
+        of.map(|finding| Finding { rule: rule.id, digest: statement.to_owned(), ..finding.clone() }).collect()
     }
 }
 
-/// Appends an entry for each finding that is meant and not approved yet.
+/// Appends an entry for each finding that is meant and not approved yet; none where one waiver means nothing.
 pub(in crate::cli) fn write(
     path: &Path,
     approvals: &Approvals,
-    findings: Vec<Finding>,
+    findings: &[Finding],
     wanted: &Wanted<'_>,
 ) -> Result<u8, Failure> {
     if wanted.by.trim().is_empty() || wanted.reason.trim().is_empty() {
         return Err(Failure::usage("an approval needs a name and a reason").remedy("give --by NAME and --reason TEXT"));
     }
-    let meant = wanted.meant(findings);
-    if meant.is_empty() {
-        return Err(Failure::usage(format!("nothing was found that {} approves", wanted.waiver)).remedy(
-            if DRIFT.contains(&wanted.waiver.rule.as_str()) {
-                "`landfall verify PLAYBOOK` tells what there is, and takes the same options"
-            } else {
-                "`landfall lint` lists what there is; of a program `landfall plan` does, and says what to write here"
-            },
-        ));
+    let mut meant = Vec::new();
+    for waiver in wanted.waivers {
+        let own = wanted.meant(waiver, findings);
+        if own.is_empty() {
+            return Err(Failure::usage(format!("nothing was found that {waiver} approves")).remedy(
+                if DRIFT.contains(&waiver.rule.as_str()) {
+                    "`landfall verify PLAYBOOK` tells what there is, and takes the same options"
+                } else {
+                    "`landfall lint` lists what there is; of a program `landfall plan` does, and says what to write here"
+                },
+            ));
+        }
+        meant.extend(own);
     }
     let mut open = gate(meant, approvals, &[], &[]).open;
-    // One entry covers all that a rule says of one statement.
-    open.dedup_by(|one, other| one.digest == other.digest && one.sha256 == other.sha256);
+    // One entry covers all that a rule says of one statement, on whatever host.
+    let mut written = BTreeSet::new();
+    open.retain(|finding| written.insert((finding.rule, finding.sha256.clone(), finding.digest.clone())));
     if open.is_empty() {
-        super::super::say(&format!("{} is approved already", wanted.waiver));
+        let all = wanted.waivers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        super::super::say(&format!("{all} is approved already"));
         return Ok(exit::DONE);
     }
     let mut text = String::new();

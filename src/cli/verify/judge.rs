@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::action::{Digest, Late, Layout, Model};
+use crate::action::{Late, Layout, Model};
 use crate::facts::{History, Migration, MigrationState as State};
 use crate::history::{self, Known, drift, order};
 use crate::report::{Paint, Tone, label};
@@ -156,8 +156,7 @@ fn here_and_there(
         }
         State::Pending => pending(model, there.late, None),
         State::Applied | State::Edited | State::Missing if edited => {
-            let sha256 = matches!(model.digest, None | Some(Digest::Sha256)).then_some(recorded).flatten();
-            let witness = sha256.or(there.sha256.as_ref());
+            let witness = recorded.or(there.sha256.as_ref());
             let usual = || {
                 "its text is another one than was applied; that text is neither in the history of this repository nor here"
                     .to_owned()
@@ -198,7 +197,7 @@ pub(super) fn table(rows: &[Judged], digests: bool, paint: Paint) -> Vec<String>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::action::{HistoryTable, Layout, Reading};
+    use crate::action::{Digest, HistoryTable, Layout, Reading};
 
     fn model(late: Late) -> Model {
         Model {
@@ -211,6 +210,7 @@ mod tests {
             done: String::new(),
             undone: String::new(),
             back: None,
+            tolerates: vec![],
             lock: None,
         }
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
 use super::super::git;
+use crate::action::Model;
 use crate::history::Known;
 use crate::playbook::hex;
 
@@ -14,8 +15,8 @@ const VERSIONS: &str = "200";
 /// And no longer than this.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What is known of the file whose SHA-256 was recorded; none where git does not know it.
-pub(super) fn told(folder: &Path, known: &Known, recorded: &str) -> Option<String> {
+/// What is known of the file whose digest was recorded; none where git does not know it.
+pub(super) fn told(folder: &Path, model: &Model, known: &Known, recorded: &str) -> Option<String> {
     let file = Path::new(&known.path);
     let path = format!("./{}", file.display());
     let until = Instant::now() + PATIENCE;
@@ -23,7 +24,8 @@ pub(super) fn told(folder: &Path, known: &Known, recorded: &str) -> Option<Strin
     let commits = String::from_utf8(commits).ok()?;
     for commit in commits.lines() {
         let Some(text) = git::ask(folder, &["show", "--no-textconv", &format!("{commit}:{path}")], until) else { continue };
-        if hex(&Sha256::digest(&text)).eq_ignore_ascii_case(recorded) {
+        let then = Known { bytes: text.clone(), ..known.clone() };
+        if hex(&Sha256::digest(&text)).eq_ignore_ascii_case(recorded) || then.with_digest(model).is_recorded_as(model, recorded) {
             return Some(changed(&text, &known.bytes, commit));
         }
     }
@@ -132,8 +134,14 @@ mod tests {
             replaces: vec![],
             leads: None,
         };
-        let said = told(&folder.path().join("m"), &known, &recorded).expect("known");
+        let model = crate::migration::TOOLS[0].kept[0].model(None, None);
+        let said = told(&folder.path().join("m"), &model, &known, &recorded).expect("known");
         assert!(said.starts_with("SQL changed since ") && said.ends_with("- SELECT 1;\n+ SELECT 2;"), "{said}");
-        assert_eq!(told(&folder.path().join("m"), &known, "00"), None);
+        assert_eq!(told(&folder.path().join("m"), &model, &known, "00"), None);
+        let model = Model { digest: Some(crate::action::Digest::Sha384), ..model };
+        let before = Known { bytes: b"SELECT 1;\n".to_vec(), ..known.clone() }.with_digest(&model).digest.expect("digest");
+        assert!(
+            told(&folder.path().join("m"), &model, &known, &before).is_some_and(|said| said.starts_with("SQL changed since "))
+        );
     }
 }

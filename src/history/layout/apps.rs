@@ -78,9 +78,28 @@ fn replaces(text: &[u8]) -> Vec<String> {
     pair.captures_iter(&list).map(|found| format!("{}.{}", &found[1], &found[2])).collect()
 }
 
+/// A file without its place among the others, and without what it stands for: both change when migrations are made into one and the old
+/// files go, as Django's documentation has it, and neither is what it does.
+pub(super) fn without_places(text: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(text);
+    let places = Regex::new(r"(?m)^[ \t]*(replaces|dependencies)[ \t]*=[ \t]*\[[^\]]*\][ \t]*(?:\r?\n)*");
+    places.map_or_else(|_| text.to_string(), |places| places.replace_all(&text, "").into_owned()).into_bytes()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_a_migration_stands_is_not_what_it_does() {
+        let text = |places: &str| format!("class Migration(migrations.Migration):\n{places}    operations = [RunSQL('x')]\n");
+        let of = |places: &str| without_places(text(places).as_bytes());
+        let all =
+            "    replaces = [('shop', '0001_a'), ('shop', '0002_b')]\n    dependencies = [\n        ('auth', '0001'),\n    ]\n\n";
+        assert_eq!(of(all), text("").into_bytes());
+        assert_eq!(of("    dependencies = []\n\n"), of(all));
+        assert_ne!(of("    atomic = False\n"), of(""));
+    }
 
     #[test]
     fn a_label_is_read_where_it_stands_plainly() {

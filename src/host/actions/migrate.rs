@@ -36,10 +36,9 @@ pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate)
         Err(outcome) => return outcome,
     };
     let pending = pending(stage, step, migrate, &view);
-    if held.is_some() && pending.is_ok() {
-        view.remember(stage, step, migrate);
-    }
     if pending.is_ok() {
+        view.remember(stage, step, migrate, held.as_deref());
+        view.warn_of_forgetting(stage, step);
         for of in driver::approved(stage.dir, &step.name) {
             let body = Body::Approved(kept::approval(&of, &|text| stage.masked(text)));
             stage.event(&step.name, body);
@@ -73,7 +72,9 @@ pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate)
     }
     let rest = if applied.status == Status::Ok { Rest::Nothing } else { view.wait(stage, step, since.as_deref()) };
     if matches!(applied.status, Status::Cancelled | Status::TimedOut | Status::Unknown) {
-        return broken_off(stage, step, migrate, &view, applied, &rest);
+        let outcome = broken_off(stage, step, migrate, &view, applied, &rest);
+        view.remember(stage, step, migrate, held.as_deref());
+        return outcome;
     }
     if let Rest::Goes(left) = &rest {
         let detail = format!("{}, and the database still works on it: {left}", applied.detail.clone().unwrap_or_default());
@@ -84,13 +85,12 @@ pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate)
         Some(Migrations::UpToDate) => Ok(Migrations::UpToDate),
         _ => status(stage, step, migrate, &view),
     };
+    // Also of a run that failed: what came before that is applied.
+    view.remember(stage, step, migrate, held.as_deref());
     match (applied.status, after) {
         (Status::Ok, Ok(Migrations::UpToDate)) => {
             let to = if pending.is_empty() { "applied".to_owned() } else { pending.join(", ") };
             stage.event(&step.name, Body::Changed { what: "migrations".into(), from: None, to });
-            if held.is_some() {
-                view.remember(stage, step, migrate);
-            }
             Outcome { detail: Some(format!("{} applied, nothing pending", count(pending.len()))), ..applied }
         }
         (Status::Ok, Ok(Migrations::Pending { names })) => Outcome { detail: None, ..Outcome::failed("") }

@@ -30,6 +30,8 @@ pub(super) struct View {
     named: bool,
     /// What the last look found to be written down, and by which of the tool's models.
     due: RefCell<Option<(usize, Place, Due)>>,
+    /// Why nothing can be.
+    forgets: RefCell<Option<String>>,
 }
 
 /// What the database still does when its client is gone.
@@ -54,7 +56,7 @@ impl View {
                 format!("only the tool's own word counts, and this host's lock alone guards the database: {}", stage.masked(why));
             stage.event(&step.name, Body::Warning { text });
         }
-        Self { access, named, due: RefCell::default() }
+        Self { access, named, due: RefCell::default(), forgets: RefCell::default() }
     }
 
     /// The database, where it answers.
@@ -86,23 +88,29 @@ impl View {
         let (config, folders) = (&stage.config, &stage.folders);
         let accepted = &stage.submission.accepted;
         let sight = Sight { access, config, folders, run: &stage.dir.run, migrate, image, accepted };
-        let Look { history: own, due, .. } = migrations::look(sight);
+        let Look { history: own, due, forgets, .. } = migrations::look(sight);
         *self.due.borrow_mut() = due.map(|(place, due)| (own.model, place, due));
+        self.forgets.replace(forgets);
         if own.not_known.is_some() && told.is_none() && !migrate.status.is_empty() {
             return None;
         }
         Some(shown::migrations(migrations::verdict(sight, &own, told), &|text| stage.masked(text)))
     }
 
-    /// Remembers in the database what the files were that the last look saw applied, where the tool itself does not. The lock must be held.
-    pub(super) fn remember(&self, stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate) {
-        let (Ok(access), Some((model, place, due))) = (&self.access, self.due.borrow_mut().take()) else { return };
+    /// Remembers in the database what the files were that the last look saw applied, where the tool itself does not. Only under its lock.
+    pub(super) fn remember(&self, stage: &mut Stage<'_>, step: &HostStep, migrate: &Migrate, held: Option<&Held>) {
+        let (Ok(access), Some(_)) = (&self.access, held.filter(|held| !held.is_lost())) else { return };
+        let Some((model, place, due)) = self.due.borrow_mut().take() else { return };
         let Some(model) = migrate.models.get(model) else { return };
         if let Err(trouble) = applied::write_down(access, place, model, &due, &stage.dir.run) {
-            let why = stage.masked(&trouble.to_string());
-            let text =
-                format!("what was applied could not be remembered, so nobody will know whether a file is edited later: {why}");
-            stage.event(&step.name, Body::Warning { text });
+            tell_forgets(stage, step, &trouble.to_string());
+        }
+    }
+
+    /// Says where an edit of a file that is applied now would never be noticed.
+    pub(super) fn warn_of_forgetting(&self, stage: &mut Stage<'_>, step: &HostStep) {
+        if let Some(why) = self.forgets.borrow_mut().take() {
+            tell_forgets(stage, step, &why);
         }
     }
 
@@ -200,6 +208,12 @@ impl View {
             _ => String::new(),
         }
     }
+}
+
+fn tell_forgets(stage: &mut Stage<'_>, step: &HostStep, why: &str) {
+    let why = stage.masked(why);
+    let text = format!("what was applied is not remembered, so nobody will know whether a file is edited later: {why}");
+    stage.event(&step.name, Body::Warning { text });
 }
 
 /// Says what settles it, where that is known.

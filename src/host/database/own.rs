@@ -23,6 +23,15 @@ pub(in crate::host) enum Place {
     Free,
 }
 
+/// Why it may not be written to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::host) struct Closed {
+    /// In words.
+    pub(in crate::host) why: String,
+    /// It is there, may be read, and nobody else writes to it.
+    pub(in crate::host) readable: bool,
+}
+
 impl Table {
     fn name(self) -> &'static str {
         match self {
@@ -48,11 +57,11 @@ impl Table {
         .replace("{name}", self.name())
     }
 
-    /// Its place, by the answer. The error tells why there is none.
-    pub(in crate::host) fn place(self, engine: Engine, found: Vec<Row>) -> Result<Place, String> {
+    /// Its place, by the answer.
+    pub(in crate::host) fn place(self, engine: Engine, found: Vec<Row>) -> Result<Place, Closed> {
         let name = self.name();
-        let found = found.into_iter().flatten().flatten().next();
-        Err(match (found.as_deref(), engine) {
+        let [state, readable] = found.into_iter().next().unwrap_or_default().try_into().unwrap_or([const { None }; 2]);
+        let why = match (state.as_deref(), engine) {
             (Some("there"), _) => return Ok(Place::There),
             (Some("free"), _) => return Ok(Place::Free),
             (Some("standby"), _) => "the server only reads: it is a standby, or was told so".to_owned(),
@@ -61,7 +70,8 @@ impl Table {
             }
             (_, Engine::Postgres) => "this login may neither use nor make the schema landfall there".to_owned(),
             (_, Engine::Mysql) => format!("this login may neither use nor make the table landfall_{name} there"),
-        })
+        };
+        Err(Closed { why, readable: readable.as_deref() == Some("yes") })
     }
 
     /// Makes it, where it is not there.
@@ -83,7 +93,9 @@ const POSTGRES: &str = "SELECT CASE \
      WHEN c.oid IS NOT NULL THEN CASE WHEN has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') \
      AND has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'UPDATE') THEN 'there' ELSE 'closed' END \
      WHEN n.oid IS NOT NULL THEN CASE WHEN has_schema_privilege(n.oid, 'CREATE') THEN 'free' ELSE 'closed' END \
-     WHEN has_database_privilege(current_database(), 'CREATE') THEN 'free' ELSE 'closed' END \
+     WHEN has_database_privilege(current_database(), 'CREATE') THEN 'free' ELSE 'closed' END, \
+     CASE WHEN (pg_get_userbyid(c.relowner) = current_user OR (SELECT rolsuper FROM pg_catalog.pg_roles WHERE oid = c.relowner)) \
+     AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') THEN 'yes' END \
      FROM (SELECT 1) one LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = 'landfall' \
      LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = '{name}'";
 
@@ -91,7 +103,9 @@ const POSTGRES: &str = "SELECT CASE \
 const MYSQL_PLACE: &str = "SELECT CASE WHEN @@GLOBAL.read_only <> 0 THEN 'standby' \
      WHEN EXISTS (SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'landfall_{name}') THEN 'there' \
      WHEN EXISTS (SELECT 1 FROM information_schema.schema_privileges WHERE DATABASE() LIKE table_schema AND privilege_type = 'CREATE') \
-     OR EXISTS (SELECT 1 FROM information_schema.user_privileges WHERE privilege_type = 'CREATE') THEN 'free' ELSE 'closed' END";
+     OR EXISTS (SELECT 1 FROM information_schema.user_privileges WHERE privilege_type = 'CREATE') THEN 'free' ELSE 'closed' END, \
+     CASE WHEN EXISTS (SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'landfall_{name}') \
+     THEN 'yes' END";
 
 /// The moment by the server's clock, RFC 3339: which of two hosts was the later one, theirs may not say.
 pub(in crate::host) fn now(engine: Engine) -> &'static str {

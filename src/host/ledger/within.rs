@@ -22,7 +22,7 @@ pub(in crate::host) fn place(access: &Access) -> Result<Result<Place, String>, T
     if place == Ok(Place::There) {
         access.remembers.store(true, Ordering::Relaxed);
     }
-    Ok(place)
+    Ok(place.map_err(|closed| closed.why))
 }
 
 fn table(access: &Access) -> String {

@@ -16,9 +16,10 @@ static TURN: Mutex<()> = Mutex::new(());
 pub(super) fn look(stage: &Stage<'_>, migrate: &Migrate) -> Result<Sight, String> {
     let found = found(stage, migrate)?;
     let (ok, observed, hint) = judge(found);
-    let hint = hint.map(|hint| if migrate.carried.is_some() && hint == PENDING { UNAPPLIED } else { hint });
+    let hint =
+        hint.map(|hint| if migrate.carried.is_some() && hint == PENDING { UNAPPLIED.to_owned() } else { stage.masked(&hint) });
     let seen = Seen { ok, observed: shortened(&stage.masked(&observed)), expected: "nothing pending, nothing failed".to_owned() };
-    Ok(Sight::of(seen, hint.map(str::to_owned)))
+    Ok(Sight::of(seen, hint))
 }
 
 /// What the tool says, and what files and history say where the database can be asked. Files that came with the plan have no tool, and
@@ -52,13 +53,15 @@ fn found(stage: &Stage<'_>, migrate: &Migrate) -> Result<Migrations, String> {
     })
 }
 
-fn judge(found: Migrations) -> (bool, String, Option<&'static str>) {
+fn judge(found: Migrations) -> (bool, String, Option<String>) {
+    let remedy = |text: &str| Some(text.to_owned());
     match found {
         Migrations::UpToDate => (true, "nothing pending".to_owned(), None),
-        Migrations::Pending { names } if names.is_empty() => (false, "migrations are pending".to_owned(), Some(PENDING)),
-        Migrations::Pending { names } => (false, format!("{} pending: {}", names.len(), names.join(", ")), Some(PENDING)),
-        Migrations::Failed { why, .. } => {
-            (false, why, Some("settle it by the migration tool's own command; Landfall never does that by itself"))
+        Migrations::Pending { names } if names.is_empty() => (false, "migrations are pending".to_owned(), remedy(PENDING)),
+        Migrations::Pending { names } => (false, format!("{} pending: {}", names.len(), names.join(", ")), remedy(PENDING)),
+        Migrations::Failed { why, remedy: own } => {
+            let usual = "settle it by the migration tool's own command; Landfall never does that by itself";
+            (false, why, own.or_else(|| remedy(usual)))
         }
         Migrations::NotKnown { why } => (false, format!("not known: {why}"), None),
     }

@@ -21,7 +21,7 @@ use crate::name::RunId;
 use crate::protocol::Engine;
 
 use super::compose::Config;
-use super::database::own::{Place, Table};
+use super::database::own::{Closed, Place, Table};
 use super::database::{Access, Row, Trouble, ident, literal};
 
 pub(super) use files::Folders;
@@ -55,6 +55,8 @@ pub(super) struct Look {
     pub applied: Vec<String>,
     /// What a run is to write down of it, and where; none where there is nothing to write, or no place for it.
     pub due: Option<(Place, Due)>,
+    /// Why what the files are now will not be remembered, though the tool does not do it.
+    pub forgets: Option<String>,
 }
 
 /// Looks at files and history.
@@ -97,22 +99,23 @@ fn seen(sight: Sight<'_>) -> Result<Look, String> {
         Ok(migrations) => (migrations, not_known),
         Err(why) => (history::compare(model, &known, &[]).unwrap_or_default(), not_known.or(Some(why))),
     };
-    let due = place.map(|place| {
-        let mut due = remembered::correct(model, &known, &rows, &remembered, &mut migrations);
-        for migration in migrations.iter().filter(|migration| drift::is_accepted(migration, sight.accepted)) {
-            due.accept(model, migration);
-        }
-        (place, due)
-    });
-    let due = due.filter(|(_, due)| not_known.is_none() && !due.is_empty());
+    let accepted = |migration: &Migration| is_accepted(sight, model, migration);
+    let beside = remembered::Known { rows: &rows, remembered: &remembered, accepted: &accepted };
+    let due = if place.is_some() { remembered::correct(model, &known, beside, &mut migrations) } else { Due::default() };
+    let (due, forgets) = match place {
+        Some(Ok(place)) if not_known.is_none() && !due.is_empty() => (Some((place, due)), None),
+        Some(Err(closed)) => (None, Some(closed.why)),
+        _ => (None, None),
+    };
     // Where files are gone, what waits may well have been applied: that they have parted is what must be told.
-    let parted = migrations.iter().any(|migration| matches!(migration.state, State::Missing | State::Edited));
+    let parted =
+        migrations.iter().any(|found| matches!(found.state, State::Missing | State::Edited) && !is_accepted(sight, model, found));
     if let (Ok(access), None, false) = (access, &not_known, parted) {
         evidence::mark_begun(access, model, &mut migrations);
     }
     let applied = rows.into_iter().filter(|row| row.state == Began::Applied).map(|row| row.key).collect();
     let model = migrate.models.iter().position(|one| std::ptr::eq(one, model)).unwrap_or_default();
-    Ok(Look { history: History { not_known, folder, model, migrations, ..History::default() }, applied, due })
+    Ok(Look { history: History { not_known, folder, model, migrations, ..History::default() }, applied, due, forgets })
 }
 
 /// The files that would run, with what they are to be read as and their folder: those that the plan carries, or the image's.
@@ -162,7 +165,7 @@ struct Told {
     /// The tool's history.
     rows: Vec<Recorded>,
     /// Where it is remembered what its files were, …
-    place: Option<Place>,
+    place: Option<Result<Place, Closed>>,
     /// … and what they were.
     remembered: Vec<Remembered>,
 }
@@ -188,7 +191,7 @@ fn told(access: &Access, model: &Model) -> Result<Told, String> {
     finds.extend(remembered::is_needed(model).then(|| Table::Applied.look(engine)));
     let mut found = ask(access, &finds).map_err(failed)?.into_iter();
     let mut schemas: Vec<String> = found.next().unwrap_or_default().into_iter().flatten().flatten().collect();
-    let place = found.next().and_then(|found| Table::Applied.place(engine, found).ok());
+    let place = found.next().map(|found| Table::Applied.place(engine, found));
     schemas.retain(|schema| fixed.is_none_or(|fixed| schema == fixed));
     let whole = match schemas.as_slice() {
         // Nothing was ever applied.
@@ -199,7 +202,12 @@ fn told(access: &Access, model: &Model) -> Result<Told, String> {
             return Err(format!("several schemas hold a table {table}: {}; {which}", several.join(", ")));
         }
     };
-    let kept = (place == Some(Place::There)).then(|| applied::query(access, model));
+    let readable = match &place {
+        Some(Ok(place)) => *place == Place::There,
+        Some(Err(closed)) => closed.readable,
+        None => false,
+    };
+    let kept = readable.then(|| applied::query(access, model));
     let queries: Vec<String> = whole.iter().map(|whole| query.replace("{table}", whole)).chain(kept).collect();
     let mut sets = if queries.is_empty() { Vec::new() } else { ask(access, &queries).map_err(failed)? }.into_iter();
     let rows = whole.and_then(|_| sets.next()).unwrap_or_default();
@@ -252,6 +260,10 @@ pub(super) fn verdict(sight: Sight<'_>, own: &History, told: Option<Migrations>)
     if let Some(wrong) = wrong(sight, own, told.as_ref()) {
         return wrong;
     }
+    // What somebody took upon themselves the tool may well call a failure, and go on all the same.
+    let model = sight.migrate.models.get(own.model);
+    let accepted = model.is_some_and(|model| own.migrations.iter().any(|found| is_accepted(sight, model, found)));
+    let told = told.filter(|told| !(accepted && matches!(told, Migrations::Failed { .. })));
     // A tool that could not be asked is no witness.
     if let Some(unknown @ Migrations::NotKnown { .. }) = told {
         return unknown;
@@ -316,19 +328,6 @@ fn of(own: &History, state: State) -> impl Iterator<Item = &Migration> {
 
 /// What is wrong with files and history, whatever the tool says.
 fn wrong(sight: Sight<'_>, own: &History, told: Option<&Migrations>) -> Option<Migrations> {
-    let open = |state| of(own, state).filter(|migration| !drift::is_accepted(migration, sight.accepted));
-    let names = |state| open(state).map(|migration| migration.name.as_str()).collect::<Vec<_>>().join(", ");
-    let meant = |state| {
-        let waiver = |migration| Some(quoted(&format!("{}@{}", drift::rule(migration)?, drift::file(migration))));
-        let waivers: Vec<String> = open(state).filter_map(waiver).collect();
-        let each = if waivers.len() == 1 { "" } else { ", for each" };
-        format!(
-            "if it is meant to be so, for one run: --approve {} --note TEXT; for good{each}: \
-             landfall verify PLAYBOOK --write-approval {} --by NAME --reason TEXT",
-            waivers.join(" --approve "),
-            waivers.first().map_or("", String::as_str)
-        )
-    };
     let model = sight.migrate.models.get(own.model)?;
     if let Some(failed) = of(own, State::Failed).next() {
         let what = failed.told.as_ref().map(|told| format!(" ({told})")).unwrap_or_default();
@@ -346,32 +345,8 @@ fn wrong(sight: Sight<'_>, own: &History, told: Option<&Migrations>) -> Option<M
         }
         return Some(Migrations::Failed { why, remedy: Some(remedy) });
     }
-    let edited = names(State::Edited);
-    if !edited.is_empty() {
-        let told =
-            of(own, State::Edited).find_map(|migration| migration.told.as_deref().filter(|_| remembered::is_needed(model)));
-        let witness = told.unwrap_or("the digest in the history is another one");
-        return Some(Migrations::Failed {
-            why: format!("drift: what was applied is not what the files say now: {edited} ({witness})"),
-            remedy: Some(format!(
-                "bring the file back as it was applied (`landfall verify` looks for it in the git history), and put the change into a new migration; {}",
-                meant(State::Edited)
-            )),
-        });
-    }
-    let missing = names(State::Missing);
-    if !missing.is_empty() {
-        let (place, old) = match &sight.migrate.carried {
-            Some(carried) => (format!("in {}", carried.folder), "this checkout"),
-            None => ("of the image".to_owned(), "the image"),
-        };
-        return Some(Migrations::Failed {
-            why: format!("drift: applied, but not among the files {place}: {missing}"),
-            remedy: Some(format!(
-                "{old} is older than the database, or the file was deleted: bring it back; {}",
-                meant(State::Missing)
-            )),
-        });
+    if let Some(parted) = parted(sight, model, own) {
+        return Some(parted);
     }
     let doubtful = of(own, State::Pending).find_map(|migration| Some((&migration.name, migration.told.as_ref()?)));
     if let Some((name, told)) = doubtful {
@@ -389,9 +364,66 @@ fn wrong(sight: Sight<'_>, own: &History, told: Option<&Migrations>) -> Option<M
             remedy: Some("give it the next free number, so that every database gets the same order".to_owned()),
         });
     }
-    let skipped = names(State::Skipped);
-    (!skipped.is_empty()).then(|| Migrations::Failed {
-        why: format!("never applied, and the tool would pass it over in silence: {skipped}"),
-        remedy: Some(format!("give it a date after the newest applied one, or apply it by hand; {}", meant(State::Skipped))),
+    None
+}
+
+/// Whether somebody takes upon themselves what is with a migration. Where the tool itself would not go on, nobody can.
+fn is_accepted(sight: Sight<'_>, model: &Model, migration: &Migration) -> bool {
+    is_tolerated(model, migration) && drift::is_accepted(migration, sight.accepted)
+}
+
+fn is_tolerated(model: &Model, migration: &Migration) -> bool {
+    drift::rule(migration).is_some_and(|rule| model.tolerates.iter().any(|tolerated| tolerated == rule))
+}
+
+/// Where files and history have parted, and nobody has taken that upon themselves.
+fn parted(sight: Sight<'_>, model: &Model, own: &History) -> Option<Migrations> {
+    let open = |state| of(own, state).filter(|migration| !is_accepted(sight, model, migration)).collect::<Vec<_>>();
+    let names = |open: &[&Migration]| open.iter().map(|migration| migration.name.as_str()).collect::<Vec<_>>().join(", ");
+    let (edited, missing, skipped) = (open(State::Edited), open(State::Missing), open(State::Skipped));
+    let (mut why, mut remedies) = (Vec::new(), Vec::new());
+    if !edited.is_empty() {
+        let told = edited.iter().find_map(|migration| migration.told.as_deref().filter(|_| remembered::is_needed(model)));
+        let witness = told.unwrap_or("the digest in the history is another one");
+        why.push(format!("drift: what was applied is not what the files say now: {} ({witness})", names(&edited)));
+        remedies.push(
+            "bring the file back as it was applied (`landfall verify` looks for it in the git history), and put the change into a new migration"
+                .to_owned(),
+        );
+    }
+    if !missing.is_empty() {
+        let (place, old) = match &sight.migrate.carried {
+            Some(carried) => (format!("in {}", carried.folder), "this checkout"),
+            None => ("of the image".to_owned(), "the image"),
+        };
+        why.push(format!("drift: applied, but not among the files {place}: {}", names(&missing)));
+        remedies.push(format!("{old} is older than the database, or the file was deleted: bring it back"));
+    }
+    if !skipped.is_empty() {
+        let told = skipped.iter().find_map(|migration| migration.told.as_deref());
+        let witness = told.map(|told| format!(" ({told})")).unwrap_or_default();
+        why.push(format!("never applied, and the tool would pass it over in silence: {}{witness}", names(&skipped)));
+        remedies.push("make it anew, later than the newest that is applied, or apply it by hand".to_owned());
+    }
+    let all: Vec<&Migration> = [edited, missing, skipped].concat();
+    remedies.extend(meant(model, &all));
+    (!why.is_empty()).then(|| Migrations::Failed { why: why.join("; and "), remedy: Some(remedies.join("; ")) })
+}
+
+/// How it is taken upon oneself, where the tool would go on.
+fn meant(model: &Model, open: &[&Migration]) -> Option<String> {
+    let waiver = |migration: &&&Migration| Some(quoted(&format!("{}@{}", drift::rule(migration)?, drift::file(migration))));
+    if open.iter().any(|migration| !is_tolerated(model, migration)) {
+        return (!open.is_empty())
+            .then(|| "nobody can take that upon themselves, for the tool itself would not go on".to_owned());
+    }
+    let waivers: Vec<String> = open.iter().filter_map(|migration| waiver(&migration)).collect();
+    let all = |option: &str| waivers.iter().fold(String::new(), |all, waiver| all + " " + option + " " + waiver);
+    (!waivers.is_empty()).then(|| {
+        format!(
+            "if it is meant to be so, for this run:{} --note TEXT; for good: landfall verify PLAYBOOK{} --by NAME --reason TEXT",
+            all("--approve"),
+            all("--write-approval")
+        )
     })
 }

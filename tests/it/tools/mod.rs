@@ -394,6 +394,16 @@ fn what_parted_on_purpose_may_be_taken_upon_oneself() {
 }
 
 #[test]
+fn what_parted_on_purpose_on_mariadb_hides_nothing_that_breaks_off() {
+    long(matrix::parted_on_purpose_on_maria, &DBMATE_MARIA);
+}
+
+#[test]
+fn what_a_failed_run_had_applied_before_is_known_when_it_is_edited() {
+    matrix::edited_after_a_failure(&DBMATE);
+}
+
+#[test]
 fn dbmate_in_its_running_container() {
     matrix::in_its_container(&DBMATE);
 }

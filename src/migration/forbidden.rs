@@ -28,6 +28,12 @@ const PURGES: Reason =
 const EMPTIES: Reason = Reason { why: "it empties every table", instead: "delete what must go by a migration that was reviewed" };
 const REPLACES: Reason =
     Reason { why: "it replaces the tables by empty ones", instead: "use a `migrate` step: it runs `rails db:migrate`" };
+const UNREVIEWED: Reason = Reason {
+    why: "it changes the schema without a migration, and may drop data",
+    instead: "make a migration, and let a `migrate` step apply it",
+};
+const PRETENDS: Reason =
+    Reason { why: "it writes into the history without applying anything", instead: "let a `migrate` step apply what is pending" };
 const FIXTURES: Reason = Reason {
     why: "it empties the tables that it has made-up rows for",
     instead: "put rows that production needs into a seed or a migration",
@@ -52,7 +58,11 @@ const fn rails(name: &'static str, task: &'static [&'static str], reason: Reason
     refused(name, &["rails", "rake"], task, reason)
 }
 
-const FORBIDDEN: [Forbidden; 35] = [
+/// However its commands are started.
+const DJANGO: [&str; 3] = ["manage.py", "django-admin", "django"];
+const TYPEORM: [&str; 3] = ["typeorm", "typeorm-ts-node-commonjs", "typeorm-ts-node-esm"];
+
+const FORBIDDEN: [Forbidden; 65] = [
     refused(
         "prisma db push",
         &["prisma"],
@@ -128,15 +138,7 @@ const FORBIDDEN: [Forbidden; 35] = [
             instead: "generate a migration (`drizzle-kit generate`) and let a `migrate` step apply it",
         },
     ),
-    refused(
-        "alembic stamp",
-        &["alembic"],
-        &["stamp"],
-        Reason {
-            why: "it writes into the history without applying anything",
-            instead: "let a `migrate` step apply what is pending",
-        },
-    ),
+    refused("alembic stamp", &["alembic"], &["stamp"], PRETENDS),
     refused("alembic downgrade", &["alembic"], &["downgrade"], TAKES_BACK),
     rails("rails db:schema:load", &["db:schema:load"], REPLACES),
     rails("rails db:setup", &["db:setup"], REPLACES),
@@ -151,8 +153,38 @@ const FORBIDDEN: [Forbidden; 35] = [
     rails("rails db:rollback", &["db:rollback"], TAKES_BACK),
     rails("rails db:migrate:down", &["db:migrate:down"], TAKES_BACK),
     rails("rails db:migrate:redo", &["db:migrate:redo"], TAKES_BACK),
-    refused("django flush", &["manage.py", "django-admin", "django"], &["flush"], EMPTIES),
+    refused("django flush", &DJANGO, &["flush"], EMPTIES),
+    refused("django reset_db", &DJANGO, &["reset_db"], DROPS),
+    Forbidden { option: Some("--fake"), ..refused("django migrate --fake", &DJANGO, &["migrate"], PRETENDS) },
     refused("dbmate drop", &["dbmate"], &["drop"], DROPS),
+    refused("dbmate rollback", &["dbmate"], &["rollback"], TAKES_BACK),
+    refused("dbmate down", &["dbmate"], &["down"], TAKES_BACK),
+    refused("knex migrate:rollback", &["knex"], &["migrate:rollback"], TAKES_BACK),
+    refused("knex migrate:down", &["knex"], &["migrate:down"], TAKES_BACK),
+    refused("sqlx migrate revert", &["sqlx"], &["migrate", "revert"], TAKES_BACK),
+    refused("sqlx migrate revert", &["sqlx"], &["mig", "revert"], TAKES_BACK),
+    refused("flyway undo", &["flyway"], &["undo"], TAKES_BACK),
+    refused("golang-migrate down", &["migrate"], &["down"], TAKES_BACK),
+    refused("sequelize db:drop", &["sequelize", "sequelize-cli"], &["db:drop"], DROPS),
+    refused("sequelize db:migrate:undo", &["sequelize", "sequelize-cli"], &["db:migrate:undo"], TAKES_BACK),
+    refused("typeorm schema:drop", &TYPEORM, &["schema:drop"], DROPS),
+    refused("typeorm schema:sync", &TYPEORM, &["schema:sync"], UNREVIEWED),
+    refused("typeorm migration:revert", &TYPEORM, &["migration:revert"], TAKES_BACK),
+    refused("mikro-orm schema:drop", &["mikro-orm"], &["schema:drop"], DROPS),
+    refused("mikro-orm schema:fresh", &["mikro-orm"], &["schema:fresh"], DROPS),
+    refused("mikro-orm schema:update", &["mikro-orm"], &["schema:update"], UNREVIEWED),
+    refused("mikro-orm migration:fresh", &["mikro-orm"], &["migration:fresh"], DROPS),
+    refused("mikro-orm migration:down", &["mikro-orm"], &["migration:down"], TAKES_BACK),
+    refused("artisan migrate:fresh", &["artisan"], &["migrate:fresh"], DROPS),
+    refused("artisan migrate:refresh", &["artisan"], &["migrate:refresh"], TAKES_BACK),
+    refused("artisan migrate:reset", &["artisan"], &["migrate:reset"], TAKES_BACK),
+    refused("artisan migrate:rollback", &["artisan"], &["migrate:rollback"], TAKES_BACK),
+    refused("artisan db:wipe", &["artisan"], &["db:wipe"], DROPS),
+    refused("mix ecto.drop", &["mix"], &["ecto.drop"], DROPS),
+    refused("mix ecto.reset", &["mix"], &["ecto.reset"], DROPS),
+    refused("mix ecto.rollback", &["mix"], &["ecto.rollback"], TAKES_BACK),
+    refused("dropdb", &["dropdb"], &[], DROPS),
+    refused("mysqladmin drop", &["mysqladmin", "mariadb-admin"], &["drop"], DROPS),
     refused("diesel database reset", &["diesel"], &["database", "reset"], DROPS),
     refused("diesel database drop", &["diesel"], &["database", "drop"], DROPS),
     refused("diesel migration revert", &["diesel"], &["migration", "revert"], TAKES_BACK),
@@ -222,10 +254,16 @@ fn in_simple_command(words: &[String]) -> Option<Forbidden> {
         FORBIDDEN.into_iter().find(|forbidden| {
             let plain: Vec<&str> = after.iter().filter(|word| !word.starts_with('-')).map(String::as_str).collect();
             forbidden.tools.iter().any(|tool| is_tool(word, tool))
-                && plain.windows(forbidden.words.len()).any(|window| window.iter().zip(forbidden.words).all(is_word))
-                && forbidden.option.is_none_or(|option| after.iter().any(|word| word.starts_with(option)))
+                && (forbidden.words.is_empty()
+                    || plain.windows(forbidden.words.len()).any(|window| window.iter().zip(forbidden.words).all(is_word)))
+                && forbidden.option.is_none_or(|option| after.iter().any(|word| is_option(word, option)))
         })
     })
+}
+
+/// Whether a word is this option, alone or with its value.
+fn is_option(word: &str, option: &str) -> bool {
+    word.strip_prefix(option).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
 }
 
 /// Whether a word is the one that is meant: a task may name one of several databases behind it, `db:drop:NAME`.
@@ -290,6 +328,19 @@ mod tests {
             ("pnpm dlx prisma@6 migrate reset --force", "prisma migrate reset"),
             ("yarn prisma migrate reset", "prisma migrate reset"),
             ("bunx --bun prisma migrate reset", "prisma migrate reset"),
+            ("python manage.py migrate shop --fake", "django migrate --fake"),
+            ("manage.py reset_db --noinput", "django reset_db"),
+            ("dbmate --wait rollback", "dbmate rollback"),
+            ("npx knex migrate:rollback --all", "knex migrate:rollback"),
+            ("cargo sqlx migrate revert", "sqlx migrate revert"),
+            ("migrate -path p -database x down 1", "golang-migrate down"),
+            ("npx sequelize-cli db:migrate:undo:all", "sequelize db:migrate:undo"),
+            ("npx typeorm-ts-node-commonjs schema:sync -d x.ts", "typeorm schema:sync"),
+            ("npx mikro-orm schema:fresh --run", "mikro-orm schema:fresh"),
+            ("php artisan migrate:fresh --seed", "artisan migrate:fresh"),
+            ("mix ecto.rollback -n 1", "mix ecto.rollback"),
+            ("dropdb -U postgres shop", "dropdb"),
+            ("mysqladmin -f drop shop", "mysqladmin drop"),
         ] {
             assert_eq!(name(&[text]), Some(found), "{text}");
             assert_eq!(name(&text.split(' ').collect::<Vec<_>>()), Some(found), "{text}");
@@ -323,6 +374,13 @@ mod tests {
             "diesel migration run",
             "alembic upgrade head",
             "pnpm prisma migrate deploy",
+            "python manage.py migrate --fake-initial",
+            "dbmate up",
+            "npx knex migrate:up",
+            "npx sequelize-cli db:migrate",
+            "php artisan migrate --force",
+            "npx prisma migrate deploy; docker compose down",
+            "mix ecto.migrate",
         ] {
             assert_eq!(name(&[fine]), None, "{fine}");
             assert_eq!(name(&fine.split(' ').collect::<Vec<_>>()), None, "{fine}");

@@ -8,6 +8,7 @@ mod becoming;
 mod chance;
 mod checks;
 mod commands;
+mod database_tls;
 mod droplet;
 mod durable_cancel;
 mod durable_client;

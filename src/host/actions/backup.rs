@@ -231,11 +231,16 @@ fn unable(access: &Access) -> Option<(String, String)> {
 }
 
 /// What of the backups that a run needs or makes is not as it must be, before anything is done.
-pub(crate) fn unfit(submission: &Submission, state: Option<&State>, access: Option<&Access>, secrets: &Loaded) -> Vec<Refusal> {
+pub(crate) fn unfit(
+    submission: &Submission,
+    state: Option<&State>,
+    access: Result<&Access, &str>,
+    secrets: &Loaded,
+) -> Vec<Refusal> {
     let Some(database) = &submission.database else { return Vec::new() };
     let mut actions = submission.steps.iter().flat_map(|step| &step.actions);
     let copies = actions.any(|action| matches!(action, Action::Backup(_) | Action::Restore(_)));
-    if copies && access.is_some_and(|access| access.facts.pooled) {
+    if copies && access.is_ok_and(|access| access.facts.pooled) {
         // pg_dump empties the search_path of its session, for one.
         let why =
             "backup and restore do not go through a connection pool: their settings would stay on the application's connections";
@@ -243,7 +248,7 @@ pub(crate) fn unfit(submission: &Submission, state: Option<&State>, access: Opti
     }
     let mask = |text: String| super::super::guard::mask_text(&secrets.needles, &text);
     let mut refusals = Vec::new();
-    if copies && let Some((why, remedy)) = access.and_then(unable) {
+    if copies && let Some((why, remedy)) = access.ok().and_then(unable) {
         refusals.push(Refusal::unfit(mask(why), remedy));
     }
     let backups = Backups::below(state.map_or(Path::new(&submission.state.path), State::root), database);
@@ -251,12 +256,15 @@ pub(crate) fn unfit(submission: &Submission, state: Option<&State>, access: Opti
     let mut coming = None;
     for (step, action) in submission.steps.iter().flat_map(|step| step.actions.iter().map(move |action| (step, action))) {
         let needs = matches!(action, Action::Backup(_) | Action::Restore(_) | Action::RequireBackup { .. });
-        let Some(access) = access.filter(|_| needs) else {
-            if needs {
-                let remedy = "the warnings tell why it does not answer; correct [database], or start it";
-                return vec![Refusal::unfit("the database is to be backed up or restored, and it does not answer", remedy)];
-            }
+        if !needs {
             continue;
+        }
+        let access = match access {
+            Ok(access) => access,
+            Err(why) => {
+                let why = format!("the database is to be backed up or restored, and it does not answer: {why}");
+                return vec![Refusal::unfit(mask(why), "correct [database], or start it")];
+            }
         };
         match action {
             Action::Backup(backup) => {

@@ -142,7 +142,12 @@ pub(super) fn whole(submission: &Submission, state: Option<&State>, secrets: &mu
     survey.facts.warnings.extend(secrets.warnings.iter().filter(|warning| !told.contains(warning)).cloned());
     let images = survey.images();
     let access = look_at_database(submission, secrets, survey);
-    survey.facts.refusals.extend(actions::unfit_for_backups(submission, state, access.as_deref().map_err(String::as_str), secrets));
+    survey.facts.refusals.extend(actions::unfit_for_backups(
+        submission,
+        state,
+        access.as_deref().map_err(String::as_str),
+        secrets,
+    ));
     let asked = access.as_deref().ok().filter(|_| submission.steps.iter().any(is_remembered_there));
     let place = asked.map(|access| within::place(access).unwrap_or_else(|trouble| Err(trouble.to_string())));
     let starting: BTreeSet<&ServiceName> =

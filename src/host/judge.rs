@@ -151,9 +151,16 @@ pub(crate) fn read_status(reading: &StatusReading, code: Option<i32>, stdout: &[
     if fits(&reading.up_to_date) {
         return Migrations::UpToDate;
     }
-    let last = lines.iter().rev().find(|line| !line.trim().is_empty()).copied().unwrap_or("it printed nothing");
+    let words = telling(&lines).unwrap_or("it printed nothing");
     let code = code.map_or_else(|| "no exit code".to_owned(), |code| format!("exit code {code}"));
-    Migrations::NotKnown { why: format!("its status command ended with {code} and words that are not understood: {last}") }
+    Migrations::NotKnown { why: format!("its status command ended with {code} and words that are not understood: {words}") }
+}
+
+/// The line that says most: the last, or, where a program says that it gave up, the first below that, for the last is then the same always.
+fn telling<'t>(lines: &[&'t str]) -> Option<&'t str> {
+    let says = |line: &&&'t str| !line.trim().is_empty();
+    let gave_up = lines.iter().skip_while(|line| !line.trim_end().ends_with("aborted!")).skip(1).find(says);
+    gave_up.or_else(|| lines.iter().rev().find(says)).copied()
 }
 
 fn items(lines: &[&str], begin: &str, item: &str) -> Vec<String> {
@@ -211,5 +218,15 @@ mod tests {
         assert_eq!(read(1, "migration have failed:\n3_c\n\nread more"), failed);
         assert!(matches!(read(0, "2 migrations found\n"), Migrations::NotKnown { .. }), "an engine that died says no more");
         assert!(matches!(read_status(&reading, None, b"", b""), Migrations::NotKnown { .. }));
+        let told = |text: &str| match read(2, text) {
+            Migrations::NotKnown { why } => why.rsplit_once("not understood: ").map(|(_, words)| words.to_owned()),
+            _ => None,
+        };
+        assert_eq!(told("one\ntwo\n\n").as_deref(), Some("two"));
+        assert_eq!(told("").as_deref(), Some("it printed nothing"));
+        let aborted =
+            "x\nrails aborted!\n\nNoGateway: no way there\n/app/bin/rails:4\n\n(See full trace by running task with --trace)\n";
+        assert_eq!(told(aborted).as_deref(), Some("NoGateway: no way there"));
+        assert_eq!(told("x\nrails aborted!\n").as_deref(), Some("rails aborted!"));
     }
 }

@@ -36,7 +36,8 @@ impl Parts {
         let (scheme, rest) = url.trim().split_once("://").ok_or("it is not a URL")?;
         let (engine, port) = match scheme {
             "postgres" | "postgresql" => (Engine::Postgres, "5432"),
-            "mysql" | "mariadb" | "mysql2" => (Engine::Mysql, "3306"),
+            // The last two are names of Rails' drivers.
+            "mysql" | "mariadb" | "mysql2" | "trilogy" => (Engine::Mysql, "3306"),
             _ => return Err("its scheme is neither that of PostgreSQL nor of MySQL".to_owned()),
         };
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -98,6 +99,10 @@ mod tests {
         let all = "postgresql://etally:pw%2Fof%20the%40test@db.example.com:6432/etally?schema=public&sslmode=require";
         assert_eq!(of(all).as_deref(), Ok("etally pw/of the@test db.example.com 6432 etally require"));
         assert_eq!(of("mysql://root@[2001:db8::1]/shop").as_deref(), Ok("root  2001:db8::1 3306 shop "));
+        for scheme in ["mysql", "mariadb", "mysql2", "trilogy"] {
+            let parts = Parts::of(&format!("{scheme}://root@db.example.com/shop"));
+            assert_eq!(parts.map(|parts| (parts.engine, parts.port)), Ok((Engine::Mysql, "3306".to_owned())), "{scheme}");
+        }
         let asks = |query: &str| {
             of(&format!("mysql://root@db.example.com/shop?{query}")).map(|of| of.rsplit(' ').next().unwrap_or("").to_owned())
         };

@@ -4,6 +4,7 @@
 pub(super) mod applied;
 mod evidence;
 mod files;
+mod made;
 pub(super) mod preview;
 pub(super) mod shown;
 pub(super) mod tar;

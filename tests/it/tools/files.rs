@@ -113,6 +113,42 @@ pub(super) fn rails(files: &mut Files, new: &New, sql: &str) {
     files.insert(format!("{name}_m{name}.rb"), text);
 }
 
+/// The third migration in the tool's own calls: it makes `half`, and then fails. No SQL stands in it.
+pub(super) fn alembic_calls(files: &mut Files, New { name, after }: &New) {
+    let text = format!(
+        "from alembic import op\nimport sqlalchemy as sa\n\nrevision = '{name}'\ndown_revision = '{after}'\n\n\ndef upgrade():\n    \
+         op.create_table('half', sa.Column('id', sa.Integer(), primary_key=True))\n    \
+         op.add_column('nope', sa.Column('x', sa.Integer()))\n\n\ndef downgrade():\n    op.drop_table('half')\n"
+    );
+    files.insert(format!("{name}_more.py"), text);
+}
+
+/// The state of Django's models would not know of a table that is not there: here a column is too wide for the server.
+pub(super) fn django_calls(files: &mut Files, New { name, after }: &New) {
+    let text = format!(
+        "from django.db import migrations, models\n\n\nclass Migration(migrations.Migration):\n    dependencies = [('roll', '{after}')]\n    \
+         operations = [\n        migrations.CreateModel(\n            name='Half',\n            \
+         fields=[('id', models.BigAutoField(primary_key=True))],\n            options={{'db_table': 'half'}},\n        ),\n        \
+         migrations.AddField(model_name='half', name='wide', field=models.CharField(max_length=100000, default='')),\n    ]\n"
+    );
+    files.insert(format!("{}.py", name.strip_prefix("roll.").expect("of the app")), text);
+}
+
+pub(super) fn knex_calls(files: &mut Files, New { name, .. }: &New) {
+    let text = "exports.up = async (knex) => {\n  await knex.schema.createTable('half', (t) => {\n    t.integer('id').primary();\n  });\n  \
+                await knex.schema.alterTable('nope', (t) => {\n    t.integer('x');\n  });\n};\n\
+                exports.down = (knex) => knex.schema.dropTable('half');\n";
+    files.insert((*name).to_owned(), text.to_owned());
+}
+
+pub(super) fn rails_calls(files: &mut Files, New { name, .. }: &New) {
+    let text = format!(
+        "class M{name} < ActiveRecord::Migration[6.1]\n  def change\n    create_table :half do |t|\n      t.string :name\n    end\n    \
+         add_column :nope, :x, :integer\n  end\nend\n"
+    );
+    files.insert(format!("{name}_m{name}.rb"), text);
+}
+
 pub(super) fn dbmate(files: &mut Files, new: &New, sql: &str) {
     files.insert(new.name.to_owned(), format!("-- migrate:up\n{sql};\n\n-- migrate:down\nDROP TABLE half;\n"));
 }

@@ -30,6 +30,8 @@ struct Tool {
     recorded: [&'static str; 2],
     /// Writes a migration as the tool wants it.
     write: fn(&mut Files, &New, &str),
+    /// Writes one that makes `half` and then fails, by the calls of a framework, where migrations are programs.
+    calls: Option<fn(&mut Files, &New)>,
     /// How many migrations are applied, by its history; one number.
     count: &'static str,
     /// How many migrations of the framework are applied beside them.
@@ -74,6 +76,7 @@ const DRIZZLE: Tool = Tool {
     late: New { name: "0003_late", after: "1769000000000" },
     recorded: ["1767603600000", "1773844800000"],
     write: files::drizzle,
+    calls: None,
     count: "SELECT count(*) FROM drizzle.__drizzle_migrations",
     framework: 0,
     // It keeps the server's words to itself.
@@ -106,6 +109,7 @@ const ALEMBIC: Tool = Tool {
     late: New { name: "4444dddd", after: "1111aaaa" },
     recorded: ["1111aaaa", "3333cccc"],
     write: files::alembic,
+    calls: Some(files::alembic_calls),
     // Heads stand for all before them.
     count: "SELECT left(max(version_num), 1) FROM alembic_version",
     framework: 0,
@@ -126,6 +130,7 @@ const DJANGO: Tool = Tool {
     late: New { name: "roll.0002_late", after: "0001_initial" },
     recorded: ["roll.0001_initial", "roll.0003_third"],
     write: files::django,
+    calls: Some(files::django_calls),
     count: "SELECT count(*) FROM django_migrations WHERE app = 'roll'",
     framework: 14,
     reason: "relation \"nope\" does not exist",
@@ -145,6 +150,7 @@ const KNEX: Tool = Tool {
     late: New { name: "20260120080000_late.js", after: "" },
     recorded: ["20260105090000_voters.js", "20260318142000_third.js"],
     write: files::knex,
+    calls: Some(files::knex_calls),
     count: "SELECT count(*) FROM knex_migrations",
     framework: 0,
     reason: "relation \"nope\" does not exist",
@@ -168,6 +174,7 @@ const DBMATE: Tool = Tool {
     late: New { name: "20260120080000_late.sql", after: "" },
     recorded: ["20260105090000", "20260318142000"],
     write: files::dbmate,
+    calls: None,
     count: "SELECT count(*) FROM schema_migrations",
     framework: 0,
     reason: "relation \"nope\" does not exist",
@@ -215,6 +222,7 @@ const SQLX: Tool = Tool {
     late: New { name: "20260120080000", after: "" },
     recorded: ["20260105090000", "20260318142000"],
     write: files::sqlx,
+    calls: None,
     count: "SELECT count(*) FROM _sqlx_migrations WHERE success",
     framework: 0,
     reason: "relation \"nope\" does not exist",
@@ -246,6 +254,7 @@ const RAILS: Tool = Tool {
     late: New { name: "20260120080000", after: "" },
     recorded: ["20260105090000", "20260318142000"],
     write: files::rails,
+    calls: Some(files::rails_calls),
     count: "SELECT count(*) FROM schema_migrations",
     framework: 0,
     reason: "relation \"nope\" does not exist",

@@ -46,7 +46,7 @@ pub(super) const DJANGO: Tool = Tool {
         reading: Reading::Each,
         late: Late::Applies,
         tolerates: &["edited", "missing"],
-        done: "python manage.py migrate --fake {words}",
+        done: "by hand, in the container (Landfall refuses it as a step): python manage.py migrate --fake {words}",
         undone: "take back what is left of it, then run again",
         back: "",
         lock: None,

@@ -3,7 +3,7 @@
 
 use super::Recorded;
 use super::compare::{migration, without_file};
-use super::layout::{Known as File, order};
+use super::layout::{Known, order};
 use crate::action::{Model, Reading};
 use crate::facts::{Migration, MigrationState as State};
 
@@ -47,9 +47,9 @@ impl Due {
     }
 }
 
-/// What is compared, and what is known of it beside the files.
+/// What is known beside the files.
 #[derive(Clone, Copy)]
-pub struct Known<'a> {
+pub struct Beside<'a> {
     /// The rows of the tool's history.
     pub rows: &'a [Recorded],
     /// What runs saw.
@@ -59,8 +59,8 @@ pub struct Known<'a> {
 }
 
 /// Corrects what was compared by what is remembered, and tells what is due.
-pub fn correct(model: &Model, files: &[File], known: Known<'_>, migrations: &mut Vec<Migration>) -> Due {
-    let Known { rows, remembered, accepted } = known;
+pub fn correct(model: &Model, files: &[Known], beside: Beside<'_>, migrations: &mut Vec<Migration>) -> Due {
+    let Beside { rows, remembered, accepted } = beside;
     let by_one_number = matches!(model.reading, Reading::Last);
     let last = rows.last().map(|row| row.key.as_str());
     // Where the history is one number, what stands above it is not applied, or not any more.
@@ -107,15 +107,15 @@ pub fn correct(model: &Model, files: &[File], known: Known<'_>, migrations: &mut
         }
     }
     if by_one_number {
-        by_memory_alone(files, last, known, migrations, &mut due);
+        by_memory_alone(files, last, beside, migrations, &mut due);
     }
     due
 }
 
 /// Where the history is one number, those that only the memory tells of: their files are gone.
-fn by_memory_alone(files: &[File], last: Option<&str>, known: Known<'_>, migrations: &mut Vec<Migration>, due: &mut Due) {
+fn by_memory_alone(files: &[Known], last: Option<&str>, beside: Beside<'_>, migrations: &mut Vec<Migration>, due: &mut Due) {
     let same = |a: &str, b: &str| order(a, b).is_eq();
-    for gone in known.remembered.iter().filter(|one| !files.iter().any(|file| same(&file.key, &one.key))) {
+    for gone in beside.remembered.iter().filter(|one| !files.iter().any(|file| same(&file.key, &one.key))) {
         if last.is_none_or(|last| order(&gone.key, last).is_gt()) {
             due.forget.push(gone.key.clone());
             continue;
@@ -126,7 +126,7 @@ fn by_memory_alone(files: &[File], last: Option<&str>, known: Known<'_>, migrati
             migrations.push(without_file(&row));
             migrations.len() - 1
         });
-        if (known.accepted)(&migrations[at]) {
+        if (beside.accepted)(&migrations[at]) {
             due.forget.push(gone.key.clone());
         }
     }

@@ -295,7 +295,7 @@ fn corrected(model: &Model, seen: &[File], files: &[File], rows: &[Recorded]) ->
 
 /// The same, where all that has parted is taken upon oneself, or nothing.
 fn taken(model: &Model, seen: &[File], files: &[File], rows: &[Recorded], accepted: bool) -> (String, super::remembered::Due) {
-    use super::remembered::{Known, Remembered, correct};
+    use super::remembered::{Beside, Remembered, correct};
     let was = known(model, seen).expect("files");
     let remembered: Vec<Remembered> = was
         .into_iter()
@@ -308,7 +308,7 @@ fn taken(model: &Model, seen: &[File], files: &[File], rows: &[Recorded], accept
         .collect();
     let known = known(model, files).expect("files");
     let mut found = compare(model, &known, rows).expect("states");
-    let beside = Known { rows, remembered: &remembered, accepted: &|_| accepted };
+    let beside = Beside { rows, remembered: &remembered, accepted: &|_| accepted };
     let due = correct(model, &known, beside, &mut found);
     let states: Vec<_> = found.into_iter().map(|found| (found.name, found.state, found.late)).collect();
     (told(&states), due)

@@ -101,7 +101,7 @@ fn seen(sight: Sight<'_>) -> Result<Look, String> {
         Err(why) => (history::compare(model, &known, &[]).unwrap_or_default(), not_known.or(Some(why))),
     };
     let accepted = |migration: &Migration| is_accepted(sight, model, migration);
-    let beside = remembered::Known { rows: &rows, remembered: &remembered, accepted: &accepted };
+    let beside = remembered::Beside { rows: &rows, remembered: &remembered, accepted: &accepted };
     let due = if place.is_some() { remembered::correct(model, &known, beside, &mut migrations) } else { Due::default() };
     let (due, forgets) = match place {
         Some(Ok(place)) if not_known.is_none() && !due.is_empty() => (Some((place, due)), None),

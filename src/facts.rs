@@ -232,6 +232,9 @@ pub struct Migration {
     /// When it began, and what the history tells of it, masked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told: Option<String>,
+    /// By the history it waits, and something is in the database that only it makes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub begun: bool,
 }
 
 /// What is with a migration.

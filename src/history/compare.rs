@@ -184,6 +184,7 @@ pub(super) fn migration(file: &Known, state: State, row: Option<&Recorded>) -> M
         text: shown.then(|| file.text()),
         cut: false,
         told: row.filter(|_| state != State::Applied).and_then(told),
+        begun: false,
     }
 }
 
@@ -200,6 +201,7 @@ pub(super) fn without_file(row: &Recorded) -> Migration {
         text: None,
         cut: false,
         told: told(row),
+        begun: false,
     }
 }
 

@@ -1,5 +1,5 @@
 //! Where files and history have parted in a way that somebody may take upon themselves: old files that were made into one, a file that
-//! was reformatted, one that was applied by hand. Pure: who does so, and why, is the client's affair.
+//! was reformatted, one that was applied by hand, a table that was there before the migration that makes it. Pure: who does so, and why, is the client's affair.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -8,7 +8,7 @@ use super::hex;
 use crate::facts::{Migration, MigrationState as State};
 
 /// What it is called, as rules are.
-pub const RULES: [&str; 3] = ["edited", "missing", "skipped"];
+pub const RULES: [&str; 4] = ["edited", "missing", "skipped", "begun"];
 
 /// Something that is taken upon oneself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +46,8 @@ pub fn rule(migration: &Migration) -> Option<&'static str> {
         State::Edited => Some(RULES[0]),
         State::Missing => Some(RULES[1]),
         State::Skipped => Some(RULES[2]),
+        // What it makes may have been there before.
+        State::Pending | State::Failed if migration.begun => Some(RULES[3]),
         _ => None,
     }
 }
@@ -94,6 +96,7 @@ mod tests {
             text: None,
             cut: false,
             told: None,
+            begun: false,
         }
     }
 

@@ -141,6 +141,10 @@ pub fn difference(rule: &'static str, migration: &Migration, folder: &str) -> Fi
     let (message, safe) = match rule {
         "edited" => ("it was applied as another text", "bring the file back as it was applied"),
         "missing" => ("it is applied, and its file is gone", "bring the file back"),
+        "begun" => (
+            "what it makes is in the database already",
+            "look whether that is left of a run that broke off, and take it back or finish it",
+        ),
         _ => ("it was never applied, and the tool passes it over", "make it anew, later than the newest that is applied"),
     };
     let bound = drift::bound(rule, migration);

@@ -20,6 +20,7 @@ fn migration(name: &str, state: MigrationState, text: &str) -> Migration {
         text: Some(text.into()),
         cut: false,
         told: None,
+        begun: false,
     }
 }
 

@@ -43,6 +43,7 @@ impl Parted {
             "edited" => (drift::RULES[0], State::Edited),
             "missing" => (drift::RULES[1], State::Missing),
             "skipped" => (drift::RULES[2], State::Skipped),
+            "failed" if there.begun => (drift::RULES[3], State::Failed),
             _ => return None,
         };
         let (sha256, file) = (here.map(|known| known.sha256.clone()), here.map(|known| known.path.clone()));
@@ -261,6 +262,7 @@ mod tests {
             text: None,
             cut: false,
             told: None,
+            begun: false,
         }
     }
 

@@ -1,9 +1,11 @@
 //! Looks in the database for what a migration makes: whether one that should wait has begun, and which of the tool's own commands fits
 //! one that did not finish. Decides nothing.
 
+use std::collections::BTreeSet;
+
 use regex_lite::Regex;
 
-use crate::action::Model;
+use crate::action::{Layout, Model};
 use crate::facts::{Migration, MigrationState as State};
 use crate::host::database::Access;
 use crate::protocol::Engine;
@@ -11,17 +13,26 @@ use crate::protocol::Engine;
 use super::made::{self, Made, Reading};
 
 /// MySQL takes no change of the schema back, and the history of many a tool has no row for a migration that broke off: by it, that one
-/// waits. The first that waits is such a one where something is in the database that only it makes.
-pub(super) fn mark_begun(access: &Access, model: &Model, migrations: &mut [Migration]) {
+/// waits. The first that waits, of each application where there are several, is such a one where something is in the database that only
+/// it makes; unless somebody has said that it was there before.
+pub(super) fn mark_begun(access: &Access, model: &Model, migrations: &mut [Migration], accepted: &dyn Fn(&Migration) -> bool) {
     if access.engine() != Engine::Mysql || model.history.tells_unfinished() {
         return;
     }
-    let Some(first) = migrations.iter_mut().find(|migration| migration.state == State::Pending) else { return };
-    let found = first.text.as_deref().and_then(|text| find(access, made::of(first, forward(model, text))));
-    let present = found.map(|found| list(&found.present)).unwrap_or_default();
-    if !present.is_empty() {
-        first.state = State::Failed;
-        first.told = Some(format!("by the history it waits, but {present} is in the database, which it makes"));
+    let app = |name: &str| match model.layout {
+        Layout::Apps => name.split('.').next().unwrap_or_default().to_owned(),
+        _ => String::new(),
+    };
+    let mut seen = BTreeSet::new();
+    let first = migrations.iter_mut().filter(|found| found.state == State::Pending && seen.insert(app(&found.name)));
+    for first in first {
+        let found = first.text.as_deref().and_then(|text| find(access, made::of(first, forward(model, text))));
+        let present = found.map(|found| list(&found.present)).unwrap_or_default();
+        first.begun = !present.is_empty();
+        if first.begun && !accepted(first) {
+            first.state = State::Failed;
+            first.told = Some(format!("by the history it waits, but {present} is in the database, which it makes"));
+        }
     }
 }
 

@@ -28,9 +28,14 @@ impl std::fmt::Display for Made {
 }
 
 impl Made {
+    /// Whether a text names it, or the table that it is of: of one that is made anew the old one may have had it, too.
     fn is_named_in(&self, text: &str) -> bool {
-        let (Self::Table(name) | Self::Index(_, name) | Self::Column(_, name)) = self;
-        text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word.eq_ignore_ascii_case(name))
+        let (table, name) = match self {
+            Self::Table(name) => (name, name),
+            Self::Index(table, name) | Self::Column(table, name) => (table, name),
+        };
+        let is = |word: &str| word.eq_ignore_ascii_case(name) || word.eq_ignore_ascii_case(table);
+        text.split(|c: char| !c.is_alphanumeric() && c != '_').any(is)
     }
 }
 
@@ -53,7 +58,7 @@ pub(super) fn of(migration: &Migration, text: &str) -> Reading {
     let path = std::path::Path::new(migration.file.as_deref().unwrap_or(&migration.name));
     let app = migration.name.split_once('.').map_or("", |(app, _)| app);
     let program = path.extension().and_then(|kind| program::read(&kind.to_string_lossy(), app, text));
-    let mut reading = program.unwrap_or_else(|| Reading { made: sql::made(&sql::only_by_it(text)), ..Reading::default() });
+    let mut reading = program.unwrap_or_else(|| Reading { more: true, ..Reading::default() });
     reading.made.sort();
     reading.made.dedup();
     reading

@@ -112,7 +112,7 @@ fn seen(sight: Sight<'_>) -> Result<Look, String> {
     let parted =
         migrations.iter().any(|found| matches!(found.state, State::Missing | State::Edited) && !is_accepted(sight, model, found));
     if let (Ok(access), None, false) = (access, &not_known, parted) {
-        evidence::mark_begun(access, model, &mut migrations);
+        evidence::mark_begun(access, model, &mut migrations, &accepted);
     }
     let applied = rows.into_iter().filter(|row| row.state == Began::Applied).map(|row| row.key).collect();
     let model = migrate.models.iter().position(|one| std::ptr::eq(one, model)).unwrap_or_default();

@@ -87,6 +87,7 @@ mod tests {
             text: Some(text),
             cut: false,
             told: Some(secret.into()),
+            begun: false,
         };
         let long = format!("{}{secret}", "é".repeat(ONE / 2 - 3));
         let many = (0..9).map(|n| of(&n.to_string(), "x".repeat(ONE + 1), State::Pending));

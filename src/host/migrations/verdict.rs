@@ -118,6 +118,9 @@ fn wrong(sight: Sight<'_>, own: &History, told: Option<&Migrations>) -> Option<M
             if model.history.tells_unfinished() { "began and did not finish" } else { "seems to have begun and not finished" };
         let mut why = format!("{own_words}{} {began}{what}", failed.name);
         let mut remedy = evidence::remedy(sight.access.ok(), model, failed);
+        if let Some(way) = meant(model, &[failed]).filter(|_| failed.begun) {
+            remedy = format!("{remedy}. Or it was there before: {way}");
+        }
         if let Some((locked, free)) = locked(sight, own) {
             why = format!("{why}, and {locked}");
             remedy = format!("{remedy}; {free}");
@@ -152,7 +155,7 @@ pub(super) fn is_accepted(sight: Sight<'_>, model: &Model, migration: &Migration
 }
 
 fn is_tolerated(model: &Model, migration: &Migration) -> bool {
-    drift::rule(migration).is_some_and(|rule| model.tolerates.iter().any(|tolerated| tolerated == rule))
+    migration.begun || drift::rule(migration).is_some_and(|rule| model.tolerates.iter().any(|tolerated| tolerated == rule))
 }
 
 /// Where files and history have parted, and nobody has taken that upon themselves.

@@ -135,6 +135,7 @@ mod tests {
             text: text.map(str::to_owned),
             cut: false,
             told: (state == State::Failed).then(|| "it began at noon".to_owned()),
+            begun: false,
         };
         let migrations = vec![
             of("1_a", State::Applied, None),

@@ -4,14 +4,16 @@ mod knex;
 mod python;
 mod rails;
 
+use std::sync::LazyLock;
+
 use regex_lite::Regex;
 
 use super::tokens::{self, Language, Token};
 use super::{Made, Reading, sql};
 
-/// Where these stand, what is below may not be done, or not forwards, or elsewhere: none of the calls is believed. That also goes for what is
-/// made only where it is not there yet.
-const DOUBTFUL: [&str; 25] = [
+/// Where these stand, what is below may not be done, or not forwards, or elsewhere: nothing is believed. That also goes for what is made only
+/// where it is not there yet.
+const DOUBTFUL: [&str; 26] = [
     "SeparateDatabaseAndState",
     "case",
     "catch",
@@ -30,6 +32,7 @@ const DOUBTFUL: [&str; 25] = [
     "rescue",
     "revert",
     "reversible",
+    "suppress",
     "switch",
     "table_exists?",
     "try",
@@ -54,12 +57,16 @@ pub(super) fn read(extension: &str, app: &str, text: &str) -> Option<Reading> {
         Some(head) => reader.calls(head),
         None => reader.reading.more = true,
     }
-    let sql = texts(&tokens).filter_map(|text| Some(without_holes(text)? + ";\n")).collect::<String>();
-    reader.reading.made.extend(sql::made(&sql::only_by_it(&sql)));
+    // Functions that are handed in stand before the head.
+    if !is_doubtful(&tokens) {
+        let sql = texts(&tokens).map(|text| without_holes(text) + ";\n").collect::<String>();
+        reader.reading.made.extend(sql::made(&sql::only_by_it(&sql)));
+    }
+    reader.reading.more |= texts(&tokens).any(sql::changes_rows) || tokens.iter().any(is_more);
     let taken = reader.taken();
     let mut reading = reader.reading;
     for made in [&mut reading.made, &mut reading.perhaps] {
-        made.retain(|made| !made.is_named_in(&taken));
+        made.retain(|made| taken.as_ref().is_some_and(|taken| !made.is_named_in(taken)));
     }
     Some(reading)
 }
@@ -103,8 +110,31 @@ fn head(tokens: &[Token<'_>]) -> Option<usize> {
     tokens.windows(2).position(begins)
 }
 
+/// What else a call does beside what it is called for: keys and indices come in statements of their own, behind it.
+fn is_more(token: &Token<'_>) -> bool {
+    const MORE: [&str; 12] = [
+        "ForeignKey",
+        "ManyToManyField",
+        "OneToOneField",
+        "add_reference",
+        "db_index",
+        "foreign",
+        "foreign_key",
+        "index",
+        "references",
+        "unique",
+        "unique_together",
+        "uniqueness",
+    ];
+    matches!(token, Token::Word(word) if MORE.contains(word))
+}
+
 fn is_doubtful(tokens: &[Token<'_>]) -> bool {
-    let word = |token: &Token<'_>| matches!(token, Token::Word(word) if DOUBTFUL.contains(word));
+    let own = |word: &str| {
+        let low = word.to_lowercase();
+        ["ensure", "ifmissing", "ifnot"].iter().any(|part| low.contains(part))
+    };
+    let word = |token: &Token<'_>| matches!(token, Token::Word(word) if DOUBTFUL.contains(word) || own(word));
     let choice = |two: &[Token<'_>]| two[0] == two[1] && (two[0].is('|') || two[0].is('&'));
     tokens.iter().any(|token| word(token) || token.is('?')) || tokens.windows(2).any(choice)
 }
@@ -117,9 +147,13 @@ fn texts<'t>(tokens: &'t [Token<'_>]) -> impl Iterator<Item = &'t str> {
 }
 
 /// SQL without what is put into it, and the letters beside that: half a name is none.
-fn without_holes(sql: &str) -> Option<String> {
-    let hole = Regex::new("\\w*(?:\u{fffd}|\\{[^{}]*\\}|%\\(?\\w*\\)?)\\w*").ok()?;
-    Some(hole.replace_all(sql, "").into_owned())
+fn without_holes(sql: &str) -> String {
+    static HOLE: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new("\\w*(?:\u{fffd}|#?\\{[^{}]*\\}|%\\(?\\w*\\)?)\\w*").ok());
+    match &*HOLE {
+        Some(hole) if sql.contains(['\u{fffd}', '{', '%']) => hole.replace_all(sql, "").into_owned(),
+        Some(_) => sql.to_owned(),
+        None => String::new(),
+    }
 }
 
 /// A call, and where its arguments are.
@@ -155,8 +189,10 @@ fn arguments(tokens: &[Token<'_>], from: usize, closed: bool) -> Option<(Vec<std
     for at in from..tokens.len() {
         let ends = match &tokens[at] {
             Token::Mark('\n') => !closed && !tokens[at - 1].is(','),
-            Token::Mark('{' | ';') | Token::Word("do") => !closed,
-            Token::Mark(')') => closed,
+            // A hash is an argument.
+            Token::Mark('{') => !(closed || [':', '>', ','].iter().any(|mark| tokens[at - 1].is(*mark))),
+            Token::Mark(';' | ']' | '}') | Token::Word("do") => !closed,
+            Token::Mark(')') => true,
             _ => false,
         };
         match &tokens[at] {
@@ -239,7 +275,12 @@ impl<'t> Reader<'t> {
     fn only(&self, call: &Call<'_>) -> Option<()> {
         let from = call.arguments.first().map_or(call.end, |first| first.start);
         let told = &self.tokens[from..call.end];
-        let elsewhere = |token: &Token<'_>| matches!(token, Token::Word(word) if NOT_ONLY.contains(word));
+        let elsewhere = |token: &Token<'_>| match token {
+            Token::Word(word) => NOT_ONLY.contains(word),
+            // `:force => true`
+            Token::Text { text, .. } => self.language == Language::Ruby && NOT_ONLY.contains(&text.as_str()),
+            Token::Mark(_) => false,
+        };
         (!told.iter().any(elsewhere)).then_some(())
     }
 
@@ -265,18 +306,35 @@ impl<'t> Reader<'t> {
         name(self.given(call, at, key)?).filter(as_written)
     }
 
-    /// All that it takes away or renames, as one text.
-    fn taken(&self) -> String {
+    /// All that it takes away or renames, as one text; none where that cannot be told.
+    fn taken(&self) -> Option<String> {
         let mut taken = String::new();
         for at in 0..self.tokens.len() {
-            let takes = |call: &Call<'_>| TAKES.iter().any(|word| call.name.to_lowercase().contains(word));
-            let Some(call) = call(self.language, self.tokens, at).filter(takes) else { continue };
+            let Some(call) = call(self.language, self.tokens, at) else { continue };
             let from = call.arguments.first().map_or(call.end, |first| first.start);
-            let names = texts(&self.tokens[from..call.end]);
+            let told = &self.tokens[from..call.end];
+            let gives = |name: &str| told.contains(&Token::Word(name));
+            let renames = gives("new_column_name") || (call.name == "AlterField" && gives("db_column"));
+            let low = call.name.to_lowercase();
+            if !renames && !TAKES.iter().any(|word| low.contains(word)) {
+                continue;
+            }
+            let mut names = texts(told).peekable();
+            // What it takes is computed, or goes by itself; or stands in a call around it.
+            if names.peek().is_none() || (self.language == Language::JavaScript && !low.contains("table")) {
+                return None;
+            }
             taken.extend(names.map(|name| format!("{name} {name}_id {}_{name} ", self.app)));
         }
-        taken.extend(texts(self.tokens).map(|text| sql::taking(text) + " "));
-        taken
+        for text in texts(self.tokens) {
+            let own = sql::taking(text);
+            if without_holes(&own) != own {
+                return None;
+            }
+            taken.push_str(&own);
+            taken.push(' ');
+        }
+        Some(taken)
     }
 }
 

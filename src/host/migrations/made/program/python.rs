@@ -20,6 +20,8 @@ impl<'t> Reader<'t> {
                 let here = self.given(call, 1, "schema").is_none_or(|schema| *schema == [Token::Word("None")]);
                 let (Some([Token::Word("as"), Token::Word(variable)]), true) = (self.tokens.get(call.end..call.end + 2), here)
                 else {
+                    // Whatever the variable is from here on, it is not what it was.
+                    self.tables.clear();
                     return None;
                 };
                 self.tables.push(((*variable).to_owned(), table));

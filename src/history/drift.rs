@@ -31,31 +31,24 @@ pub struct Bound {
     pub recorded: String,
 }
 
-impl Bound {
-    /// Of a migration whose file is this now, and of which this was recorded.
-    pub fn of(rule: &str, key: &str, sha256: Option<&str>, recorded: Option<&str>) -> Self {
-        let digest = |text: &str| hex(&Sha256::digest(text.as_bytes()));
-        let recorded = digest(&format!("{rule} {key} {}", recorded.unwrap_or_default()));
-        Self { sha256: sha256.map_or_else(|| digest(""), str::to_owned), recorded }
-    }
-}
-
 /// The rule's name for what is with a migration, where that is one of them.
 pub fn rule(migration: &Migration) -> Option<&'static str> {
     match migration.state {
-        State::Edited => Some(RULES[0]),
-        State::Missing => Some(RULES[1]),
-        State::Skipped => Some(RULES[2]),
+        State::Edited => Some("edited"),
+        State::Missing => Some("missing"),
+        State::Skipped => Some("skipped"),
         // What it makes may have been there before.
-        State::Pending | State::Failed if migration.begun => Some(RULES[3]),
+        State::Pending | State::Failed if migration.begun => Some("begun"),
         _ => None,
     }
 }
 
 /// What an approval of it is bound to.
 pub fn bound(rule: &str, migration: &Migration) -> Bound {
+    let digest = |text: &str| hex(&Sha256::digest(text.as_bytes()));
     let key = migration.key.as_ref().unwrap_or(&migration.name);
-    Bound::of(rule, key, migration.sha256.as_deref(), migration.recorded.as_deref())
+    let recorded = digest(&format!("{rule} {key} {}", migration.recorded.as_deref().unwrap_or_default()));
+    Bound { sha256: migration.sha256.clone().unwrap_or_else(|| digest("")), recorded }
 }
 
 /// Its file below the folder, or its name.

@@ -11,7 +11,7 @@ use crate::action::{Digest, Layout, Model};
 
 pub use apps::is_of_app;
 pub(super) use versions::Start;
-pub use versions::{comes_again, is_ordered, runs_along};
+pub use versions::{comes_again, is_ordered, is_version, runs_along};
 
 /// A migration that has a file.
 #[derive(Debug, Clone, PartialEq, Eq)]

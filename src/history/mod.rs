@@ -11,7 +11,7 @@ pub mod remembered;
 
 pub use compare::{Began, Recorded, compare};
 pub use contracts::package_digest;
-pub use layout::{Known, Leads, comes_again, is_of_app, is_ordered, known, number, order, runs_along};
+pub use layout::{Known, Leads, comes_again, is_of_app, is_ordered, is_version, known, number, order, runs_along};
 
 /// A file below a model's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]

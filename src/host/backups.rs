@@ -67,7 +67,7 @@ impl Backup {
 impl Backups {
     /// Opens the folder, and makes it where it is missing. Others may not even look into it.
     pub(super) fn open(state: &State, database: &Database) -> io::Result<Self> {
-        let backups = Self::look(state, database);
+        let backups = Self::look(state.root(), database);
         if !backups.dir.exists() {
             DirBuilder::new().recursive(true).mode(0o700).create(&backups.dir)?;
         }
@@ -86,13 +86,8 @@ impl Backups {
         Ok(backups)
     }
 
-    /// The folder as it is, to look for what is there.
-    pub(super) fn look(state: &State, database: &Database) -> Self {
-        Self::below(state.root(), database)
-    }
-
-    /// The same below a folder that may not be there: where nothing ever ran there is none.
-    pub(super) fn below(root: &Path, database: &Database) -> Self {
+    /// The folder as it is, to look for what is there; below one that may be missing, for where nothing ever ran there is none.
+    pub(super) fn look(root: &Path, database: &Database) -> Self {
         Self { dir: database.backups.as_ref().map_or_else(|| root.join("backups"), PathBuf::from) }
     }
 

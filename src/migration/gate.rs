@@ -132,12 +132,12 @@ fn parted(history: &History, found: &Migrations) -> Vec<Finding> {
     if matches!(found, Migrations::Failed { .. }) {
         return Vec::new();
     }
-    let each = history.migrations.iter().filter_map(|migration| Some((drift::rule(migration)?, migration)));
-    each.map(|(rule, migration)| difference(rule, migration, &history.folder)).collect()
+    history.migrations.iter().filter_map(|migration| difference(migration, &history.folder)).collect()
 }
 
-/// A difference between files and history, as a finding.
-pub fn difference(rule: &'static str, migration: &Migration, folder: &str) -> Finding {
+/// A difference between files and history, as a finding; none where there is no such.
+pub fn difference(migration: &Migration, folder: &str) -> Option<Finding> {
+    let rule = drift::rule(migration)?;
     let (message, safe) = match rule {
         "edited" => ("it was applied as another text", "bring the file back as it was applied"),
         "missing" => ("it is applied, and its file is gone", "bring the file back"),
@@ -153,7 +153,7 @@ pub fn difference(rule: &'static str, migration: &Migration, folder: &str) -> Fi
         Some(below) => format!("{folder}/{below}"),
         None => migration.name.clone(),
     };
-    Finding {
+    Some(Finding {
         rule,
         severity: Severity::Error,
         file,
@@ -166,7 +166,7 @@ pub fn difference(rule: &'static str, migration: &Migration, folder: &str) -> Fi
         message: message.to_owned(),
         why: "a database that is made anew gets another schema than this one has",
         safe,
-    }
+    })
 }
 
 impl Consent {

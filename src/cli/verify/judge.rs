@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::action::{Late, Layout, Model};
 use crate::facts::{History, Migration, MigrationState as State};
-use crate::history::{self, Known, drift, order};
+use crate::history::{self, Known, order};
 use crate::report::{Paint, Tone, label};
 
 /// One migration, judged.
@@ -23,32 +23,21 @@ pub(super) struct Judged {
     /// What was applied is known by its digest, and not by the image's file alone.
     #[serde(skip)]
     pub(super) sure: bool,
-    /// What of it somebody may take upon themselves.
+    /// Where a file here and the history have parted: the history's, with the file as it is here.
     #[serde(skip)]
-    pub(super) parted: Option<Parted>,
+    pub(super) parted: Option<Migration>,
 }
 
-/// Where a file here and the database's history have parted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Parted {
-    /// One of [`drift::RULES`].
-    pub(super) rule: &'static str,
-    /// The history's, with the file as it is here.
-    pub(super) migration: Migration,
-}
-
-impl Parted {
-    fn of(state: &str, there: &Migration, here: Option<&Known>) -> Option<Self> {
-        let (rule, state) = match state {
-            "edited" => (drift::RULES[0], State::Edited),
-            "missing" => (drift::RULES[1], State::Missing),
-            "skipped" => (drift::RULES[2], State::Skipped),
-            "failed" if there.begun => (drift::RULES[3], State::Failed),
-            _ => return None,
-        };
-        let (sha256, file) = (here.map(|known| known.sha256.clone()), here.map(|known| known.path.clone()));
-        Some(Self { rule, migration: Migration { state, sha256, file, text: None, ..there.clone() } })
-    }
+fn parted(state: &str, there: &Migration, here: Option<&Known>) -> Option<Migration> {
+    let state = match state {
+        "edited" => State::Edited,
+        "missing" => State::Missing,
+        "skipped" => State::Skipped,
+        "failed" if there.begun => State::Failed,
+        _ => return None,
+    };
+    let (sha256, file) = (here.map(|known| known.sha256.clone()), here.map(|known| known.path.clone()));
+    Some(Migration { state, sha256, file, text: None, ..there.clone() })
 }
 
 /// All of them, local ones first in the order of the tool. `past` tells what is known of an edited file and the digest it had.
@@ -76,7 +65,7 @@ pub(super) fn judge(
         };
         let there = of(found, known);
         let sure = there.is_some_and(|there| there.recorded.is_some());
-        let parted = there.and_then(|there| Parted::of(state, there, Some(known)));
+        let parted = there.and_then(|there| parted(state, there, Some(known)));
         Judged { name: known.name.clone(), state, wrong, note, sure, parted }
     });
     let gone = found.migrations.iter().filter(|there| !local.iter().any(|known| is_same(known, there)));
@@ -88,14 +77,7 @@ pub(super) fn judge(
             State::Failed => ("failed", "it began and did not finish, and its file is not here".to_owned()),
             _ => ("missing", "it is applied, and its file is not here: bring it back".to_owned()),
         };
-        Judged {
-            name: there.name.clone(),
-            state,
-            wrong: true,
-            note: Some(note),
-            sure: false,
-            parted: Parted::of(state, there, None),
-        }
+        Judged { name: there.name.clone(), state, wrong: true, note: Some(note), sure: false, parted: parted(state, there, None) }
     });
     each.chain(gone).collect()
 }

@@ -41,6 +41,12 @@ fn named(path: &str) -> Option<(String, String)> {
     is_event(head).then(|| (stem.to_owned(), file.to_owned()))
 }
 
+/// Whether a file is a migration by its name alone, in whatever folder: one that has a description.
+pub fn is_version(file: &str) -> bool {
+    let own = |key: &str| !runs_along(&Layout::Versions, key);
+    file.contains("__") && named(file).is_some_and(|(key, _)| own(&key))
+}
+
 /// `beforeMigrate`, `afterEachMigrate`, `createSchema`; there were more with each version of the tool.
 fn is_event(head: &str) -> bool {
     let rest = ["before", "after", "create"].iter().find_map(|verb| head.strip_prefix(verb));

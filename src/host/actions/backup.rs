@@ -38,7 +38,7 @@ pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, backup: &action::B
 
 /// Whether there is a backup that is young enough.
 pub(super) fn require(stage: &Stage<'_>, within_s: u64) -> Outcome {
-    let found = named(stage).and_then(|database| Ok((Backups::look(stage.state, database), open(stage)?)));
+    let found = named(stage).and_then(|database| Ok((Backups::look(stage.state.root(), database), open(stage)?)));
     match found {
         Err(outcome) => outcome,
         Ok((backups, access)) => {
@@ -251,7 +251,7 @@ pub(crate) fn unfit(
     if copies && let Some((why, remedy)) = access.ok().and_then(unable) {
         refusals.push(Refusal::unfit(mask(why), remedy));
     }
-    let backups = Backups::below(state.map_or(Path::new(&submission.state.path), State::root), database);
+    let backups = Backups::look(state.map_or(Path::new(&submission.state.path), State::root), database);
     // What the run takes itself before it comes to a step.
     let mut coming = None;
     for (step, action) in submission.steps.iter().flat_map(|step| step.actions.iter().map(move |action| (step, action))) {

@@ -50,7 +50,7 @@ pub(super) fn perform(stage: &mut Stage<'_>, step: &HostStep, restore: &Restore)
 /// Everything that can be found out before anything is stopped.
 fn prepared(stage: &Stage<'_>, restore: &Restore) -> Result<(Arc<Access>, Backups, Backup), Outcome> {
     let access = backup::open(stage)?;
-    let backups = Backups::look(stage.state, backup::named(stage)?);
+    let backups = Backups::look(stage.state.root(), backup::named(stage)?);
     let from = chosen(&backups, &access, restore).map_err(|(why, _)| Outcome::failed(stage.masked(&why)))?;
     let content = backups::read_back(&backups.path(&from.file))
         .map_err(|error| Outcome::failed(format!("the backup cannot be read: {error}")))?;

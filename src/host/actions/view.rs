@@ -77,6 +77,12 @@ impl View {
         }
     }
 
+    fn sight<'a>(&'a self, stage: &'a Stage<'_>, migrate: &'a Migrate, image: &'a str) -> Sight<'a> {
+        let access = self.access.as_deref().map_err(String::as_str);
+        let (config, folders) = (&stage.config, &stage.folders);
+        Sight { access, config, folders, run: &stage.dir.run, migrate, image, accepted: &stage.submission.accepted }
+    }
+
     /// The verdict of files, history and what the tool says, masked; none where only the tool can tell.
     pub(super) fn verdict(&self, stage: &Stage<'_>, migrate: &Migrate, told: Option<Migrations>) -> Option<Migrations> {
         if !self.named || migrate.models.is_empty() {
@@ -84,10 +90,7 @@ impl View {
         }
         let carried = migrate.carried.as_ref().map(|_| String::new());
         let image = carried.as_ref().or_else(|| stage.images.get(&migrate.service))?;
-        let access = self.access.as_deref().map_err(String::as_str);
-        let (config, folders) = (&stage.config, &stage.folders);
-        let accepted = &stage.submission.accepted;
-        let sight = Sight { access, config, folders, run: &stage.dir.run, migrate, image, accepted };
+        let sight = self.sight(stage, migrate, image);
         let Look { history: own, due, forgets, .. } = migrations::look(sight);
         *self.due.borrow_mut() = due.map(|(place, due)| (own.model, place, due));
         self.forgets.replace(forgets);
@@ -125,10 +128,7 @@ impl View {
     ) -> Result<(), Outcome> {
         let looked_at = stage.looked_at.get(&step.name).filter(|hashes| !hashes.is_empty());
         let Some(image) = stage.images.get(&migrate.service).filter(|_| !migrate.models.is_empty()) else { return Ok(()) };
-        let access = self.access.as_deref().map_err(String::as_str);
-        let (config, folders) = (&stage.config, &stage.folders);
-        let accepted = &stage.submission.accepted;
-        let sight = Sight { access, config, folders, run: &stage.dir.run, migrate, image, accepted };
+        let sight = self.sight(stage, migrate, image);
         let files = match migrations::hashes(sight, &|name| names.contains(&stage.masked(name))) {
             Ok(files) => files,
             // They could not be looked at for the plan either, and it said so.

@@ -4,7 +4,7 @@
 use regex_lite::Regex;
 
 use super::{Dialect, Tool};
-use crate::history::ops;
+use crate::history::{self, ops};
 
 /// What is known of a file's tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -238,7 +238,9 @@ pub fn is_migration(path: &str, text: &str) -> bool {
 /// Whether a file undoes a migration: those are not looked at.
 pub fn is_down(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
-    is_flyways(name, "U") || name == "down.sql" || name.ends_with(".down.sql") || name.ends_with(".undo.sql")
+    // `U1.2__name.sql` takes `V1.2__name.sql` back.
+    let undoes = name.strip_prefix('U').is_some_and(|rest| history::is_version(&format!("V{rest}")));
+    undoes || name == "down.sql" || name.ends_with(".down.sql") || name.ends_with(".undo.sql")
 }
 
 /// Whether a path below a folder is where a migration tool keeps its files.
@@ -261,16 +263,8 @@ pub fn well_known(path: &str) -> bool {
     }
     match *name {
         "migration.sql" | "up.sql" => matches!(above, "migrations" | "drizzle"),
-        _ => name.ends_with(".up.sql") || matches!(parent, "migrations" | "drizzle") || is_flyways(name, "VBR"),
+        _ => name.ends_with(".up.sql") || matches!(parent, "migrations" | "drizzle") || history::is_version(name),
     }
-}
-
-/// `V1.2__name.sql`, and `R__name.sql`: Flyway's names are clear in whatever folder.
-fn is_flyways(name: &str, kinds: &str) -> bool {
-    let Some((head, _)) = name.split_once("__") else { return false };
-    let version = head.trim_start_matches(|c| kinds.contains(c));
-    let numbers = || version.split(['.', '_']).all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
-    head.len() == version.len() + 1 && if head.starts_with('R') { version.is_empty() } else { numbers() }
 }
 
 /// What stands behind a marker in a comment of its own line.

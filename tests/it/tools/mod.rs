@@ -249,19 +249,11 @@ const RAILS: Tool = Tool {
     image: "rails",
     project: "rails",
     folder: "db/migrate",
-    first: ["20260105090000", "20260212101500"],
-    third: New { name: "20260318142000", after: "" },
-    late: New { name: "20260120080000", after: "" },
-    recorded: ["20260105090000", "20260318142000"],
     write: files::rails,
     calls: Some(files::rails_calls),
     count: "SELECT count(*) FROM schema_migrations",
-    framework: 0,
-    reason: "relation \"nope\" does not exist",
     digests: false,
-    when_late: Late::Applied,
-    settles: None,
-    lock: None,
+    ..SQLX
 };
 
 const DRIZZLE_MARIA: Tool = Tool { project: "drizzle/mysql", count: "SELECT COUNT(*) FROM __drizzle_migrations", ..DRIZZLE };
